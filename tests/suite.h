@@ -1,0 +1,28 @@
+/* suite.h -- what every Check program repeats: tests named as sentences in
+ * one list, and a main that runs it.
+ *
+ *     SUITE(arena_pieces_are_aligned, arena_reports_exhaustion)
+ */
+#ifndef TESTS_SUITE_H
+#define TESTS_SUITE_H
+
+#include <check.h>
+#include <stdlib.h>
+
+#define SUITE(...)                                                \
+    int main(void)                                                \
+    {                                                             \
+        const TTest *tests[] = {__VA_ARGS__};                     \
+        Suite *suite = suite_create(__FILE__);                    \
+        TCase *all = tcase_create("all");                         \
+        for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) \
+            tcase_add_test(all, tests[i]);                        \
+        suite_add_tcase(suite, all);                              \
+        SRunner *runner = srunner_create(suite);                  \
+        srunner_run_all(runner, CK_ENV);                          \
+        int failed = srunner_ntests_failed(runner);               \
+        srunner_free(runner);                                     \
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;              \
+    }
+
+#endif
