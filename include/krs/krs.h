@@ -1,0 +1,20 @@
+/* krs.h -- the tour: everything a user needs, in the order of the path.
+ *
+ *   status.h    how errors are told
+ *   dtype.h     element types
+ *   graph.h     declare a computation: nodes, scopes, states, gradients
+ *   ops.h       the operations
+ *   random.h    the random numbers that graphs use, on the host
+ *   program.h   devices, stores of tensors, programs: run a graph
+ */
+#ifndef KRS_KRS_H
+#define KRS_KRS_H
+
+#include <krs/dtype.h>
+#include <krs/graph.h>
+#include <krs/ops.h>
+#include <krs/program.h>
+#include <krs/random.h>
+#include <krs/status.h>
+
+#endif

@@ -1,0 +1,493 @@
+/* ops.h -- the operations of a graph.
+ *
+ * Rules that hold everywhere:
+ *
+ *   types        never promoted: operands must agree. f16 and bf16 are
+ *                storage: operations other than views, gathers, casts,
+ *                matmul and attention cast them to f32, and their result
+ *                back once.
+ *   broadcasting as NumPy, implicit, for the element-wise operations.
+ *   axes         negative ones count from the end.
+ *   empty        sizes of 0 are legal; sum and cumsum of nothing is 0, mean
+ *                of nothing is NaN, amax, amin and argmax of nothing are
+ *                refused.
+ *   NaN          propagates through every float operation, maximum, amax and
+ *                clamp included; comparisons with it are false, ne is true.
+ *   ties         maximum and minimum give half of the gradient to each
+ *                operand, amax and amin divide it evenly, argmax names the
+ *                first.
+ *   integers     wrap around.
+ *   errors       SHAPE, DTYPE, AXIS, RANGE, GRAPH (operand of another graph),
+ *                as poison (graph.h). Run-time: RANGE for an index that is
+ *                outside its axis.
+ *
+ * Each builder is a macro that adds the place in the caller's source to the
+ * function krs_<op>_at; other languages call that.
+ */
+#ifndef KRS_OPS_H
+#define KRS_OPS_H
+
+#include <krs/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- element-wise, one operand: krs_node krs_<op>(krs_node x) ----
+ * Cost 1 operation an element. Gradient stated as dy/dx.
+ *
+ *   neg          -x                          -1           any number
+ *   abs          |x|                         sign(x)      any number
+ *   sign         -1, 0, 1; sign(NaN) = NaN   0            float
+ *   exp          e^x                         y            float
+ *   log          ln x                        1/x          float
+ *   sqrt         x^(1/2)                     1/(2y)       float
+ *   rsqrt        x^(-1/2)                    -y/(2x)      float
+ *   sin, cos                                 cos, -sin    float
+ *   tanh                                     1-y^2        float
+ *   sigmoid      1/(1+e^-x)                  y(1-y)       float
+ *   erf, erfc                                +-2/sqrt(pi) e^(-x^2)
+ *   floor        largest integer <= x        0            float
+ *   relu         x if x > 0, else 0          0 at 0       float
+ *   silu         x sigmoid(x)                             float
+ *   gelu         x/2 erfc(-x/sqrt 2)                      float
+ *   gelu_tanh    x/2 (1+tanh(sqrt(2/pi)(x+0.044715x^3)))  float
+ *   square       x*x                         2x           any number
+ *   not          logical not                 none         bool
+ *   stop_gradient x                          none         any
+ *
+ * Sources: gelu: Hendrycks & Gimpel 2016; silu: Elfwing et al. 2017. */
+KRS_API krs_node krs_neg_at(krs_place at, krs_node x);
+KRS_API krs_node krs_abs_at(krs_place at, krs_node x);
+KRS_API krs_node krs_sign_at(krs_place at, krs_node x);
+KRS_API krs_node krs_exp_at(krs_place at, krs_node x);
+KRS_API krs_node krs_log_at(krs_place at, krs_node x);
+KRS_API krs_node krs_sqrt_at(krs_place at, krs_node x);
+KRS_API krs_node krs_rsqrt_at(krs_place at, krs_node x);
+KRS_API krs_node krs_sin_at(krs_place at, krs_node x);
+KRS_API krs_node krs_cos_at(krs_place at, krs_node x);
+KRS_API krs_node krs_tanh_at(krs_place at, krs_node x);
+KRS_API krs_node krs_sigmoid_at(krs_place at, krs_node x);
+KRS_API krs_node krs_erf_at(krs_place at, krs_node x);
+KRS_API krs_node krs_erfc_at(krs_place at, krs_node x);
+KRS_API krs_node krs_floor_at(krs_place at, krs_node x);
+KRS_API krs_node krs_relu_at(krs_place at, krs_node x);
+KRS_API krs_node krs_silu_at(krs_place at, krs_node x);
+KRS_API krs_node krs_gelu_at(krs_place at, krs_node x);
+KRS_API krs_node krs_gelu_tanh_at(krs_place at, krs_node x);
+KRS_API krs_node krs_square_at(krs_place at, krs_node x);
+KRS_API krs_node krs_not_at(krs_place at, krs_node x);
+KRS_API krs_node krs_stop_gradient_at(krs_place at, krs_node x);
+#define krs_neg(x)           krs_neg_at(KRS_HERE, x)
+#define krs_abs(x)           krs_abs_at(KRS_HERE, x)
+#define krs_sign(x)          krs_sign_at(KRS_HERE, x)
+#define krs_exp(x)           krs_exp_at(KRS_HERE, x)
+#define krs_log(x)           krs_log_at(KRS_HERE, x)
+#define krs_sqrt(x)          krs_sqrt_at(KRS_HERE, x)
+#define krs_rsqrt(x)         krs_rsqrt_at(KRS_HERE, x)
+#define krs_sin(x)           krs_sin_at(KRS_HERE, x)
+#define krs_cos(x)           krs_cos_at(KRS_HERE, x)
+#define krs_tanh(x)          krs_tanh_at(KRS_HERE, x)
+#define krs_sigmoid(x)       krs_sigmoid_at(KRS_HERE, x)
+#define krs_erf(x)           krs_erf_at(KRS_HERE, x)
+#define krs_erfc(x)          krs_erfc_at(KRS_HERE, x)
+#define krs_floor(x)         krs_floor_at(KRS_HERE, x)
+#define krs_relu(x)          krs_relu_at(KRS_HERE, x)
+#define krs_silu(x)          krs_silu_at(KRS_HERE, x)
+#define krs_gelu(x)          krs_gelu_at(KRS_HERE, x)
+#define krs_gelu_tanh(x)     krs_gelu_tanh_at(KRS_HERE, x)
+#define krs_square(x)        krs_square_at(KRS_HERE, x)
+#define krs_not(x)           krs_not_at(KRS_HERE, x)
+#define krs_stop_gradient(x) krs_stop_gradient_at(KRS_HERE, x)
+
+/* ---- element-wise, two operands: krs_node krs_<op>(krs_node a, krs_node b)
+ *
+ *   add sub mul div   any number; integer division by 0 gives 0 and
+ *                     truncates towards zero; no gradient through integers
+ *   pow               float: C's pow; d/da = b a^(b-1), 0 where b = 0;
+ *                     d/db = y ln a, 0 where a = 0 and b >= 0
+ *   maximum minimum   any number
+ *   and or xor        bool: logical; integers: bit by bit
+ *   eq ne lt le gt ge any -> bool
+ *   swiglu            silu(a) * b   (Shazeer 2020, eq. 5)
+ *
+ * krs_scale(x, s) is x * s; krs_offset(x, s) is x + s; krs_pow_scalar(x, e). */
+KRS_API krs_node krs_add_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_sub_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_mul_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_div_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_pow_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_maximum_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_minimum_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_and_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_or_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_xor_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_eq_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_ne_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_lt_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_le_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_gt_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_ge_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_swiglu_at(krs_place at, krs_node gate, krs_node up);
+KRS_API krs_node krs_scale_at(krs_place at, krs_node x, double factor);
+KRS_API krs_node krs_offset_at(krs_place at, krs_node x, double term);
+KRS_API krs_node krs_pow_scalar_at(krs_place at, krs_node x, double exponent);
+#define krs_add(a, b)               krs_add_at(KRS_HERE, a, b)
+#define krs_sub(a, b)               krs_sub_at(KRS_HERE, a, b)
+#define krs_mul(a, b)               krs_mul_at(KRS_HERE, a, b)
+#define krs_div(a, b)               krs_div_at(KRS_HERE, a, b)
+#define krs_pow(a, b)               krs_pow_at(KRS_HERE, a, b)
+#define krs_maximum(a, b)           krs_maximum_at(KRS_HERE, a, b)
+#define krs_minimum(a, b)           krs_minimum_at(KRS_HERE, a, b)
+#define krs_and(a, b)               krs_and_at(KRS_HERE, a, b)
+#define krs_or(a, b)                krs_or_at(KRS_HERE, a, b)
+#define krs_xor(a, b)               krs_xor_at(KRS_HERE, a, b)
+#define krs_eq(a, b)                krs_eq_at(KRS_HERE, a, b)
+#define krs_ne(a, b)                krs_ne_at(KRS_HERE, a, b)
+#define krs_lt(a, b)                krs_lt_at(KRS_HERE, a, b)
+#define krs_le(a, b)                krs_le_at(KRS_HERE, a, b)
+#define krs_gt(a, b)                krs_gt_at(KRS_HERE, a, b)
+#define krs_ge(a, b)                krs_ge_at(KRS_HERE, a, b)
+#define krs_swiglu(gate, up)        krs_swiglu_at(KRS_HERE, gate, up)
+#define krs_scale(x, factor)        krs_scale_at(KRS_HERE, x, factor)
+#define krs_offset(x, term)         krs_offset_at(KRS_HERE, x, term)
+#define krs_pow_scalar(x, exponent) krs_pow_scalar_at(KRS_HERE, x, exponent)
+
+/* krs_where(c, a, b) -- a where c holds, else b; broadcasts.
+ *   c bool, a and b of one type. Gradient: where(c, g, 0) and where(c, 0, g),
+ *   so nothing of the branch not taken passes. */
+KRS_API krs_node krs_where_at(krs_place at, krs_node condition, krs_node a,
+                              krs_node b);
+#define krs_where(c, a, b) krs_where_at(KRS_HERE, c, a, b)
+
+/* krs_clamp(x, low, high) -- low if x < low, high if x > high, else x; use
+ * -INFINITY or INFINITY for no bound. Gradient passes at the bounds too. */
+KRS_API krs_node krs_clamp_at(krs_place at, krs_node x, double low,
+                              double high);
+#define krs_clamp(x, low, high) krs_clamp_at(KRS_HERE, x, low, high)
+
+/* krs_cast(x, dtype) -- conversion by the rules of krs_convert (dtype.h).
+ * Gradient: cast back, between float types. */
+KRS_API krs_node krs_cast_at(krs_place at, krs_node x, krs_dtype dtype);
+#define krs_cast(x, dtype) krs_cast_at(KRS_HERE, x, dtype)
+
+/* ---- reductions ----
+ * The axes named go, or stay as size 1 with the _keep form.
+ *
+ *   sum    any number      gradient g, expanded
+ *   mean   float           sum / count
+ *   amax, amin  any number gradient divided evenly among ties
+ *   logsumexp   float      m + ln sum e^(x-m); gradient softmax(x) g
+ *   argmax -> i64          first maximum along one axis; NaN is largest; no
+ *                          gradient
+ *   cumsum                 running sum along one axis, included; gradient is
+ *                          the running sum from the end */
+KRS_API krs_node krs_sum_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_mean_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_amax_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_amin_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_logsumexp_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_sum_keep_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_mean_keep_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_amax_keep_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_amin_keep_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_logsumexp_keep_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_argmax_at(krs_place at, krs_node x, int axis);
+KRS_API krs_node krs_cumsum_at(krs_place at, krs_node x, int axis);
+#define krs_sum(x, ...)       krs_sum_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_mean(x, ...)      krs_mean_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_amax(x, ...)      krs_amax_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_amin(x, ...)      krs_amin_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_logsumexp(x, ...) krs_logsumexp_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_sum_keep(x, ...)  krs_sum_keep_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_mean_keep(x, ...) krs_mean_keep_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_amax_keep(x, ...) krs_amax_keep_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_amin_keep(x, ...) krs_amin_keep_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_logsumexp_keep(x, ...) \
+    krs_logsumexp_keep_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_argmax(x, axis) krs_argmax_at(KRS_HERE, x, axis)
+#define krs_cumsum(x, axis) krs_cumsum_at(KRS_HERE, x, axis)
+
+/* ---- views: no cost, any type (block types: only whole-row reshapes) ---- */
+
+/* krs_reshape(x, shape) -- same elements in row-major order; one size may be
+ * -1. krs_permute(x, axes) -- axis i of the result is axis axes[i] of x.
+ * krs_transpose(x, a, b) -- two axes exchanged.
+ * krs_expand(x, shape) -- sizes of 1 repeated, new axes in front; -1 keeps a
+ * size. krs_squeeze / unsqueeze -- drop / add an axis of size 1. */
+KRS_API krs_node krs_reshape_at(krs_place at, krs_node x, krs_shape shape);
+KRS_API krs_node krs_permute_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_transpose_at(krs_place at, krs_node x, int a, int b);
+KRS_API krs_node krs_expand_at(krs_place at, krs_node x, krs_shape shape);
+KRS_API krs_node krs_squeeze_at(krs_place at, krs_node x, int axis);
+KRS_API krs_node krs_unsqueeze_at(krs_place at, krs_node x, int axis);
+#define krs_reshape(x, ...)    krs_reshape_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_permute(x, ...)    krs_permute_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_transpose(x, a, b) krs_transpose_at(KRS_HERE, x, a, b)
+#define krs_expand(x, ...)     krs_expand_at(KRS_HERE, x, __VA_ARGS__)
+#define krs_squeeze(x, axis)   krs_squeeze_at(KRS_HERE, x, axis)
+#define krs_unsqueeze(x, axis) krs_unsqueeze_at(KRS_HERE, x, axis)
+
+/* krs_slice(x, axis, start, end, step) -- elements start, start+step, ... before
+ * end, as Python's x[start:end:step]: negative bounds count from the end,
+ * bounds are clamped, a negative step runs backwards; KRS_END is the open end.
+ * krs_narrow(x, axis, start, length) -- `length` elements from a runtime start
+ * (checked at the run to fit).
+ * Gradient: zero outside. */
+#define KRS_END INT64_MIN
+KRS_API krs_node krs_slice_at(krs_place at, krs_node x, int axis, int64_t start,
+                              int64_t end, int64_t step);
+KRS_API krs_node krs_narrow_at(krs_place at, krs_node x, int axis,
+                               krs_index start, int64_t length);
+#define krs_slice(x, axis, start, end, step) \
+    krs_slice_at(KRS_HERE, x, axis, start, end, step)
+#define krs_narrow(x, axis, start, length) \
+    krs_narrow_at(KRS_HERE, x, axis, start, length)
+
+/* krs_flip(x, axis) -- backwards along an axis. */
+KRS_API krs_node krs_flip_at(krs_place at, krs_node x, int axis);
+#define krs_flip(x, axis) krs_flip_at(KRS_HERE, x, axis)
+
+/* krs_set_slice(x, v, starts) -- x with the block at `starts` (one index an
+ * axis, constant or runtime) replaced by v, which has x's rank. Writes in
+ * place when x is a state that is updated with the result.
+ * Gradient: x, zero in the block; v, the block. */
+KRS_API krs_node krs_set_slice_at(krs_place at, krs_node x, krs_node v,
+                                  const krs_index *starts);
+#define krs_set_slice(x, v, starts) krs_set_slice_at(KRS_HERE, x, v, starts)
+
+/* krs_pad(x, before, after, value) -- one count an axis; negative counts crop.
+ * krs_concat(parts, count, axis), krs_stack(parts, count, axis): the latter
+ * along a new axis. */
+KRS_API krs_node krs_pad_at(krs_place at, krs_node x, const int64_t *before,
+                            const int64_t *after, double value);
+KRS_API krs_node krs_concat_at(krs_place at, const krs_node *parts, int count,
+                               int axis);
+KRS_API krs_node krs_stack_at(krs_place at, const krs_node *parts, int count,
+                              int axis);
+#define krs_pad(x, before, after, value) \
+    krs_pad_at(KRS_HERE, x, before, after, value)
+#define krs_concat(parts, count, axis) \
+    krs_concat_at(KRS_HERE, parts, count, axis)
+#define krs_stack(parts, count, axis) krs_stack_at(KRS_HERE, parts, count, axis)
+
+/* ---- products ---- */
+
+/* krs_matmul(a, b) -- matrix product over the last two axes.
+ *
+ *      y[.., m, n] = sum_k a[.., m, k] b[.., k, n]
+ *
+ *   a      f32|f16|bf16 [.., M, K]     b   as a [.., K, N]
+ *   ->     as a [.., M, N]; leading axes broadcast
+ *
+ * krs_matmul_nt(a, b): b is [.., N, K].  krs_matmul_tn(a, b): a is [.., K, M].
+ *
+ * Errors     SHAPE if the inner sizes differ or a rank is below 2; DTYPE.
+ * Gradient   a: g b^T, b: a^T g, summed over broadcast axes.
+ * Cost       2*M*K*N flop a batch; accumulation in f32. */
+KRS_API krs_node krs_matmul_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_matmul_nt_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_matmul_tn_at(krs_place at, krs_node a, krs_node b);
+#define krs_matmul(a, b)    krs_matmul_at(KRS_HERE, a, b)
+#define krs_matmul_nt(a, b) krs_matmul_nt_at(KRS_HERE, a, b)
+#define krs_matmul_tn(a, b) krs_matmul_tn_at(KRS_HERE, a, b)
+
+/* krs_linear(x, weight, bias) -- x weight^T + bias.
+ *   x [.., I], weight [O, I], bias [O] or KRS_NONE -> [.., O] */
+KRS_API krs_node krs_linear_at(krs_place at, krs_node x, krs_node weight,
+                               krs_node bias);
+#define krs_linear(x, weight, bias) krs_linear_at(KRS_HERE, x, weight, bias)
+
+/* ---- gathers: indices are i64 or i32, from 0 ---- */
+
+/* krs_take(x, index, axis) -- whole slices of x: the axis is replaced by the
+ * axes of index. y[.., i.., ..] = x[.., index[i..], ..].
+ *   Gradient x: index_add of g into zeros. Block types: rows (axis 0).
+ * krs_index_add(x, index, src, axis) -- x with src's slices added at index
+ * (any rank, as take); equal indices add up in order.
+ * krs_gather(x, index, axis) -- element by element: y[i,j] = x[index[i,j], j]
+ * for axis 0; index has x's rank and is no larger off the axis.
+ * krs_scatter_add(x, index, src, axis) -- its adjoint; equal indices add up in
+ * order. index and src have the same shape. */
+KRS_API krs_node krs_take_at(krs_place at, krs_node x, krs_node index,
+                             int axis);
+KRS_API krs_node krs_index_add_at(krs_place at, krs_node x, krs_node index,
+                                  krs_node src, int axis);
+KRS_API krs_node krs_gather_at(krs_place at, krs_node x, krs_node index,
+                               int axis);
+KRS_API krs_node krs_scatter_add_at(krs_place at, krs_node x, krs_node index,
+                                    krs_node src, int axis);
+#define krs_take(x, index, axis) krs_take_at(KRS_HERE, x, index, axis)
+#define krs_index_add(x, index, src, axis) \
+    krs_index_add_at(KRS_HERE, x, index, src, axis)
+#define krs_gather(x, index, axis) krs_gather_at(KRS_HERE, x, index, axis)
+#define krs_scatter_add(x, index, src, axis) \
+    krs_scatter_add_at(KRS_HERE, x, index, src, axis)
+
+/* krs_embedding(weight, ids, padding) -- rows of weight [V, C] at ids [..] ->
+ * [.., C]. Positions whose id is `padding` (-1: none) give no gradient. */
+KRS_API krs_node krs_embedding_at(krs_place at, krs_node weight, krs_node ids,
+                                  int64_t padding);
+#define krs_embedding(weight, ids, padding) \
+    krs_embedding_at(KRS_HERE, weight, ids, padding)
+
+/* krs_one_hot(ids, classes, dtype) -- ids [..] -> [.., classes]; an id outside
+ * gives a row of zeros. No gradient. */
+KRS_API krs_node krs_one_hot_at(krs_place at, krs_node ids, int64_t classes,
+                                krs_dtype dtype);
+#define krs_one_hot(ids, classes, dtype) \
+    krs_one_hot_at(KRS_HERE, ids, classes, dtype)
+
+/* ---- rows ---- */
+
+/* krs_softmax(x, axis) -- e^(x-m) / sum e^(x-m), m = max along the axis. A row
+ * of -inf alone gives NaN. krs_log_softmax(x, axis) -- x - logsumexp(x). */
+KRS_API krs_node krs_softmax_at(krs_place at, krs_node x, int axis);
+KRS_API krs_node krs_log_softmax_at(krs_place at, krs_node x, int axis);
+#define krs_softmax(x, axis)     krs_softmax_at(KRS_HERE, x, axis)
+#define krs_log_softmax(x, axis) krs_log_softmax_at(KRS_HERE, x, axis)
+
+/* krs_layer_norm(x, weight, bias, eps) --
+ *
+ *      y = (x - mean) / sqrt(var + eps) * weight + bias
+ *
+ *   x       float [.., N..]; mean and biased variance (two passes) over the
+ *           trailing axes that weight has
+ *   weight  [N..]; bias [N..] or KRS_NONE
+ *
+ * Source Ba et al. 2016, eq. 3-4.
+ * krs_rms_norm(x, weight, eps) -- x / sqrt(mean(x^2) + eps) * weight over the
+ * trailing axes of weight. Source Zhang & Sennrich 2019, eq. 4. */
+KRS_API krs_node krs_layer_norm_at(krs_place at, krs_node x, krs_node weight,
+                                   krs_node bias, double eps);
+KRS_API krs_node krs_rms_norm_at(krs_place at, krs_node x, krs_node weight,
+                                 double eps);
+#define krs_layer_norm(x, weight, bias, eps) \
+    krs_layer_norm_at(KRS_HERE, x, weight, bias, eps)
+#define krs_rms_norm(x, weight, eps) krs_rms_norm_at(KRS_HERE, x, weight, eps)
+
+typedef enum krs_reduction {
+    KRS_REDUCE_NONE,
+    KRS_REDUCE_SUM,
+    KRS_REDUCE_MEAN
+} krs_reduction;
+
+/* krs_cross_entropy(logits, target, weight, options) --
+ *
+ *      l_i = w_t [ -(1-e) log p_i(t) ] - e/V sum_c w_c log p_i(c),
+ *      p = softmax(logits), t = target_i, e = label_smoothing
+ *
+ *   logits  float [.., V]
+ *   target  i64|i32 [..], ids; those equal to ignore_index give 0;
+ *           or float [.., V], probabilities q: l_i = -sum_c w_c q(c) log p(c)
+ *   weight  f32 [V], a factor for each class, or KRS_NONE
+ *   ->      [..] for NONE, else a scalar; MEAN divides by the sum of w_t over
+ *           targets that are not ignored (by their number without weight, by
+ *           the number of rows for probabilities); of none it is NaN
+ *
+ * Gradient  logits, target probabilities, weight.
+ * Source    Szegedy et al. 2016, section 7, for the smoothing. */
+typedef struct krs_cross_entropy_options {
+    size_t struct_size; /* sizeof (krs_cross_entropy_options) */
+    krs_reduction reduction;
+    int64_t ignore_index;
+    double label_smoothing; /* in [0, 1) */
+} krs_cross_entropy_options;
+/* options NULL: mean, -100, 0 */
+KRS_API krs_node krs_cross_entropy_at(krs_place at, krs_node logits,
+                                      krs_node target, krs_node weight,
+                                      const krs_cross_entropy_options *options);
+#define krs_cross_entropy(logits, target, weight, options) \
+    krs_cross_entropy_at(KRS_HERE, logits, target, weight, options)
+
+/* ---- attention and positions ---- */
+
+/* krs_attention(q, k, v, mask, options) -- scaled dot-product attention.
+ *
+ *      out = softmax(scale * q k^T + mask) v
+ *
+ *   q      f16|bf16|f32 [B, H, T, D]   queries
+ *   k      as q         [B, K, S, D]   keys; H is a multiple of K (grouped
+ *                                      heads: query head h uses key head
+ *                                      h / (H/K))
+ *   v      as q         [B, K, S, E]   values
+ *   mask   bool (true: may attend) or f32 (added to the scores), broadcasts
+ *          to [B, H, T, S]; KRS_NONE for none
+ *   ->     as q         [B, H, T, E]
+ *
+ * A query that may attend to nothing gives NaN.
+ *
+ * Errors     SHAPE if the sizes above disagree; DTYPE if q, k, v differ.
+ * Gradient   q, k, v, an additive mask.
+ * Cost       2*B*H*T*S*(D+E) flop; softmax in f32 for every dtype.
+ * Source     Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 for K < H. */
+typedef struct krs_attention_options {
+    size_t struct_size; /* sizeof (krs_attention_options) */
+    double scale;       /* factor on the scores; 0 means 1/sqrt(D) */
+    bool causal;        /* query i sees key j only if j <= i + offset */
+    krs_index offset;   /* position of the first query among the keys */
+    int64_t window;     /* with causal: and only if j > i + offset - window;
+                           0: no limit (Beltagy et al. 2020) */
+} krs_attention_options;
+/* options NULL: neither causal nor scaled otherwise */
+KRS_API krs_node krs_attention_at(krs_place at, krs_node q, krs_node k,
+                                  krs_node v, krs_node mask,
+                                  const krs_attention_options *options);
+#define krs_attention(q, k, v, mask, options) \
+    krs_attention_at(KRS_HERE, q, k, v, mask, options)
+
+typedef enum krs_rope_layout {
+    KRS_ROPE_INTERLEAVED, /* pairs (2i, 2i+1) */
+    KRS_ROPE_HALF         /* pairs (i, i + D/2) */
+} krs_rope_layout;
+
+/* krs_rope(x, angles, layout, scale) -- rotate pairs of channels by an angle.
+ *
+ *      (a, b) -> scale * (a cos t - b sin t, a sin t + b cos t)
+ *
+ *   x       float [.., T, D], D even
+ *   angles  f32, broadcasts to [.., T, D/2]
+ *   scale   factor on the result (1; yarn's attention factor)
+ *
+ * krs_rope_angles(positions, frequencies, count) -- positions i64 [..] times
+ * frequencies[count] (radians a position, |f| < pi) -> f32 [.., count], reduced
+ * to [-pi, pi]. The product is taken in 64-bit fixed point as a fraction of a
+ * turn, so it is exact to 2e-7 at every position up to 2^40.
+ *
+ * Source Su et al. 2021, eq. 34. Gradient x (and angles). */
+KRS_API krs_node krs_rope_at(krs_place at, krs_node x, krs_node angles,
+                             krs_rope_layout layout, double scale);
+KRS_API krs_node krs_rope_angles_at(krs_place at, krs_node positions,
+                                    const double *frequencies, int count);
+#define krs_rope(x, angles, layout, scale) \
+    krs_rope_at(KRS_HERE, x, angles, layout, scale)
+#define krs_rope_angles(positions, frequencies, count) \
+    krs_rope_angles_at(KRS_HERE, positions, frequencies, count)
+
+/* ---- randomness ---- */
+
+/* krs_random_uniform(seed, step, shape, stream) -- f32 in [0, 1), multiples of
+ * 2^-24, by Philox4x32-10 (Salmon et al. 2011): a pure function of seed, step
+ * (i64 scalar nodes), stream and the element's position, the same on every
+ * device (random.h has it for the host).
+ *   stream  a number, or KRS_STREAM_AUTO: from the scope and the count of
+ *           random operations in it so far */
+#define KRS_STREAM_AUTO (-1)
+KRS_API krs_node krs_random_uniform_at(krs_place at, krs_node seed,
+                                       krs_node step, krs_shape shape,
+                                       int64_t stream);
+#define krs_random_uniform(seed, step, shape, stream) \
+    krs_random_uniform_at(KRS_HERE, seed, step, shape, stream)
+
+/* krs_dropout(x, p, seed, step, stream) -- x / (1-p) with probability 1-p, else
+ * 0; p in [0, 1). The backward pass uses the same mask. p = 0 gives x.
+ * Source Srivastava et al. 2014. */
+KRS_API krs_node krs_dropout_at(krs_place at, krs_node x, double p,
+                                krs_node seed, krs_node step, int64_t stream);
+#define krs_dropout(x, p, seed, step, stream) \
+    krs_dropout_at(KRS_HERE, x, p, seed, step, stream)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,119 @@
+/* program.h -- devices, stores, programs: how a graph is run.
+ *
+ *     krs_device *device;
+ *     krs_store *store;
+ *     krs_program *program;
+ *     krs_device_open("eval", &device, &err);
+ *     krs_store_new(device, &store, &err);
+ *     krs_program_new(store, outputs, 2, &program, &err);
+ *     krs_program_set_input(program, "x", data, sizeof data, &err);
+ *     krs_program_run(program, &err);
+ *     krs_program_read(program, 0, &loss, sizeof loss, &err);
+ *
+ * Every function that can fail returns a status and fills err (NULL is fine).
+ */
+#ifndef KRS_PROGRAM_H
+#define KRS_PROGRAM_H
+
+#include <krs/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A place where programs run. Thread-safe after krs_device_open. */
+typedef struct krs_device krs_device;
+
+/* Named tensors that live between runs (parameters, moments, caches). Several
+ * programs may bind one store; one thread at a time. */
+typedef struct krs_store krs_store;
+
+/* A graph made ready to run. Keeps what it needs of the graph: the graph may
+ * be freed. One thread at a time. */
+typedef struct krs_program krs_program;
+
+/* krs_device_open(name, &device, err) -- "eval": the graph interpreter in f64,
+ * slow and trusted. Errors: DEVICE for a name that is not there. */
+KRS_API krs_status krs_device_open(const char *name, krs_device **out,
+                                   krs_error *err);
+KRS_API void krs_device_close(krs_device *device);
+KRS_API const char *krs_device_name(const krs_device *device);
+
+/* krs_store_new(device, &store, err); the device outlives the store. */
+KRS_API krs_status krs_store_new(krs_device *device, krs_store **out,
+                                 krs_error *err);
+KRS_API void krs_store_free(krs_store *store);
+
+/* krs_store_add(store, name, dtype, shape, err) -- make room for a tensor,
+ * zeroed. Nothing happens if it is there with the same type and shape.
+ * Errors: NAME if it is there with another type or shape; MEMORY. */
+KRS_API krs_status krs_store_add(krs_store *store, const char *name,
+                                 krs_dtype dtype, krs_shape shape,
+                                 krs_error *err);
+
+/* krs_store_count(store), krs_store_entry(store, i, ...) -- walk the tensors in
+ * order of their names (bytes compared). Any out pointer may be NULL. */
+KRS_API size_t krs_store_count(const krs_store *store);
+KRS_API krs_status krs_store_entry(const krs_store *store, size_t i,
+                                   const char **out_name, krs_dtype *out_dtype,
+                                   krs_shape *out_shape, krs_error *err);
+/* type and shape of one; NAME if absent */
+KRS_API krs_status krs_store_find(const krs_store *store, const char *name,
+                                  krs_dtype *out_dtype, krs_shape *out_shape,
+                                  krs_error *err);
+
+/* krs_store_write / read -- the whole tensor, row-major, in its own type;
+ * bytes must be exact. Errors: NAME, RANGE (bytes differ). */
+KRS_API krs_status krs_store_write(krs_store *store, const char *name,
+                                   const void *data, size_t bytes,
+                                   krs_error *err);
+KRS_API krs_status krs_store_read(const krs_store *store, const char *name,
+                                  void *data, size_t bytes, krs_error *err);
+
+/* krs_program_new(store, outputs, count, &program, err) -- prepare to compute
+ * the outputs, which are nodes of one graph. krs_update nodes among them take
+ * effect at the end of each run. Every state of the graph part is added to
+ * the store if absent.
+ * Errors: the graph's own first error; NAME (a state updated twice; a state
+ * in the store with another shape); MEMORY. */
+KRS_API krs_status krs_program_new(krs_store *store, const krs_node *outputs,
+                                   size_t count, krs_program **out,
+                                   krs_error *err);
+KRS_API void krs_program_free(krs_program *program);
+
+/* krs_program_set_input(program, name, data, bytes, err) -- copied. Every
+ * input that the outputs need must be set before the first run, and keeps its
+ * value for the next. Setting one that the program does not need is fine if
+ * the graph has it. Errors: NAME, RANGE (bytes differ). */
+KRS_API krs_status krs_program_set_input(krs_program *program, const char *name,
+                                         const void *data, size_t bytes,
+                                         krs_error *err);
+
+/* krs_program_set_var(program, name, value, err) -- a runtime integer.
+ * Errors: NAME, RANGE (outside the bounds of krs_var). */
+KRS_API krs_status krs_program_set_var(krs_program *program, const char *name,
+                                       int64_t value, krs_error *err);
+
+/* krs_program_run(program, err) -- compute all outputs, then apply updates.
+ * After a failure the store is as before the run.
+ * Errors: NAME (an input or variable never set), RANGE (an index outside its
+ * axis), MEMORY, CANCELLED. */
+KRS_API krs_status krs_program_run(krs_program *program, krs_error *err);
+
+/* krs_program_output(program, i, &dtype, &shape, err) -- its type and maximal
+ * shape. krs_program_read(program, i, data, bytes, err) -- the value after a
+ * run; bytes as the maximal shape; elements beyond a live length are zero. */
+KRS_API krs_status krs_program_output(const krs_program *program, size_t i,
+                                      krs_dtype *out_dtype,
+                                      krs_shape *out_shape, krs_error *err);
+KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
+                                    void *data, size_t bytes, krs_error *err);
+
+/* krs_program_cancel(program) -- ask a run in another thread (or the next one)
+ * to stop with CANCELLED. Async-signal-safe. */
+KRS_API void krs_program_cancel(krs_program *program);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
