@@ -1,0 +1,323 @@
+/* ir.h -- the inside of a graph: nodes, attributes, the op table.
+ *
+ * Invariants kept by krsi_add, the only way to make a node:
+ *   - operands have lower ids than the node, so id order is a topological
+ *     order and no pass needs recursion;
+ *   - a node was accepted by its row's type, shape and live rule;
+ *   - no two nodes have the same operation, operands and attributes.
+ */
+#ifndef KRSI_IR_H
+#define KRSI_IR_H
+
+#include "../base/base.h"
+
+#include <krs/graph.h>
+#include <krs/ops.h>
+
+enum krsi_op {
+    KRSI_POISON,
+#define PRIMITIVE(ID, ...) KRSI_##ID,
+#define COMPOSITE(ID, ...) KRSI_##ID,
+#include "ops.def"
+#undef PRIMITIVE
+#undef COMPOSITE
+    KRSI_OP_COUNT
+};
+
+/* A node. Immutable; lives in the graph's arena, so pointers stay valid. */
+typedef struct krsi_node {
+    uint16_t op; /* enum krsi_op */
+    uint8_t dtype;
+    uint8_t rank;
+    uint8_t live_axes;     /* bit a: axis a has a live length */
+    uint16_t words;        /* length of word */
+    uint32_t count;        /* operands */
+    const uint32_t *in;    /* their ids */
+    const int64_t *word;   /* attributes, encoded (attr.c) */
+    const int64_t *dim;    /* sizes, maximal */
+    const krs_index *live; /* one an axis; NULL if live_axes is 0 */
+    uint64_t hash;
+    uint32_t scope; /* string */
+    uint32_t file;  /* string */
+    uint32_t line;
+    uint32_t more_places; /* further places that asked for the same node */
+} krsi_node;
+
+typedef struct krsi_var {
+    uint32_t name; /* string */
+    int64_t low, high;
+} krsi_var;
+
+typedef struct krsi_blob {
+    const void *data;
+    size_t bytes;
+    uint64_t hash;
+} krsi_blob;
+
+typedef struct krsi_place_entry {
+    uint32_t file, line, next;
+} krsi_place_entry;
+
+struct krs_graph {
+    krsi_arena arena;
+    krsi_node **node; /* [1 .. nodes] */
+    size_t nodes, node_capacity;
+    uint32_t *table; /* open addressing, ids; power of two */
+    size_t table_capacity;
+    const char **string; /* interned; [0] is "" */
+    size_t strings, string_capacity;
+    uint32_t *string_table;
+    size_t string_table_capacity;
+    krsi_blob *blob;
+    size_t blobs, blob_capacity;
+    krsi_var *var;
+    size_t vars, var_capacity;
+    krsi_place_entry *place; /* [0] unused */
+    size_t places, place_capacity;
+    uint32_t *scope; /* stack of strings: whole paths */
+    size_t scopes, scope_capacity;
+    uint32_t *leaf; /* inputs and states, by name: ids */
+    size_t leaves, leaf_capacity;
+    uint32_t *stream_scope; /* scope of each automatic random stream */
+    size_t streams, stream_capacity;
+    krs_error error; /* status KRS_OK: none */
+};
+
+/* ---- info.c: the table ---- */
+
+typedef enum krsi_types {
+    KRSI_TYPES_FLOAT,
+    KRSI_TYPES_NUMBER,
+    KRSI_TYPES_COMPARE,
+    KRSI_TYPES_BITS,
+    KRSI_TYPES_ANY
+} krsi_types;
+
+typedef enum krsi_live_rule {
+    KRSI_LIVE_none,
+    KRSI_LIVE_same,
+    KRSI_LIVE_rule
+} krsi_live_rule;
+
+/* What a shape rule reads and writes. */
+typedef struct krsi_make {
+    krs_graph *graph;
+    krs_place at;
+    enum krsi_op op;
+    int count;
+    const krsi_node *const *in;
+    const int64_t *word;
+    /* result */
+    krs_dtype dtype;
+    krs_shape shape;
+    krs_index live[KRS_MAX_RANK];
+    uint8_t live_axes;
+} krsi_make;
+
+typedef struct krsi_op_info {
+    const char *name;
+    const char *attributes;
+    const char *text;
+    uint8_t min_count, max_count; /* 255: any number */
+    bool composite;
+    bool differentiable; /* vjp is not none */
+    krsi_types types;
+    krsi_live_rule live;
+    bool (*shape)(krsi_make *make); /* false: refused, error recorded */
+} krsi_op_info;
+
+extern const krsi_op_info krsi_ops[KRSI_OP_COUNT];
+/* KRSI_POISON if there is none of that name */
+enum krsi_op krsi_op_by_name(const char *name);
+
+#define PRIMITIVE(ID, name, min, max, attrs, types, shape, ...)                \
+    bool krsi_shape_##shape(krsi_make *make);
+#define COMPOSITE PRIMITIVE
+#include "ops.def"
+#undef PRIMITIVE
+#undef COMPOSITE
+
+/* ---- graph.c: graphs, strings, scopes, errors ---- */
+
+/* id of an equal string; 0 is ""; UINT32_MAX when memory is out */
+uint32_t krsi_intern(krs_graph *g, const char *text);
+uint32_t krsi_blob_add(krs_graph *g, const void *data, size_t bytes);
+/* the scope path now, a string */
+uint32_t krsi_scope_now(const krs_graph *g);
+/* "scope.name" interned */
+uint32_t krsi_scoped_name(krs_graph *g, const char *name);
+/* Record an error unless there is one; hint may be NULL. The text becomes
+ * "scope: op: text (file:line); hint". Gives false, for rules. */
+bool krsi_refuse(krs_graph *g, krs_place at, const char *op, krs_status status,
+                 const char *hint, const char *format, ...) KRS_PRINTF(6, 7);
+/* memory is out: recorded without allocating; gives false */
+bool krsi_refuse_memory(krs_graph *g);
+static inline krs_node
+krsi_handle(const krs_graph *g, uint32_t id)
+{
+    krs_node x = {(krs_graph *)(uintptr_t)g, id};
+    return x;
+}
+/* poison of g; KRS_NONE if g is NULL */
+static inline krs_node
+krsi_poison(const krs_graph *g)
+{
+    return krsi_handle(g, 0);
+}
+/* NULL for KRS_NONE and poison */
+const krsi_node *krsi_get(krs_node x);
+/* number of the variable of that name, or -1 */
+int32_t krsi_var_by_name(const krs_graph *g, const char *name);
+
+/* ---- node.c: krsi_add ---- */
+
+/* Check and add, or find, a node. Operands are ids of g, in range. word is a
+ * valid encoding (krsi_words_valid). Poison on refusal. */
+krs_node krsi_add(krs_graph *g, krs_place at, enum krsi_op op,
+                  const uint32_t *in, int count, const int64_t *word,
+                  int words);
+/* where a node was asked for: i-th place, false if there is none */
+bool krsi_node_place(const krs_graph *g, uint32_t id, int i, krs_place *out);
+/* "f32[2,3]" into the text, for messages; live axes as "<=3" */
+#define KRSI_TYPE_TEXT 200
+const char *krsi_type_text(char text[KRSI_TYPE_TEXT], const krsi_node *n);
+
+/* ---- attr.c: attributes as words ---- */
+
+enum { KRSI_WORDS = 160, KRSI_INDEX_WORDS = 2 + 2 * KRS_INDEX_TERMS };
+typedef struct krsi_words {
+    int64_t word[KRSI_WORDS];
+    int count;
+} krsi_words;
+
+void krsi_put_int(krsi_words *w, int64_t value); /* kinds i b s d D e */
+void krsi_put_float(krsi_words *w, double value);
+void krsi_put_ints(krsi_words *w, const int64_t *value, int count);
+void krsi_put_indices(krsi_words *w, const krs_index *value, int count);
+
+/* One attribute of a spec such as "axes:I keep:b". */
+typedef struct krsi_attr {
+    char name[20];
+    char kind;         /* i f b I X s d D e */
+    const char *names; /* kind e: "none|sum|mean}" */
+} krsi_attr;
+/* next attribute of a spec into *out; the rest of the spec, NULL at the end */
+const char *krsi_attr_next(const char *spec, krsi_attr *out);
+
+/* k-th attribute of words encoded by the op's spec */
+int64_t krsi_attr_int(enum krsi_op op, const int64_t *word, int k);
+double krsi_attr_float(enum krsi_op op, const int64_t *word, int k);
+/* count of a list; *out borrows its words (kind I) */
+int krsi_attr_ints(enum krsi_op op, const int64_t *word, int k,
+                   const int64_t **out);
+/* count of a list of indices (kind X); the i-th into *out if i < count */
+int krsi_attr_index(enum krsi_op op, const int64_t *word, int k, int i,
+                    krs_index *out);
+static inline int64_t
+krsi_int(const krsi_node *n, int k)
+{
+    return krsi_attr_int((enum krsi_op)n->op, n->word, k);
+}
+static inline double
+krsi_float(const krsi_node *n, int k)
+{
+    return krsi_attr_float((enum krsi_op)n->op, n->word, k);
+}
+static inline int
+krsi_ints(const krsi_node *n, int k, const int64_t **out)
+{
+    return krsi_attr_ints((enum krsi_op)n->op, n->word, k, out);
+}
+static inline krs_index
+krsi_index(const krsi_node *n, int k, int i)
+{
+    krs_index out = KRS_INDEX(0);
+    krsi_attr_index((enum krsi_op)n->op, n->word, k, i, &out);
+    return out;
+}
+/* are the words a well-formed encoding for op: counts in bounds; strings,
+ * blobs and variables of g? For the parser and the verifier. */
+bool krsi_words_valid(const krs_graph *g, enum krsi_op op, const int64_t *word,
+                      int words);
+
+/* ---- index.c ---- */
+
+#define KRSI_INDEX_TEXT 200
+/* "2*pos+1" */
+const char *krsi_index_text(char text[KRSI_INDEX_TEXT], const krs_graph *g,
+                            krs_index i);
+/* smallest and largest value over the bounds of its variables; false on
+ * overflow, an unknown variable, or an index spoilt by krs_index_add */
+bool krsi_index_bounds(const krs_graph *g, krs_index i, int64_t *low,
+                       int64_t *high);
+/* value under var[number]; the caller checked bounds */
+int64_t krsi_index_value(krs_index i, const int64_t *var);
+
+/* ---- build.c: shared by the builders ---- */
+
+/* Check the handles (none, poisoned, foreign), widen halves where the row
+ * computes in f32, add, and round back. g may be NULL if there is an operand.
+ * words NULL: none. */
+krs_node krsi_build(krs_place at, krs_graph *g, enum krsi_op op,
+                    const krs_node *in, int count, const krsi_words *words);
+/* the same after bringing operands to one shape */
+krs_node krsi_build_map(krs_place at, enum krsi_op op, const krs_node *in,
+                        int count, const krsi_words *words);
+/* all valid and of one graph; else records an error (or finds poison) and
+ * gives false */
+bool krsi_operands_ok(krs_place at, enum krsi_op op, const krs_node *in,
+                      int count);
+/* Bring operands to one shape by expand; false (error recorded) if they do
+ * not broadcast. */
+bool krsi_broadcast(krs_place at, enum krsi_op op, krs_node *in, int count);
+/* x expanded to another node's shape and live lengths */
+krs_node krsi_expand_like(krs_place at, krs_node x, krs_node like);
+/* x expanded to a shape with these live lengths (bits of live_axes) */
+krs_node krsi_expand_to(krs_place at, krs_node x, krs_shape shape,
+                        const krs_index *live, uint8_t live_axes);
+/* axis in [0, rank) or -1 with an error recorded */
+int krsi_axis(krs_place at, krs_node x, enum krsi_op op, int axis);
+/* how many elements the axes of x have in all, as a scalar of type dtype; at
+ * run time if an axis is live */
+krs_node krsi_axis_count(krs_place at, krs_node x, const int64_t *axes,
+                         int count, krs_dtype dtype);
+/* one start, length, step an axis; starts may be runtime */
+krs_node krsi_slice(krs_place at, krs_node x, const krs_index *starts,
+                    const int64_t *lengths, const int64_t *steps);
+krs_node krsi_set_slice(krs_place at, krs_node x, krs_node v,
+                        const krs_index *starts, const int64_t *steps);
+krs_node krsi_matmul(krs_place at, krs_node a, krs_node b, bool ta, bool tb);
+krs_node krsi_cumsum(krs_place at, krs_node x, int axis, bool reverse);
+krs_node krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
+                     bool keep);
+/* sum x (a cotangent) over the axes that were expanded from like's shape */
+krs_node krsi_sum_to(krs_place at, krs_node x, krs_node like);
+
+/* ---- composite_*.c: definitions of composites ---- */
+
+/* One use of a composite row: the node (attributes), its operands, possibly
+ * in another graph than the node's. */
+typedef struct krsi_use {
+    krs_place at;
+    krs_graph *graph;
+    const krsi_node *node;
+    const krs_node *in;
+    int count;
+} krsi_use;
+typedef krs_node krsi_expand_rule(const krsi_use *use);
+/* NULL for a primitive */
+extern krsi_expand_rule *const krsi_expansions[KRSI_OP_COUNT];
+
+#define PRIMITIVE(...)
+#define COMPOSITE(ID, name, ...)                                               \
+    krs_node krsi_expand_##name(const krsi_use *use);
+#include "ops.def"
+#undef PRIMITIVE
+#undef COMPOSITE
+
+/* ---- verify.c ---- */
+
+/* Check every invariant of every node; INTERNAL with the node named. */
+krs_status krsi_verify(const krs_graph *g, krs_error *err);
+
+#endif
