@@ -6,10 +6,12 @@
  *   ops.h       the operations
  *   random.h    the random numbers that graphs use, on the host
  *   program.h   devices, stores of tensors, programs: run a graph
+ *   check.h     compare results element by element
  */
 #ifndef KRS_KRS_H
 #define KRS_KRS_H
 
+#include <krs/check.h>
 #include <krs/dtype.h>
 #include <krs/graph.h>
 #include <krs/ops.h>
