@@ -31,7 +31,7 @@ round_to_16(double value, int mantissa, int bias)
     uint16_t infinity = (uint16_t)((2 * bias + 1) << mantissa);
 
     if (exponent == 0x7FF) {
-        uint16_t quiet = fraction ? (uint16_t)(1u << (mantissa - 1)) : 0;
+        uint16_t quiet = (uint16_t)(fraction ? 1u << (mantissa - 1) : 0);
         return (uint16_t)(sign | infinity | quiet);
     }
     if (exponent == 0)
