@@ -1,0 +1,214 @@
+/* train.h -- training: learning rate, clipping, optimizers, the trainer.
+ *
+ * The first half is graph code: functions that add nodes, so that forward,
+ * backward, clipping, schedule, optimizer and the step counter are one
+ * program (krs_train_step). The second half, krs_trainer, drives that program
+ * over a text: batches, validation, metrics, checkpoints, resume.
+ *
+ * A trainer is for one thread at a time; krs_trainer_stop alone may be called
+ * from a signal handler or another thread.
+ */
+#ifndef KRS_TRAIN_H
+#define KRS_TRAIN_H
+
+#include <krs/graph.h>
+#include <krs/program.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- learning rate ---- */
+
+/* The shapes a learning rate takes after the warm-up: NAME, name. With
+ * r = (total - s) / (total - warmup), held in [0, 1], at step s, and
+ * low = min_ratio:
+ *
+ *   constant      1
+ *   linear        low + (1-low) r
+ *   cosine        low + (1-low) (1 + cos(pi (1-r))) / 2
+ *   polynomial    low + (1-low) r^power
+ *   wsd           1 for stable_steps, then as linear over the rest
+ *   wsd_cosine    1 for stable_steps, then as cosine over the rest
+ *   noam          model_size^-1/2 min((s+1)^-1/2, (s+1) warmup^-3/2), from
+ *                 the first step on
+ *   inverse_sqrt  sqrt(warmup / s)
+ *
+ * Sources: cosine: Loshchilov & Hutter 2017, eq. 5; wsd: Hu et al. 2024,
+ * section 4; noam: Vaswani et al. 2017, eq. 3. */
+#define KRS_SCHEDULE_LIST(X)  \
+    X(CONSTANT, constant)     \
+    X(LINEAR, linear)         \
+    X(COSINE, cosine)         \
+    X(POLYNOMIAL, polynomial) \
+    X(WSD, wsd)               \
+    X(WSD_COSINE, wsd_cosine) \
+    X(NOAM, noam)             \
+    X(INVERSE_SQRT, inverse_sqrt)
+
+typedef enum krs_schedule_kind {
+#define KRS_SCHEDULE_ENUM(NAME, name) KRS_SCHEDULE_##NAME,
+    KRS_SCHEDULE_LIST(KRS_SCHEDULE_ENUM)
+#undef KRS_SCHEDULE_ENUM
+        KRS_SCHEDULE_COUNT
+} krs_schedule_kind;
+
+typedef struct krs_schedule {
+    size_t struct_size; /* sizeof (krs_schedule) */
+    krs_schedule_kind kind;
+    int64_t warmup_steps;  /* 0: none */
+    int64_t warmup_offset; /* factor (s + offset) / warmup while s < warmup:
+                              0 starts at 0, 1 moves from the first step */
+    int64_t total_steps;   /* the end of the decay */
+    int64_t stable_steps;  /* wsd */
+    double min_ratio;      /* in [0, 1] */
+    double power;          /* polynomial */
+    double model_size;     /* noam */
+} krs_schedule;
+
+/* krs_schedule_name(kind) -- "cosine"; "?" outside the list.
+ * krs_schedule_parse(name, &kind) -- false if there is none of that name.
+ * krs_schedule_default() -- cosine to a tenth, offset 1, no steps set. */
+KRS_API const char *krs_schedule_name(krs_schedule_kind kind);
+KRS_API bool krs_schedule_parse(const char *name, krs_schedule_kind *out);
+KRS_API krs_schedule krs_schedule_default(void);
+
+/* krs_schedule_factor(step, schedule) -- the factor on the peak learning rate.
+ *
+ *   step   i64 scalar, 0 at the first step     ->  f32 scalar
+ *
+ * Errors     RANGE for a schedule that contradicts itself. Good to about
+ *            3e-7 of the value: r comes from an integer difference and the
+ *            cosine is taken as sin^2(pi r / 2), which does not cancel. */
+KRS_API krs_node krs_schedule_factor_at(krs_place at, krs_node step,
+                                        const krs_schedule *schedule);
+#define krs_schedule_factor(step, schedule) \
+    krs_schedule_factor_at(KRS_HERE, step, schedule)
+
+/* ---- gradients ---- */
+
+/* krs_global_norm(x, count) -- sqrt of the sum of all squares of all tensors,
+ * f32. krs_clip_factor(norm, max_norm) -- max_norm / (norm + 1e-6) where that
+ * is below 1, else 1. Source: Pascanu et al. 2013, algorithm 1. */
+KRS_API krs_node krs_global_norm_at(krs_place at, const krs_node *x,
+                                    size_t count);
+KRS_API krs_node krs_clip_factor_at(krs_place at, krs_node norm,
+                                    double max_norm);
+#define krs_global_norm(x, count) krs_global_norm_at(KRS_HERE, x, count)
+#define krs_clip_factor(norm, max_norm) \
+    krs_clip_factor_at(KRS_HERE, norm, max_norm)
+
+/* ---- optimizers ---- */
+
+/* NAME, name, tensors kept for each parameter. g is the clipped gradient, d
+ * the weight decay, t = s + 1:
+ *
+ *   sgd     g += d p;  m = momentum m + (1-dampening) g (m = g at first);
+ *           p -= lr m, or lr (g + momentum m) with nesterov
+ *   adam    g += d p, then as adamw without its decay
+ *   adamw   p -= lr d p;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
+ *           p -= lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
+ *   lion    p -= lr d p;  p -= lr sign(b1 m + (1-b1) g);
+ *           m = b2 m + (1-b2) g
+ *
+ * Sources: adam: Kingma & Ba 2015; adamw: Loshchilov & Hutter 2019,
+ * algorithm 2; lion: Chen et al. 2023, algorithm 2. */
+#define KRS_OPTIMIZER_LIST(X) \
+    X(SGD, sgd, 1)            \
+    X(ADAM, adam, 2)          \
+    X(ADAMW, adamw, 2)        \
+    X(LION, lion, 1)
+#define KRS_OPTIMIZER_MOMENTS_MAX 2
+
+typedef enum krs_optimizer_kind {
+#define KRS_OPTIMIZER_ENUM(NAME, name, moments) KRS_OPTIMIZER_##NAME,
+    KRS_OPTIMIZER_LIST(KRS_OPTIMIZER_ENUM)
+#undef KRS_OPTIMIZER_ENUM
+        KRS_OPTIMIZER_COUNT
+} krs_optimizer_kind;
+
+typedef struct krs_optimizer {
+    size_t struct_size; /* sizeof (krs_optimizer) */
+    krs_optimizer_kind kind;
+    double learning_rate; /* the peak; times the schedule's factor */
+    double beta1, beta2;
+    double eps;
+    double momentum, dampening; /* sgd */
+    bool nesterov;              /* sgd */
+    double weight_decay;
+    int decay_min_rank;   /* decay only parameters of at least that rank */
+    double max_grad_norm; /* 0: gradients are not clipped */
+    krs_schedule schedule;
+} krs_optimizer;
+
+/* krs_optimizer_name(kind), krs_optimizer_parse(name, &kind) as above.
+ * krs_optimizer_default() -- adamw: rate 1e-3, betas 0.9 and 0.95, eps 1e-8,
+ * decay 0.1 from rank 2 on, clipped at 1, krs_schedule_default(). */
+KRS_API const char *krs_optimizer_name(krs_optimizer_kind kind);
+KRS_API bool krs_optimizer_parse(const char *name, krs_optimizer_kind *out);
+KRS_API krs_optimizer krs_optimizer_default(void);
+
+/* krs_bias_correction(step, beta) -- 1 - beta^(step+1), f32.
+ *
+ *   step   i64 scalar; beta in [0, 1)
+ *
+ * With x = -(step+1) ln(beta) / 2 it is 2 tanh(x) / (1 + tanh(x)): no
+ * difference of near numbers, so it is good to about 4e-7 of its value for
+ * every step, where 1 - exp(t ln beta) in f32 loses five digits at first. */
+KRS_API krs_node krs_bias_correction_at(krs_place at, krs_node step,
+                                        double beta);
+#define krs_bias_correction(step, beta) \
+    krs_bias_correction_at(KRS_HERE, step, beta)
+
+/* krs_optimizer_update(optimizer, parameter, gradient, rate, step, updates) --
+ * the new parameter and its moments, as krs_update nodes.
+ *
+ *   parameter   a state; half types are updated in f32 and rounded once
+ *   gradient    as parameter, clipped already
+ *   rate        f32 scalar;  step  i64 scalar
+ *   updates     room for 1 + KRS_OPTIMIZER_MOMENTS_MAX nodes
+ *   ->          how many there are, the parameter's first; 0 after an error
+ *
+ * Moments are f32 states "optimizer.<m or v>.<parameter>". Call it outside of
+ * any scope. */
+KRS_API size_t krs_optimizer_update_at(krs_place at,
+                                       const krs_optimizer *optimizer,
+                                       krs_node parameter, krs_node gradient,
+                                       krs_node rate, krs_node step,
+                                       krs_node *updates);
+#define krs_optimizer_update(optimizer, parameter, gradient, rate, step,    \
+                             updates)                                       \
+    krs_optimizer_update_at(KRS_HERE, optimizer, parameter, gradient, rate, \
+                            step, updates)
+
+/* ---- a whole step ---- */
+
+/* Outputs of krs_train_step before the updates. */
+enum {
+    KRS_STEP_LOSS,      /* f32, before the update */
+    KRS_STEP_GRAD_NORM, /* f32, before clipping */
+    KRS_STEP_RATE,      /* f32 */
+    KRS_STEP_UPDATES    /* the first krs_update */
+};
+
+/* krs_train_step(loss, parameters, count, optimizer, outputs, capacity,
+ * &output_count) -- backward, clip, schedule and optimizer as one program.
+ *
+ *   loss      float scalar
+ *   outputs   KRS_STEP_UPDATES + 1 + count * (1 + KRS_OPTIMIZER_MOMENTS_MAX)
+ *             nodes are always enough; given to krs_program_new as they are
+ *
+ * The steps made so far are counted in the i64 state "optimizer.step". After
+ * an error the graph holds it, which is also the result.
+ * Errors: SHAPE (loss not a scalar), RANGE (settings, capacity). */
+KRS_API krs_status krs_train_step_at(krs_place at, krs_node loss,
+                                     const krs_node *parameters, size_t count,
+                                     const krs_optimizer *optimizer,
+                                     krs_node *outputs, size_t capacity,
+                                     size_t *out_count);
+#define krs_train_step(...) krs_train_step_at(KRS_HERE, __VA_ARGS__)
+
+#ifdef __cplusplus
+}
+#endif
+#endif
