@@ -57,6 +57,13 @@ int64_t krsi_load_int(krs_dtype dtype, const void *data, size_t i);
 void krsi_store_double(krs_dtype dtype, void *data, size_t i, double value);
 void krsi_store_int(krs_dtype dtype, void *data, size_t i, int64_t value);
 
+/* philox.c -- Philox4x32-10; and words 4 block .. 4 block + 3 of a stream
+ * (random.h says which counter that is) */
+void krsi_philox(const uint32_t counter[4], const uint32_t key[2],
+                 uint32_t out[4]);
+void krsi_random_words(uint64_t seed, uint64_t step, uint32_t stream,
+                       uint64_t block, uint32_t out[4]);
+
 /* Number text that does not depend on the locale. Shortest form that reads
  * back to the same double; nan, inf, -inf by those names. */
 #define KRSI_NUMBER_TEXT 40
