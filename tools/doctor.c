@@ -1,0 +1,276 @@
+/* doctor.c -- kersey doctor: what this machine offers, and whether the
+ * library computes right on it.
+ *
+ * Out: version, processor and its vector features, memory, the limits of the
+ * library, every device with the result of a self-test: loss and gradient of
+ * a two-row regression whose values are known. A device that is not there is
+ * named with its reason; one that is there and computes wrongly makes the
+ * exit code 1.
+ */
+#include "command.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static const char *const device_names[] = {"eval", "interp", "cpu", "vulkan",
+                                           "opencl"};
+
+/* ---- the processor ---- */
+
+#if defined(__x86_64__)
+
+/* leaf, subleaf, register (0..3 = a b c d), bit: Intel SDM volume 2A, CPUID */
+static const struct {
+    const char *name;
+    unsigned leaf, subleaf, reg, bit;
+} features[] = {
+    {"sse4.2",      1, 0, 2, 20},
+    {"avx",         1, 0, 2, 28},
+    {"f16c",        1, 0, 2, 29},
+    {"fma",         1, 0, 2, 12},
+    {"avx2",        7, 0, 1, 5 },
+    {"avx512f",     7, 0, 1, 16},
+    {"avx512bw",    7, 0, 1, 30},
+    {"avx512vl",    7, 0, 1, 31},
+    {"avx512_vnni", 7, 0, 2, 11},
+    {"avx512_bf16", 7, 1, 0, 5 },
+    {"avx512_fp16", 7, 0, 3, 23},
+    {"avx_vnni",    7, 1, 0, 4 },
+    {"amx_bf16",    7, 0, 3, 22},
+    {"amx_int8",    7, 0, 3, 25},
+};
+
+static bool
+has_feature(size_t i)
+{
+    unsigned regs[4];
+    if (!__get_cpuid_count(features[i].leaf, features[i].subleaf, &regs[0],
+                           &regs[1], &regs[2], &regs[3]))
+        return false;
+    return regs[features[i].reg] >> features[i].bit & 1;
+}
+
+/* The brand string, leaves 0x80000002 to 4. */
+static void
+name_processor(char name[64])
+{
+    unsigned regs[12] = {0};
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned *r = regs + (size_t)4 * i;
+        if (!__get_cpuid(0x80000002U + i, r, r + 1, r + 2, r + 3)) {
+            strcpy(name, "x86-64");
+            return;
+        }
+    }
+    memcpy(name, regs, sizeof regs);
+    name[sizeof regs] = 0;
+    size_t spaces = strspn(name, " ");
+    memmove(name, name + spaces, strlen(name + spaces) + 1);
+}
+
+static json_t *
+describe_features(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
+        if (has_feature(i))
+            json_array_append_new(list, json_string(features[i].name));
+    }
+    return list;
+}
+
+#else
+
+static void
+name_processor(char name[64])
+{
+#if defined(__aarch64__)
+    strcpy(name, "aarch64");
+#else
+    strcpy(name, "unknown");
+#endif
+}
+
+static json_t *
+describe_features(void)
+{
+    json_t *list = json_array();
+#if defined(__aarch64__)
+    json_array_append_new(list, json_string("neon"));
+#endif
+    return list;
+}
+
+#endif
+
+/* ---- the self-test ---- */
+
+/* x [2,2], w [2,1]: mean(tanh(x w)^2) and its gradient for w, by hand from
+ * tanh(0) = 0 and tanh(1/2) */
+static const float test_x[4] = {1, 2, 3, 4}, test_w[2] = {0.5F, -0.25F};
+static const double test_loss = 0.10677613351703628;
+static const double test_gradient[2] = {1.090292972075381, 1.4537239627671745};
+
+static krs_status
+compute(krs_program *program, float *loss, float gradient[2], krs_error *err)
+{
+    KRS_TRY(krs_program_set_input(program, "x", test_x, sizeof test_x, err));
+    KRS_TRY(krs_program_set_input(program, "w", test_w, sizeof test_w, err));
+    KRS_TRY(krs_program_run(program, err));
+    KRS_TRY(krs_program_read(program, 0, loss, sizeof *loss, err));
+    return krs_program_read(program, 1, gradient, 2 * sizeof *gradient, err);
+}
+
+static krs_status
+check_close(const char *what, float got, double want, krs_error *err)
+{
+    if (fabs((double)got - want) <= 1e-6 * fabs(want))
+        return KRS_OK;
+    return krs_fail(err, KRS_E_CHECK, "%s is %.9g instead of %.9g", what,
+                    (double)got, want);
+}
+
+static krs_status
+test_device(krs_device *device, krs_error *err)
+{
+    krs_store *store = NULL;
+    krs_program *program = NULL;
+    krs_graph *g = krs_graph_new();
+    if (!g)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for a graph");
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(2, 2));
+    krs_node w = krs_input(g, "w", KRS_F32, KRS_SHAPE(2, 1));
+    krs_node outputs[2];
+    outputs[0] = krs_mean(krs_square(krs_tanh(krs_matmul(x, w))), KRS_ALL_AXES);
+    krs_grad(outputs[0], &w, 1, &outputs[1]);
+    float loss = 0, gradient[2] = {0};
+    krs_status status = krs_graph_check(g, err);
+    if (status == KRS_OK)
+        status = krs_store_new(device, &store, err);
+    if (status == KRS_OK)
+        status = krs_program_new(store, outputs, 2, &program, err);
+    if (status == KRS_OK)
+        status = compute(program, &loss, gradient, err);
+    if (status == KRS_OK)
+        status = check_close("the loss", loss, test_loss, err);
+    for (int i = 0; status == KRS_OK && i < 2; i++)
+        status =
+            check_close("the gradient", gradient[i], test_gradient[i], err);
+    krs_program_free(program);
+    krs_store_free(store);
+    krs_graph_free(g);
+    return status;
+}
+
+/* [{"name", "present", "works", "text"}] */
+static json_t *
+describe_devices(bool *all_work)
+{
+    json_t *list = json_array();
+    *all_work = true;
+    for (size_t i = 0; i < sizeof device_names / sizeof *device_names; i++) {
+        krs_error err = {0};
+        krs_device *device = NULL;
+        bool present =
+            krs_device_open(device_names[i], &device, &err) == KRS_OK;
+        bool works = present && test_device(device, &err) == KRS_OK;
+        if (present && !works)
+            *all_work = false;
+        krs_device_close(device);
+        json_array_append_new(
+            list, json_pack("{s:s, s:b, s:b, s:s}", "name", device_names[i],
+                            "present", present, "works", works, "text",
+                            works ? "self-test passed" : err.text));
+    }
+    return list;
+}
+
+/* ---- printing ---- */
+
+static json_t *
+describe_types(void)
+{
+    json_t *list = json_array();
+    for (int t = 0; t < KRS_DTYPE_COUNT; t++)
+        json_array_append_new(list, json_string(krs_dtype_name((krs_dtype)t)));
+    return list;
+}
+
+static void
+print_words(const char *title, json_t *list)
+{
+    json_t *word;
+    size_t i;
+    printf("%-10s", title);
+    json_array_foreach(list, i, word) printf(" %s", json_string_value(word));
+    printf("\n");
+}
+
+static void
+print_text(json_t *all)
+{
+    json_t *device;
+    size_t i;
+    printf("%-10s %s\n", "kersey",
+           json_string_value(json_object_get(all, "version")));
+    printf("%-10s %s, %lld online\n", "processor",
+           json_string_value(json_object_get(all, "processor")),
+           (long long)json_integer_value(json_object_get(all, "processors")));
+    print_words("features", json_object_get(all, "features"));
+    printf("%-10s %.1f GiB\n", "memory",
+           json_number_value(json_object_get(all, "memory_bytes")) /
+               (1024.0 * 1024 * 1024));
+    print_words("types", json_object_get(all, "types"));
+    printf("%-10s rank %lld, %d runtime integers in an index\n", "limits",
+           (long long)json_integer_value(json_object_get(all, "max_rank")),
+           KRS_INDEX_TERMS);
+    printf("devices\n");
+    json_array_foreach(json_object_get(all, "devices"), i, device)
+    {
+        bool present = json_is_true(json_object_get(device, "present"));
+        bool works = json_is_true(json_object_get(device, "works"));
+        printf("  %-8s %-7s %s\n",
+               json_string_value(json_object_get(device, "name")),
+               works     ? "works"
+               : present ? "WRONG"
+                         : "absent",
+               json_string_value(json_object_get(device, "text")));
+    }
+}
+
+int
+command_doctor(const struct command_line *line)
+{
+    char processor[64] = "";
+    bool all_work;
+    krs_error err;
+    name_processor(processor);
+    json_int_t bytes =
+        (json_int_t)sysconf(_SC_PHYS_PAGES) * (json_int_t)sysconf(_SC_PAGESIZE);
+    json_t *devices = describe_devices(&all_work);
+    json_t *all = json_pack(
+        "{s:s, s:s, s:I, s:o, s:I, s:o, s:i, s:o}", "version", program_version,
+        "processor", processor, "processors",
+        (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "features",
+        describe_features(), "memory_bytes", bytes, "types", describe_types(),
+        "max_rank", KRS_MAX_RANK, "devices", devices);
+    int code = all_work ? EXIT_OK : EXIT_FAILED;
+    if (!all) {
+        krs_fail(&err, KRS_E_MEMORY, "no memory for the report");
+        return complain(&err);
+    }
+    if (line->flags.json) {
+        json_dumpf(all, stdout, JSON_INDENT(2));
+        printf("\n");
+    } else {
+        print_text(all);
+    }
+    json_decref(all);
+    return code;
+}

@@ -1,0 +1,60 @@
+/* help.c -- the table of commands, and the help texts that follow from it. */
+#include "command.h"
+
+#include <string.h>
+
+const struct command command_rows[] = {
+#define F(name) [FLAG_ID_##name] = true,
+#define COMMAND(name, operands, least, most, purpose, example, flags) \
+    {#name, operands, least, most, purpose, example, {flags}, command_##name},
+#include "commands.def"
+#undef COMMAND
+#undef F
+};
+const int command_count = sizeof command_rows / sizeof *command_rows;
+
+void
+print_help(void)
+{
+    printf("kersey -- a graph-compiling tensor library\n\n"
+           "usage: kersey COMMAND [FLAGS] ...\n\ncommands:\n");
+    for (int i = 0; i < command_count; i++)
+        printf("  %-10s %s\n", command_rows[i].name, command_rows[i].purpose);
+    printf("\nkersey COMMAND --help has the flags and an example; kersey "
+           "--version\n"
+           "\nexit codes: 0 ok, 1 failed, 2 wrong usage, 3 a check fell "
+           "short,\n            77 the backend is absent, 130 interrupted\n"
+           "\nenvironment: NO_COLOR turns colours off\n");
+}
+
+/* "  -b, --backend NAME   where programs run (eval)" */
+static void
+print_flag(const struct flag_row *row)
+{
+    char name[FLAG_NAME], left[2 * FLAG_NAME];
+    spell_flag(row->name, name);
+    snprintf(left, sizeof left, "--%s%s%s", name, row->unit[0] ? " " : "",
+             row->unit);
+    if (row->letter)
+        printf("  -%c, ", row->letter);
+    else
+        printf("      ");
+    printf("%-20s %s", left, row->help);
+    if (row->initial)
+        printf(" (%s)", row->initial);
+    printf("\n");
+}
+
+void
+print_command_help(const struct command *command)
+{
+    printf("kersey %s -- %s\n\nusage: kersey %s [FLAGS]%s%s\n\nflags:\n",
+           command->name, command->purpose, command->name,
+           command->operands[0] ? " " : "", command->operands);
+    for (int i = 0; i < FLAG_ID_COUNT; i++) {
+        if (command->takes[i])
+            print_flag(&flag_rows[i]);
+    }
+    printf("  -h, %-20s %s\n\nexample:\n  %s\n", "--help", "this text",
+           command->example);
+}
