@@ -130,7 +130,7 @@ extern const krsi_op_info krsi_ops[KRSI_OP_COUNT];
 /* KRSI_POISON if there is none of that name */
 enum krsi_op krsi_op_by_name(const char *name);
 
-#define PRIMITIVE(ID, name, min, max, attrs, types, shape, ...)                \
+#define PRIMITIVE(ID, name, min, max, attrs, types, shape, ...) \
     bool krsi_shape_##shape(krsi_make *make);
 #define COMPOSITE PRIMITIVE
 #include "ops.def"
@@ -247,7 +247,7 @@ bool krsi_words_valid(const krs_graph *g, enum krsi_op op, const int64_t *word,
 const char *krsi_index_text(char text[KRSI_INDEX_TEXT], const krs_graph *g,
                             krs_index i);
 /* smallest and largest value over the bounds of its variables; false on
- * overflow, an unknown variable, or an index spoilt by krs_index_add */
+ * overflow, an unknown variable, or an index spoilt by krs_index_plus */
 bool krsi_index_bounds(const krs_graph *g, krs_index i, int64_t *low,
                        int64_t *high);
 /* value under var[number]; the caller checked bounds */
@@ -309,7 +309,7 @@ typedef krs_node krsi_expand_rule(const krsi_use *use);
 extern krsi_expand_rule *const krsi_expansions[KRSI_OP_COUNT];
 
 #define PRIMITIVE(...)
-#define COMPOSITE(ID, name, ...)                                               \
+#define COMPOSITE(ID, name, ...) \
     krs_node krsi_expand_##name(const krsi_use *use);
 #include "ops.def"
 #undef PRIMITIVE

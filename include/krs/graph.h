@@ -188,8 +188,8 @@ KRS_API krs_index krs_var(krs_graph *g, const char *name, int64_t low,
                           int64_t high);
 /* a + b; a * k. An overflow or more than KRS_INDEX_TERMS variables gives an
  * index that every builder refuses. */
-KRS_API krs_index krs_index_add(krs_index a, krs_index b);
-KRS_API krs_index krs_index_scale(krs_index a, int64_t k);
+KRS_API krs_index krs_index_plus(krs_index a, krs_index b);
+KRS_API krs_index krs_index_times(krs_index a, int64_t k);
 KRS_API bool krs_index_equal(krs_index a, krs_index b);
 
 /* krs_index_node(g, i) -- its value as an i64 scalar node. */

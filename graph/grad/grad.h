@@ -1,0 +1,30 @@
+/* grad.h -- what a vector-Jacobian rule sees. */
+#ifndef KRSI_GRAD_H
+#define KRSI_GRAD_H
+
+#include "../ir/ir.h"
+
+/* One node y = f(in), its cotangent g = d loss / d y, and room for the
+ * cotangents of its operands. A rule sets out[i] where need[i], with the type
+ * and shape of in[i], or leaves KRS_NONE for zero. */
+typedef struct krsi_vjp {
+    krs_place at;
+    krs_graph *graph;
+    const krsi_node *node;
+    krs_node y;
+    const krs_node *in;
+    int count;
+    krs_node g;
+    const bool *need;
+    krs_node *out;
+} krsi_vjp;
+typedef void krsi_vjp_rule(krsi_vjp *v);
+
+#define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, ...) \
+    void krsi_vjp_##vjp(krsi_vjp *v);
+#define COMPOSITE PRIMITIVE
+#include "../ir/ops.def"
+#undef PRIMITIVE
+#undef COMPOSITE
+
+#endif

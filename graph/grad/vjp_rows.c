@@ -1,0 +1,125 @@
+/* vjp_rows.c -- gradients of reductions, softmax, products and gathers. */
+#include "grad.h"
+
+/* t, whose reduced axes are gone or 1, expanded to the shape of in[0] */
+static krs_node
+spread(krsi_vjp *v, krs_node t)
+{
+    const int64_t *axis;
+    int count = krsi_ints(v->node, 0, &axis);
+    krs_shape kept = krs_node_shape(v->in[0]);
+    for (int i = 0; i < count; i++)
+        kept.dim[axis[i]] = 1;
+    return krsi_expand_like(v->at, krs_reshape_at(v->at, t, kept), v->in[0]);
+}
+
+/* y = sum x: every element gets g */
+void
+krsi_vjp_sum(krsi_vjp *v)
+{
+    v->out[0] = spread(v, v->g);
+}
+
+/* g divided evenly among the elements that attain the extremum */
+void
+krsi_vjp_extremum(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    const int64_t *axis;
+    krs_axes axes = {krsi_ints(v->node, 0, &axis), {0}};
+    for (int i = 0; i < axes.count; i++)
+        axes.axis[i] = (int32_t)axis[i];
+    krs_node attained = krs_eq_at(at, v->in[0], spread(v, v->y));
+    krs_node count = krs_sum_keep_at(
+        at, krs_cast_at(at, attained, krs_node_dtype(v->g)), axes);
+    krs_node share = krs_div_at(at, spread(v, v->g), count);
+    v->out[0] = krs_where_at(at, attained, share, krs_like_at(at, share, 0));
+}
+
+/* the running sum is a triangle of ones; its transpose runs the other way */
+void
+krsi_vjp_cumsum(krsi_vjp *v)
+{
+    v->out[0] = krsi_cumsum(v->at, v->g, (int)krsi_int(v->node, 0),
+                            krsi_int(v->node, 1) == 0);
+}
+
+/* d lse / dx = softmax(x) = e^(x - y) */
+void
+krsi_vjp_logsumexp(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    krs_node p = krs_exp_at(at, krs_sub_at(at, v->in[0], spread(v, v->y)));
+    v->out[0] = krs_mul_at(at, spread(v, v->g), p);
+}
+
+/* dx = y (g - sum g y) */
+void
+krsi_vjp_softmax(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    krs_axes axis = KRS_AXES((int32_t)krsi_int(v->node, 0));
+    krs_node dot = krs_sum_keep_at(at, krs_mul_at(at, v->g, v->y), axis);
+    v->out[0] = krs_mul_at(at, v->y, krs_sub_at(at, v->g, dot));
+}
+
+/* dx = g - e^y sum g */
+void
+krsi_vjp_log_softmax(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    krs_axes axis = KRS_AXES((int32_t)krsi_int(v->node, 0));
+    krs_node sum = krs_sum_keep_at(at, v->g, axis);
+    v->out[0] = krs_sub_at(at, v->g, krs_mul_at(at, krs_exp_at(at, v->y), sum));
+}
+
+/* y = A B: dA = g B^T, dB = A^T g, where A and B are the operands after their
+ * transposition flags; a transposed operand gets the transposed product. */
+void
+krsi_vjp_matmul(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    krs_node a = v->in[0], b = v->in[1], g = v->g;
+    bool ta = krsi_int(v->node, 0) != 0, tb = krsi_int(v->node, 1) != 0;
+    if (v->need[0])
+        v->out[0] = ta ? krsi_matmul(at, b, g, tb, true)
+                       : krsi_matmul(at, g, b, false, !tb);
+    if (v->need[1])
+        v->out[1] = tb ? krsi_matmul(at, g, a, true, ta)
+                       : krsi_matmul(at, a, g, !ta, false);
+}
+
+/* Reading slices and adding slices are adjoint to each other. */
+void
+krsi_vjp_take(krsi_vjp *v)
+{
+    krs_node zeros = krs_zeros_like_at(v->at, v->in[0]);
+    v->out[0] = krs_index_add_at(v->at, zeros, v->in[1], v->g,
+                                 (int)krsi_int(v->node, 0));
+}
+
+void
+krsi_vjp_index_add(krsi_vjp *v)
+{
+    v->out[0] = v->g;
+    if (v->need[2])
+        v->out[2] =
+            krs_take_at(v->at, v->g, v->in[1], (int)krsi_int(v->node, 0));
+}
+
+void
+krsi_vjp_gather(krsi_vjp *v)
+{
+    krs_node zeros = krs_zeros_like_at(v->at, v->in[0]);
+    v->out[0] = krs_scatter_add_at(v->at, zeros, v->in[1], v->g,
+                                   (int)krsi_int(v->node, 0));
+}
+
+void
+krsi_vjp_scatter_add(krsi_vjp *v)
+{
+    v->out[0] = v->g;
+    if (v->need[2])
+        v->out[2] =
+            krs_gather_at(v->at, v->g, v->in[1], (int)krsi_int(v->node, 0));
+}

@@ -1,0 +1,203 @@
+/* build_map.c -- builders of element-wise operations and reductions. */
+#include "ir.h"
+
+#include <math.h>
+
+#define UNARY(name, ID)                                      \
+    krs_node krs_##name##_at(krs_place at, krs_node x)       \
+    {                                                        \
+        return krsi_build(at, NULL, KRSI_##ID, &x, 1, NULL); \
+    }
+UNARY(neg, NEG)
+UNARY(abs, ABS)
+UNARY(sign, SIGN)
+UNARY(exp, EXP)
+UNARY(log, LOG)
+UNARY(sqrt, SQRT)
+UNARY(rsqrt, RSQRT)
+UNARY(sin, SIN)
+UNARY(cos, COS)
+UNARY(tanh, TANH)
+UNARY(sigmoid, SIGMOID)
+UNARY(erf, ERF)
+UNARY(erfc, ERFC)
+UNARY(floor, FLOOR)
+UNARY(relu, RELU)
+UNARY(silu, SILU)
+UNARY(gelu, GELU)
+UNARY(gelu_tanh, GELU_TANH)
+UNARY(not, NOT)
+UNARY(stop_gradient, STOP_GRADIENT)
+
+#define BINARY(name, ID)                                           \
+    krs_node krs_##name##_at(krs_place at, krs_node a, krs_node b) \
+    {                                                              \
+        const krs_node in[2] = {a, b};                             \
+        return krsi_build_map(at, KRSI_##ID, in, 2, NULL);         \
+    }
+BINARY(add, ADD)
+BINARY(sub, SUB)
+BINARY(mul, MUL)
+BINARY(div, DIV)
+BINARY(pow, POW)
+BINARY(maximum, MAXIMUM)
+BINARY(minimum, MINIMUM)
+BINARY(and, AND)
+BINARY(or, OR)
+BINARY(xor, XOR)
+BINARY(eq, EQ)
+BINARY(ne, NE)
+BINARY(lt, LT)
+BINARY(le, LE)
+BINARY(gt, GT)
+BINARY(ge, GE)
+BINARY(swiglu, SWIGLU)
+
+krs_node
+krs_square_at(krs_place at, krs_node x)
+{
+    return krs_mul_at(at, x, x);
+}
+
+krs_node
+krs_scale_at(krs_place at, krs_node x, double factor)
+{
+    return krs_mul_at(at, x, krs_like_at(at, x, factor));
+}
+
+krs_node
+krs_offset_at(krs_place at, krs_node x, double term)
+{
+    return krs_add_at(at, x, krs_like_at(at, x, term));
+}
+
+krs_node
+krs_pow_scalar_at(krs_place at, krs_node x, double exponent)
+{
+    return krs_pow_at(at, x, krs_like_at(at, x, exponent));
+}
+
+krs_node
+krs_where_at(krs_place at, krs_node condition, krs_node a, krs_node b)
+{
+    const krs_node in[3] = {condition, a, b};
+    return krsi_build_map(at, KRSI_WHERE, in, 3, NULL);
+}
+
+krs_node
+krs_clamp_at(krs_place at, krs_node x, double low, double high)
+{
+    krsi_words words = {.count = 0};
+    if (!(low <= high) && x.graph) {
+        krsi_refuse(x.graph, at, "clamp", KRS_E_RANGE, NULL,
+                    "lower bound %g is above upper bound %g", low, high);
+        return krsi_poison(x.graph);
+    }
+    krsi_put_float(&words, low);
+    krsi_put_float(&words, high);
+    return krsi_build(at, NULL, KRSI_CLAMP, &x, 1, &words);
+}
+
+krs_node
+krs_cast_at(krs_place at, krs_node x, krs_dtype dtype)
+{
+    krsi_words words = {.count = 0};
+    const krsi_node *n = krsi_get(x);
+    if (n && n->dtype == dtype)
+        return x;
+    krsi_put_int(&words, dtype);
+    return krsi_build(at, NULL, KRSI_CAST, &x, 1, &words);
+}
+
+/* ---- reductions ---- */
+
+krs_node
+krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes, bool keep)
+{
+    krsi_words words = {.count = 0};
+    int64_t sorted[KRS_MAX_RANK];
+    int count = 0;
+    int rank = krs_node_shape(x).rank;
+    unsigned set = 0;
+    if (!krsi_operands_ok(at, op, &x, 1))
+        return krsi_poison(x.graph);
+    for (int i = 0; i < axes.count; i++) {
+        int axis = krsi_axis(at, x, op, axes.axis[i]);
+        if (axis < 0)
+            return krsi_poison(x.graph);
+        if (set >> axis & 1) {
+            krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_AXIS, NULL,
+                        "axis %d is named twice", axes.axis[i]);
+            return krsi_poison(x.graph);
+        }
+        set |= 1u << axis;
+    }
+    for (int a = 0; a < rank; a++)
+        if (axes.count < 0 || set >> a & 1)
+            sorted[count++] = a;
+    krsi_put_ints(&words, sorted, count);
+    krsi_put_int(&words, keep);
+    return krsi_build(at, NULL, op, &x, 1, &words);
+}
+
+#define REDUCTION(name, ID)                                                \
+    krs_node krs_##name##_at(krs_place at, krs_node x, krs_axes axes)      \
+    {                                                                      \
+        return krsi_reduce(at, KRSI_##ID, x, axes, false);                 \
+    }                                                                      \
+    krs_node krs_##name##_keep_at(krs_place at, krs_node x, krs_axes axes) \
+    {                                                                      \
+        return krsi_reduce(at, KRSI_##ID, x, axes, true);                  \
+    }
+REDUCTION(sum, SUM)
+REDUCTION(mean, MEAN)
+REDUCTION(amax, AMAX)
+REDUCTION(amin, AMIN)
+REDUCTION(logsumexp, LOGSUMEXP)
+
+/* operations with one axis and perhaps a flag */
+static krs_node
+along(krs_place at, enum krsi_op op, krs_node x, int axis, int flag)
+{
+    krsi_words words = {.count = 0};
+    axis = krsi_axis(at, x, op, axis);
+    if (krsi_get(x) && axis < 0)
+        return krsi_poison(x.graph);
+    krsi_put_int(&words, axis);
+    if (flag >= 0)
+        krsi_put_int(&words, flag);
+    return krsi_build(at, NULL, op, &x, 1, &words);
+}
+
+krs_node
+krs_argmax_at(krs_place at, krs_node x, int axis)
+{
+    /* comparing needs no arithmetic, but the row computes on f32 */
+    if (krs_dtype_class_of(krs_node_dtype(x)) == KRS_CLASS_HALF)
+        x = krs_cast_at(at, x, KRS_F32);
+    return along(at, KRSI_ARGMAX, x, axis, -1);
+}
+
+krs_node
+krsi_cumsum(krs_place at, krs_node x, int axis, bool reverse)
+{
+    return along(at, KRSI_CUMSUM, x, axis, reverse);
+}
+
+krs_node
+krs_cumsum_at(krs_place at, krs_node x, int axis)
+{
+    return krsi_cumsum(at, x, axis, false);
+}
+
+krs_node
+krs_softmax_at(krs_place at, krs_node x, int axis)
+{
+    return along(at, KRSI_SOFTMAX, x, axis, -1);
+}
+
+krs_node
+krs_log_softmax_at(krs_place at, krs_node x, int axis)
+{
+    return along(at, KRSI_LOG_SOFTMAX, x, axis, -1);
+}

@@ -1,0 +1,131 @@
+/* composite_attention.c -- definitions of attention and rotary positions. */
+#include "ir.h"
+
+#include <math.h>
+
+/* positions along an axis of x, shaped to broadcast with x; live as x is */
+static krs_node
+positions(krs_place at, krs_node x, int axis)
+{
+    krsi_words words = {.count = 0};
+    const krsi_node *n = krsi_get(x);
+    if (!n)
+        return krsi_poison(x.graph);
+    krs_shape shape = {
+        n->rank, {1, 1, 1, 1, 1, 1, 1, 1}
+    };
+    krs_index live[KRS_MAX_RANK] = {{0}};
+    bool is_live = n->live_axes >> axis & 1;
+    shape.dim[axis] = n->dim[axis];
+    if (is_live)
+        live[axis] = n->live[axis];
+    krsi_put_int(&words, KRS_I64);
+    krsi_put_ints(&words, shape.dim, shape.rank);
+    krsi_put_int(&words, axis);
+    krsi_put_indices(&words, live, is_live ? shape.rank : 0);
+    return krsi_build(at, x.graph, KRSI_IOTA, NULL, 0, &words);
+}
+
+/* which keys a query may see: j <= i + offset, and j > i + offset - window */
+static krs_node
+causal_mask(krs_place at, krs_node scores, krs_index offset, int64_t window)
+{
+    krs_node i = positions(at, scores, 2); /* [1,1,T,1] */
+    krs_node j = positions(at, scores, 3); /* [1,1,1,S] */
+    krs_node last =
+        krs_add_at(at, i, krs_index_node_at(at, scores.graph, offset));
+    krs_node seen = krs_le_at(at, j, last);
+    if (window == 0)
+        return seen;
+    krs_node first =
+        krs_sub_at(at, last, krs_like_at(at, last, (double)window));
+    return krs_and_at(at, seen, krs_gt_at(at, j, first));
+}
+
+/* the heads of k or v [B,K,S,D] beside the groups of q [B,K,G,T,D] */
+static krs_node
+grouped(krs_place at, krs_node x, bool is_grouped)
+{
+    return is_grouped ? krs_unsqueeze_at(at, x, 2) : x;
+}
+
+krs_node
+krsi_expand_attention(const krsi_use *u)
+{
+    krs_place at = u->at;
+    const krsi_node *n = u->node;
+    krs_dtype dtype = krs_node_dtype(u->in[0]);
+    krs_node q = krs_cast_at(at, u->in[0], KRS_F32); /* [B,H,T,D] */
+    krs_node k = krs_cast_at(at, u->in[1], KRS_F32); /* [B,K,S,D] */
+    krs_node v = krs_cast_at(at, u->in[2], KRS_F32); /* [B,K,S,E] */
+    krs_node mask = u->count > 3 ? u->in[3] : KRS_NONE;
+    krs_shape sq = krs_node_shape(q), sk = krs_node_shape(k);
+    krs_shape sv = krs_node_shape(v);
+    int64_t B = sq.dim[0], H = sq.dim[1], T = sq.dim[2], D = sq.dim[3];
+    int64_t K = sk.dim[1], S = sk.dim[2], E = sv.dim[3];
+    bool groups = K != H;
+
+    if (groups)
+        q = krs_reshape_at(at, q, KRS_SHAPE(B, K, H / K, T, D));
+    krs_node scores = krs_matmul_nt_at(at, q, grouped(at, k, groups));
+    scores = krs_reshape_at(at, scores, KRS_SHAPE(B, H, T, S));
+    scores = krs_scale_at(at, scores, krsi_float(n, 0));
+
+    krs_node seen = KRS_NONE;
+    if (krsi_int(n, 1))
+        seen = causal_mask(at, scores, krsi_index(n, 2, 0), krsi_int(n, 3));
+    if (mask.graph && krs_node_dtype(mask) == KRS_BOOL)
+        seen = seen.graph ? krs_and_at(at, seen, mask) : mask;
+    else if (mask.graph)
+        scores = krs_add_at(at, scores, mask);
+    if (seen.graph)
+        scores = krs_where_at(at, seen, scores,
+                              krs_like_at(at, scores, (double)-INFINITY));
+
+    krs_node p = krs_softmax_at(at, scores, -1); /* [B,H,T,S] */
+    if (groups)
+        p = krs_reshape_at(at, p, KRS_SHAPE(B, K, H / K, T, S));
+    krs_node out = krs_matmul_at(at, p, grouped(at, v, groups));
+    out = krs_reshape_at(at, out, KRS_SHAPE(B, H, T, E));
+    return krs_cast_at(at, out, dtype);
+}
+
+krs_node
+krsi_expand_rope(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0], angles = u->in[1];
+    double scale = krsi_float(u->node, 1);
+    krs_node c = krs_cos_at(at, angles), s = krs_sin_at(at, angles);
+    krs_shape shape = krs_node_shape(x);
+    int last = shape.rank - 1;
+    int64_t half = shape.dim[last] / 2;
+    bool interleaved = krsi_int(u->node, 0) == KRS_ROPE_INTERLEAVED;
+    krs_node a, b;
+    if (scale != 1) {
+        c = krs_scale_at(at, c, scale);
+        s = krs_scale_at(at, s, scale);
+    }
+    if (interleaved) {
+        a = krs_slice_at(at, x, -1, 0, KRS_END, 2);
+        b = krs_slice_at(at, x, -1, 1, KRS_END, 2);
+    } else {
+        a = krs_slice_at(at, x, -1, 0, half, 1);
+        b = krs_slice_at(at, x, -1, half, KRS_END, 1);
+    }
+    krs_node turned[2] = {
+        krs_sub_at(at, krs_mul_at(at, a, c), krs_mul_at(at, b, s)),
+        krs_add_at(at, krs_mul_at(at, a, s), krs_mul_at(at, b, c))};
+    if (!interleaved)
+        return krs_concat_at(at, turned, 2, -1);
+    krs_index start[KRS_MAX_RANK];
+    int64_t step[KRS_MAX_RANK];
+    for (int i = 0; i < KRS_MAX_RANK; i++) {
+        start[i] = KRS_INDEX(0);
+        step[i] = i == last ? 2 : 1;
+    }
+    krs_node y =
+        krsi_set_slice(at, krs_zeros_like_at(at, x), turned[0], start, step);
+    start[last] = KRS_INDEX(1);
+    return krsi_set_slice(at, y, turned[1], start, step);
+}

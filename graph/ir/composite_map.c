@@ -1,0 +1,85 @@
+/* composite_map.c -- definitions of the element-wise composites, and the table
+ * of all definitions.
+ *
+ * An expansion is written with the public builders, in the order of the
+ * equation in ops.h. It is the meaning of the row: kernels and hand-written
+ * gradients are compared with it.
+ */
+#include "ir.h"
+
+#include <math.h>
+
+#define PRIMITIVE(...)
+#define COMPOSITE(ID, name, ...) [KRSI_##ID] = krsi_expand_##name,
+krsi_expand_rule *const krsi_expansions[KRSI_OP_COUNT] = {
+#include "ops.def"
+};
+#undef PRIMITIVE
+#undef COMPOSITE
+
+/* y = 0 for x <= 0, else x: NaN passes, and the gradient at 0 is 0 */
+krs_node
+krsi_expand_relu(const krsi_use *u)
+{
+    krs_node x = u->in[0], zero = krs_like_at(u->at, x, 0);
+    return krs_where_at(u->at, krs_le_at(u->at, x, zero), zero, x);
+}
+
+krs_node
+krsi_expand_silu(const krsi_use *u)
+{
+    return krs_mul_at(u->at, u->in[0], krs_sigmoid_at(u->at, u->in[0]));
+}
+
+/* by erfc: 1 + erf(x) loses everything for x < -6 */
+krs_node
+krsi_expand_gelu(const krsi_use *u)
+{
+    krs_node x = u->in[0];
+    krs_node tail = krs_erfc_at(u->at, krs_scale_at(u->at, x, -sqrt(0.5)));
+    return krs_mul_at(u->at, krs_scale_at(u->at, x, 0.5), tail);
+}
+
+krs_node
+krsi_expand_gelu_tanh(const krsi_use *u)
+{
+    static const double pi = 3.141592653589793238462643383279502884;
+    krs_place at = u->at;
+    krs_node x = u->in[0];
+    krs_node cube = krs_mul_at(at, x, krs_mul_at(at, x, x));
+    krs_node inner = krs_scale_at(
+        at, krs_add_at(at, x, krs_scale_at(at, cube, 0.044715)), sqrt(2 / pi));
+    return krs_mul_at(at, krs_scale_at(at, x, 0.5),
+                      krs_offset_at(at, krs_tanh_at(at, inner), 1));
+}
+
+krs_node
+krsi_expand_swiglu(const krsi_use *u)
+{
+    return krs_mul_at(u->at, krs_silu_at(u->at, u->in[0]), u->in[1]);
+}
+
+/* strict comparisons, so that the gradient passes at the bounds */
+krs_node
+krsi_expand_clamp(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0];
+    krs_node low = krs_like_at(at, x, krsi_float(u->node, 0));
+    krs_node high = krs_like_at(at, x, krsi_float(u->node, 1));
+    krs_node below_high = krs_where_at(at, krs_gt_at(at, x, high), high, x);
+    return krs_where_at(at, krs_lt_at(at, x, low), low, below_high);
+}
+
+krs_node
+krsi_expand_dropout(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0];
+    double p = krsi_float(u->node, 0);
+    krs_node r = krs_random_uniform_at(at, u->in[1], u->in[2],
+                                       krs_node_shape(x), krsi_int(u->node, 1));
+    krs_node kept = krs_ge_at(at, r, krs_like_at(at, r, p));
+    return krs_where_at(at, kept, krs_scale_at(at, x, 1 / (1 - p)),
+                        krs_like_at(at, x, 0));
+}

@@ -1,0 +1,236 @@
+/* composite_rows.c -- definitions of means, softmax, norms, cross-entropy and
+ * embeddings.
+ */
+#include "ir.h"
+
+#include <math.h>
+
+static krs_axes
+axes_of(const krsi_node *n, int k)
+{
+    const int64_t *axis;
+    krs_axes axes = {krsi_ints(n, k, &axis), {0}};
+    for (int i = 0; i < axes.count; i++)
+        axes.axis[i] = (int32_t)axis[i];
+    return axes;
+}
+
+static krs_node
+sum_last(krs_place at, krs_node x)
+{
+    return krs_sum_at(at, x, KRS_AXES(-1));
+}
+
+krs_node
+krsi_expand_mean(const krsi_use *u)
+{
+    const int64_t *axis;
+    int count = krsi_ints(u->node, 0, &axis);
+    krs_node sum = krsi_reduce(u->at, KRSI_SUM, u->in[0], axes_of(u->node, 0),
+                               krsi_int(u->node, 1) != 0);
+    return krs_div_at(u->at, sum,
+                      krsi_axis_count(u->at, u->in[0], axis, count, KRS_F32));
+}
+
+/* m + ln sum e^(x-m); an infinite m is replaced by 0, so that rows of -inf give
+ * -inf and rows with +inf give +inf, not NaN. m is a constant to the gradient:
+ * its terms cancel. */
+krs_node
+krsi_expand_logsumexp(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0];
+    krs_axes axes = axes_of(u->node, 0);
+    krs_node max =
+        krs_stop_gradient_at(at, krsi_reduce(at, KRSI_AMAX, x, axes, true));
+    krs_node infinite = krs_eq_at(at, krs_abs_at(at, max),
+                                  krs_like_at(at, max, (double)INFINITY));
+    krs_node m = krs_where_at(at, infinite, krs_like_at(at, max, 0), max);
+    krs_node sum = krsi_reduce(
+        at, KRSI_SUM, krs_exp_at(at, krs_sub_at(at, x, m)), axes, true);
+    krs_node y = krs_add_at(at, krs_log_at(at, sum), m);
+    if (krsi_int(u->node, 1))
+        return y;
+    krs_shape shape = krs_node_shape(y), squeezed = KRS_SCALAR;
+    unsigned gone = 0;
+    for (int i = 0; i < axes.count; i++)
+        gone |= 1u << axes.axis[i];
+    for (int a = 0; a < shape.rank; a++)
+        if (!(gone >> a & 1))
+            squeezed.dim[squeezed.rank++] = shape.dim[a];
+    return krs_reshape_at(at, y, squeezed);
+}
+
+/* x - max along the axis */
+static krs_node
+shifted(const krsi_use *u, krs_axes axis)
+{
+    krs_node max = krs_amax_keep_at(u->at, u->in[0], axis);
+    return krs_sub_at(u->at, u->in[0], krs_stop_gradient_at(u->at, max));
+}
+
+krs_node
+krsi_expand_softmax(const krsi_use *u)
+{
+    krs_axes axis = KRS_AXES((int32_t)krsi_int(u->node, 0));
+    if (krs_node_shape(u->in[0]).dim[axis.axis[0]] == 0)
+        return u->in[0];
+    krs_node e = krs_exp_at(u->at, shifted(u, axis));
+    return krs_div_at(u->at, e, krs_sum_keep_at(u->at, e, axis));
+}
+
+krs_node
+krsi_expand_log_softmax(const krsi_use *u)
+{
+    krs_axes axis = KRS_AXES((int32_t)krsi_int(u->node, 0));
+    if (krs_node_shape(u->in[0]).dim[axis.axis[0]] == 0)
+        return u->in[0];
+    krs_node d = shifted(u, axis);
+    krs_node sum = krs_sum_keep_at(u->at, krs_exp_at(u->at, d), axis);
+    return krs_sub_at(u->at, d, krs_log_at(u->at, sum));
+}
+
+/* the trailing axes that a weight covers */
+static krs_axes
+trailing(krs_node weight)
+{
+    krs_axes axes = {krs_node_shape(weight).rank, {0}};
+    for (int i = 0; i < axes.count; i++)
+        axes.axis[i] = i - axes.count;
+    return axes;
+}
+
+/* Two passes: the variance of x - mean(x), never E[x^2] - E[x]^2. */
+krs_node
+krsi_expand_layer_norm(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0], weight = u->in[1];
+    krs_axes axes = trailing(weight);
+    krs_node d = krs_sub_at(at, x, krs_mean_keep_at(at, x, axes));
+    krs_node var = krs_mean_keep_at(at, krs_square_at(at, d), axes);
+    krs_node inverse =
+        krs_rsqrt_at(at, krs_offset_at(at, var, krsi_float(u->node, 0)));
+    krs_node y = krs_mul_at(at, krs_mul_at(at, d, inverse), weight);
+    return u->count > 2 ? krs_add_at(at, y, u->in[2]) : y;
+}
+
+krs_node
+krsi_expand_rms_norm(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0], weight = u->in[1];
+    krs_node square =
+        krs_mean_keep_at(at, krs_square_at(at, x), trailing(weight));
+    krs_node inverse =
+        krs_rsqrt_at(at, krs_offset_at(at, square, krsi_float(u->node, 0)));
+    return krs_mul_at(at, krs_mul_at(at, x, inverse), weight);
+}
+
+/* ---- cross-entropy ---- */
+
+/* rows of losses [..] to the reduction asked for; count: what mean divides by */
+static krs_node
+reduced(const krsi_use *u, krs_node rows, krs_node count)
+{
+    int64_t reduction = krsi_int(u->node, 0);
+    if (reduction == KRS_REDUCE_NONE)
+        return rows;
+    krs_node sum = krs_sum_at(u->at, rows, KRS_ALL_AXES);
+    return reduction == KRS_REDUCE_SUM ? sum : krs_div_at(u->at, sum, count);
+}
+
+static krs_node
+row_count(const krsi_use *u, krs_node rows)
+{
+    static const int64_t all[KRS_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
+    return krsi_axis_count(u->at, rows, all, krs_node_shape(rows).rank,
+                           KRS_F32);
+}
+
+/* target probabilities q [.., V], smoothed to (1-e) q + e/V */
+static krs_node
+cross_entropy_of_probabilities(const krsi_use *u, krs_node logp)
+{
+    krs_place at = u->at;
+    double e = krsi_float(u->node, 2);
+    krs_shape shape = krs_node_shape(logp);
+    krs_node q = u->in[1];
+    if (e > 0)
+        q = krs_offset_at(at, krs_scale_at(at, q, 1 - e),
+                          e / (double)shape.dim[shape.rank - 1]);
+    if (u->count > 2)
+        q = krs_mul_at(at, q, u->in[2]);
+    krs_node rows = krs_neg_at(at, sum_last(at, krs_mul_at(at, q, logp)));
+    return reduced(u, rows, row_count(u, rows));
+}
+
+krs_node
+krsi_expand_cross_entropy(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node logits = u->in[0], target = u->in[1];
+    krs_node logp = krs_log_softmax_at(at, logits, -1); /* [.., V] */
+    if (krs_dtype_is_float(krs_node_dtype(target)))
+        return cross_entropy_of_probabilities(u, logp);
+
+    double e = krsi_float(u->node, 2);
+    krs_shape shape = krs_node_shape(logits);
+    double classes = (double)shape.dim[shape.rank - 1];
+    krs_node ignore = krs_constant_at(
+        at, u->graph, KRS_I64, KRS_SCALAR,
+        &(int64_t){krsi_int(u->node, 1)});          /* exact, unlike a double */
+    krs_node id = krs_cast_at(at, target, KRS_I64); /* [..] */
+    krs_node counted = krs_ne_at(at, id, ignore);
+    id = krs_where_at(at, counted, id, krs_like_at(at, id, 0));
+    krs_node zero = krs_like_at(at, logp, 0);
+
+    krs_node index = krs_unsqueeze_at(at, id, -1); /* [.., 1] */
+    krs_node picked =
+        krs_squeeze_at(at, krs_gather_at(at, logp, index, -1), -1);
+    krs_node loss = krs_neg_at(at, picked); /* [..] */
+    krs_node factor = krs_like_at(at, logp, 1);
+    if (u->count > 2) {
+        factor = krs_take_at(at, u->in[2], id, 0); /* [..] */
+        loss = krs_mul_at(at, loss, factor);
+    }
+    if (e > 0) {
+        krs_node all = u->count > 2 ? krs_mul_at(at, logp, u->in[2]) : logp;
+        krs_node uniform = krs_neg_at(at, sum_last(at, all));
+        loss = krs_add_at(at, krs_scale_at(at, loss, 1 - e),
+                          krs_scale_at(at, uniform, e / classes));
+    }
+    loss = krs_where_at(at, counted, loss, zero);
+    krs_node weights = krs_where_at(at, counted, factor, zero);
+    return reduced(u, loss, krs_sum_at(at, weights, KRS_ALL_AXES));
+}
+
+/* ---- ids ---- */
+
+krs_node
+krsi_expand_one_hot(const krsi_use *u)
+{
+    krs_place at = u->at;
+    int64_t classes = krsi_int(u->node, 0);
+    krs_node ids = u->in[0];
+    krs_node column =
+        krs_iota_at(at, u->graph, krs_node_dtype(ids), KRS_SHAPE(classes), 0);
+    krs_node hit = krs_eq_at(at, krs_unsqueeze_at(at, ids, -1), column);
+    return krs_cast_at(at, hit, (krs_dtype)krsi_int(u->node, 1));
+}
+
+/* rows of the padding id are read, but give no gradient */
+krs_node
+krsi_expand_embedding(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node ids = u->in[1];
+    krs_node rows = krs_take_at(at, u->in[0], ids, 0); /* [.., C] */
+    int64_t padding = krsi_int(u->node, 0);
+    if (padding < 0)
+        return rows;
+    krs_node is_padding =
+        krs_eq_at(at, ids, krs_like_at(at, ids, (double)padding));
+    return krs_where_at(at, krs_unsqueeze_at(at, is_padding, -1),
+                        krs_stop_gradient_at(at, rows), rows);
+}
