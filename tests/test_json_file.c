@@ -263,6 +263,11 @@ START_TEST(quotes_escape_controls_and_cut_whole_characters)
     char out[64];
     ck_assert_str_eq(krsi_json_quote("a\x1b[31m\"\\\n", out, sizeof out),
                      "\"a\\x1b[31m\\\"\\\\\\x0a\"");
+    /* U+009B begins a terminal command just as ESC [ does */
+    ck_assert_str_eq(krsi_json_quote("\xC2\x9B"
+                                     "2J\xC2\xA0",
+                                     out, sizeof out),
+                     "\"\\xc2\\x9b2J\xC2\xA0\"");
     for (size_t size = 8; size < 20; size++) {
         krsi_json_quote("\xE2\x82\xAC\xE2\x82\xAC\xE2\x82\xAC\xE2\x82\xAC\xE2"
                         "\x82\xAC\xE2\x82\xAC\xE2\x82\xAC",

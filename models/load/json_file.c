@@ -31,37 +31,35 @@ struct krsi_json_file {
     char name[]; /* as given by the caller */
 };
 
-/* One character of a quoted text, escaped; returns the bytes written. */
-static size_t
-escape(unsigned char c, char out[5])
+/* A control character, as ASCII or as the UTF-8 of U+0080 to U+009F, which
+ * a terminal obeys too; *bytes is its length. */
+static bool
+is_control(const char *text, size_t *bytes)
 {
-    if (c == '"' || c == '\\') {
-        out[0] = '\\';
-        out[1] = (char)c;
-        return 2;
-    }
-    if (c >= 0x20 && c != 0x7F) {
-        out[0] = (char)c;
-        return 1;
-    }
-    static const char digits[] = "0123456789abcdef";
-    memcpy(out, "\\x", 2);
-    out[2] = digits[c >> 4];
-    out[3] = digits[c & 15];
-    return 4;
+    unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
+    *bytes = c == 0xC2 && next >= 0x80 && next < 0xA0 ? 2 : 1;
+    return *bytes == 2 || c < 0x20 || c == 0x7F;
 }
 
 const char *
 krsi_json_quote(const char *text, char *out, size_t size)
 {
-    size_t n = 0;
+    size_t n = 0, bytes;
     if (size < 8)
         return "\"...\"";
     out[n++] = '"';
-    for (; *text; text++) {
-        char piece[5];
-        size_t bytes = escape((unsigned char)*text, piece);
-        if (n + bytes + 5 > size) {
+    for (; *text; text += bytes) {
+        char piece[12];
+        if (is_control(text, &bytes))
+            snprintf(piece, sizeof piece,
+                     bytes == 2 ? "\\x%02x\\x%02x" : "\\x%02x",
+                     (unsigned char)text[0], (unsigned char)text[1]);
+        else if (*text == '"' || *text == '\\')
+            snprintf(piece, sizeof piece, "\\%c", *text);
+        else
+            snprintf(piece, sizeof piece, "%c", *text);
+        size_t piece_bytes = strlen(piece);
+        if (n + piece_bytes + 5 > size) {
             /* cut before a whole character: drop UTF-8 continuation bytes */
             while (n > 1 && ((unsigned char)*text & 0xC0) == 0x80) {
                 text--;
@@ -71,8 +69,8 @@ krsi_json_quote(const char *text, char *out, size_t size)
             n += 3;
             break;
         }
-        memcpy(out + n, piece, bytes);
-        n += bytes;
+        memcpy(out + n, piece, piece_bytes);
+        n += piece_bytes;
     }
     out[n++] = '"';
     out[n] = 0;
