@@ -1,0 +1,217 @@
+/* weights.h -- tensors in safetensors files: list, read, write, describe.
+ *
+ *     krs_weights *w;
+ *     KRS_TRY(krs_weights_open("llama/", &w, err));
+ *     int64_t i = krs_weights_find(w, "model.norm.weight");
+ *     float norm[288];                               // [C]
+ *     status = krs_weights_read(w, i, KRS_F32, norm, sizeof norm, err);
+ *     krs_weights_close(w);
+ *
+ * Opening checks everything the header says (names, types, shapes, sizes,
+ * that the tensors cover the data without gap or overlap) before any of it
+ * is used; reading touches only the tensor asked for. Every refusal is one
+ * sentence with file, place, values and reason.
+ *
+ * Format: huggingface.co/docs/safetensors, little-endian.
+ */
+#ifndef KRS_WEIGHTS_H
+#define KRS_WEIGHTS_H
+
+#include <krs/dtype.h>
+#include <krs/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KRS_WEIGHT_RANK 8 /* most dimensions */
+
+/* The one list of types that files hold: NAME, bytes, kind. The kind says
+ * what a value may be converted to: FLOAT to f32, f16, bf16; INT and BOOL to
+ * every type that holds the value; COMPLEX to none (listed only). */
+#define KRS_STORED_LIST(X) \
+    X(F64, 8, FLOAT)       \
+    X(F32, 4, FLOAT)       \
+    X(F16, 2, FLOAT)       \
+    X(BF16, 2, FLOAT)      \
+    X(F8_E4M3, 1, FLOAT)   \
+    X(F8_E5M2, 1, FLOAT)   \
+    X(F8_E8M0, 1, FLOAT)   \
+    X(I64, 8, INT)         \
+    X(I32, 4, INT)         \
+    X(I16, 2, INT)         \
+    X(I8, 1, INT)          \
+    X(U64, 8, INT)         \
+    X(U32, 4, INT)         \
+    X(U16, 2, INT)         \
+    X(U8, 1, INT)          \
+    X(BOOL, 1, BOOL)       \
+    X(C64, 8, COMPLEX)
+
+typedef enum krs_stored {
+#define KRS_STORED_ENUM(NAME, bytes, kind) KRS_STORED_##NAME,
+    KRS_STORED_LIST(KRS_STORED_ENUM)
+#undef KRS_STORED_ENUM
+        KRS_STORED_COUNT
+} krs_stored;
+
+/* "F32"; "?" outside the list. Bytes of one element; 0 outside the list. */
+KRS_API const char *krs_stored_name(krs_stored stored);
+KRS_API size_t krs_stored_bytes(krs_stored stored);
+/* krs_stored_dtype(s, &t) -- the element type of the same meaning and
+ * layout; false if there is none (F64, I16, U16, U32, U64, F8, C64). */
+KRS_API bool krs_stored_dtype(krs_stored stored, krs_dtype *out);
+/* krs_stored_converts(s, t) -- krs_weights_read can give s as t. */
+KRS_API bool krs_stored_converts(krs_stored stored, krs_dtype dtype);
+
+/* A tensor as the file lists it. Borrowed from its krs_weights. */
+typedef struct krs_weight {
+    const char *name; /* UTF-8 without NUL; may hold control characters */
+    const char *file; /* path of the file it lies in */
+    krs_stored stored;
+    int rank;
+    int64_t shape[KRS_WEIGHT_RANK];
+    int64_t count; /* elements, product of shape; 1 for rank 0 */
+    uint64_t bytes;
+} krs_weight;
+
+/* Immutable after open; any number of threads may read. */
+typedef struct krs_weights krs_weights;
+
+/* krs_weights_open(path, &w, err) -- list the tensors of a model.
+ *
+ *   path   a .safetensors file; an .index.json beside its shards; or a
+ *          folder with model.safetensors or model.safetensors.index.json
+ *          (the first wins if both are there)
+ *
+ * Shards are opened too. They lie in the folder of the index: a shard name
+ * with '/' or ".." is refused, and index and shards must agree on every
+ * tensor.
+ *
+ * Errors     IO, MEMORY; FORMAT with file and offset or JSON path.
+ * Cost       reads the headers only; one file descriptor a shard. */
+KRS_API krs_status krs_weights_open(const char *path, krs_weights **out,
+                                    krs_error *err);
+KRS_API void krs_weights_close(krs_weights *w); /* NULL is fine */
+
+/* Tensors are numbered in the order of their names (bytewise). */
+KRS_API size_t krs_weights_count(const krs_weights *w);
+/* NULL past the end */
+KRS_API const krs_weight *krs_weights_at(const krs_weights *w, size_t i);
+/* number of the tensor, -1 if there is none */
+KRS_API int64_t krs_weights_find(const krs_weights *w, const char *name);
+KRS_API const char *krs_weights_path(const krs_weights *w); /* as opened */
+
+/* krs_weights_read(w, i, dtype, out, bytes, err) -- all elements of tensor i
+ * as dtype, row-major, in file order.
+ *
+ *   bytes  size of out; must be exactly count * element size
+ *
+ * Floats round to nearest, ties to even, once; overflow gives infinity.
+ * Integers must fit: nothing wraps. To bool: not equal to zero. Float to
+ * integer is refused: rounding there is the caller's decision.
+ *
+ * Errors     ARGUMENT if bytes differ or i is past the end; DTYPE without a
+ *            conversion; RANGE for an integer that does not fit; IO, also if
+ *            the file became shorter since it was opened. out may be partly
+ *            written then. Cost: one pass, 64 KiB of stack. */
+KRS_API krs_status krs_weights_read(const krs_weights *w, size_t i,
+                                    krs_dtype dtype, void *out, size_t bytes,
+                                    krs_error *err);
+
+/* krs_weights_read_part(w, i, first, count, dtype, out, bytes, err) -- only
+ * elements [first, first + count), e.g. some rows of an embedding. */
+KRS_API krs_status krs_weights_read_part(const krs_weights *w, size_t i,
+                                         int64_t first, int64_t count,
+                                         krs_dtype dtype, void *out,
+                                         size_t bytes, krs_error *err);
+
+/* A line of the __metadata__ of a file. */
+typedef struct krs_weights_note {
+    const char *key, *value;
+} krs_weights_note;
+
+/* krs_weights_note_at(w, i) -- notes in the order of their keys; of several
+ * shards, the first that has the key counts. NULL past the end. */
+KRS_API const krs_weights_note *krs_weights_note_at(const krs_weights *w,
+                                                    size_t i);
+/* value of the key, NULL if there is none */
+KRS_API const char *krs_weights_note_find(const krs_weights *w,
+                                          const char *key);
+
+/* A tensor to write. */
+typedef struct krs_weight_source {
+    const char *name; /* UTF-8, unique, not "__metadata__" */
+    krs_dtype dtype;  /* not a block type */
+    int rank;         /* 0..KRS_WEIGHT_RANK */
+    const int64_t *shape;
+    const void *data; /* row-major, borrowed; NULL if it has no elements */
+} krs_weight_source;
+
+/* krs_weights_write(path, tensors, count, notes, note_count, err) -- write a
+ * safetensors file.
+ *
+ * Equal arguments in any order give equal bytes: tensors are laid out by
+ * falling element size, then name, so every tensor is aligned to its element
+ * size; the data begins at a multiple of 8, the header padded with spaces.
+ *
+ * The bytes go to a new file in the same folder, are flushed, and take the
+ * place of path by rename; then the folder is flushed. On any error before
+ * the rename the old file is intact and the new one removed; an error of the
+ * last flush means that the new file may not outlive a power failure.
+ *
+ * Errors     NAME for a missing, double or malformed name; DTYPE, SHAPE,
+ *            ARGUMENT, MEMORY; IO (disk full, input/output error). */
+KRS_API krs_status krs_weights_write(const char *path,
+                                     const krs_weight_source *tensors,
+                                     size_t count,
+                                     const krs_weights_note *notes,
+                                     size_t note_count, krs_error *err);
+
+/* What the values of a tensor are like. */
+typedef struct krs_weight_stats {
+    int64_t count, zeros, nans, infinities;
+    /* of the finite values; NaN if there are none. std is that of the whole
+     * population (divided by the number of values). */
+    double min, max, mean, std;
+} krs_weight_stats;
+
+/* krs_weights_stats(w, i, &stats, err) -- in one pass over the file, in f64
+ * (I64 and U64 beyond 2^53 are rounded). DTYPE for a type without order. */
+KRS_API krs_status krs_weights_stats(const krs_weights *w, size_t i,
+                                     krs_weight_stats *out, krs_error *err);
+
+/* krs_line_sink -- takes a line of text (no newline at its end); false
+ * stops, and the function that called it returns KRS_E_CANCELLED. */
+typedef bool (*krs_line_sink)(void *user, const char *line);
+
+typedef enum krs_describe_format {
+    KRS_DESCRIBE_TEXT, /* aligned columns */
+    KRS_DESCRIBE_JSON  /* one JSON document over several lines */
+} krs_describe_format;
+
+typedef struct krs_describe_options {
+    size_t struct_size;
+    krs_describe_format format;
+    bool stats; /* reads all data */
+} krs_describe_options;
+
+/* krs_weights_describe(w, options, sink, user, err) -- what `kersey inspect`
+ * prints: metadata; per tensor name, type, shape, bytes (and statistics);
+ * totals per type; number of parameters.
+ *
+ * JSON: {"path", "metadata": {}, "tensors": [{"name", "dtype", "shape",
+ * "bytes", "file", "stats": {"min", "max", "mean", "std", "nan", "inf",
+ * "zero"}}], "dtypes": {"F32": {"tensors", "parameters", "bytes"}},
+ * "parameters", "bytes"}; numbers that JSON cannot write are null.
+ *
+ *   options   NULL: text without statistics */
+KRS_API krs_status krs_weights_describe(const krs_weights *w,
+                                        const krs_describe_options *options,
+                                        krs_line_sink sink, void *user,
+                                        krs_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,331 @@
+/* describe.c -- what a weights file holds, for people and for programs.
+ *
+ * In: an open model. Out: lines of text or of one JSON document, handed to a
+ * sink one at a time; and the statistics of a tensor. Invariant: nothing is
+ * kept, so a model of any size is described in constant memory.
+ *
+ * Names go through a quoting that escapes control characters, so that a
+ * hostile file cannot move the cursor of a terminal. JSON strings and numbers
+ * are printed by jansson, which does not ask the locale.
+ *
+ * Mean and deviation: Welford 1962, one pass, stable for a large mean.
+ */
+#include "stored.h"
+#include "weights_file.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_BYTES 4200 /* of a quoted name in text; longer ones are cut */
+#define LINE_BYTES 6000
+
+krs_status
+krs_weights_stats(const krs_weights *w, size_t i, krs_weight_stats *out,
+                  krs_error *err)
+{
+    const krs_weight *t = krs_weights_at(w, i);
+    if (!t || !out)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "%s: stats: tensor %zu of %zu does not exist",
+                        krs_weights_path(w), i, krs_weights_count(w));
+    if (!krs_stored_converts(t->stored, KRS_F32))
+        return krs_fail(err, KRS_E_DTYPE,
+                        "%s: stats: values of type %s have no order", t->file,
+                        krs_stored_name(t->stored));
+    krs_weight_stats s = {
+        .count = t->count, .min = (double)INFINITY, .max = -(double)INFINITY};
+    uint64_t piece[KRSI_PIECE_BYTES / sizeof(uint64_t)];
+    int64_t most = (int64_t)(sizeof piece / krs_stored_bytes(t->stored));
+    int64_t finite = 0;
+    double squares = 0;
+    for (int64_t done = 0; done < t->count; done += most) {
+        int64_t n = t->count - done < most ? t->count - done : most;
+        KRS_TRY(krsi_weights_piece(w, i, done, n, piece, err));
+        for (size_t k = 0; k < (size_t)n; k++) {
+            double value = krsi_stored_double(t->stored, piece, k);
+            if (!isfinite(value)) {
+                s.nans += isnan(value) != 0;
+                s.infinities += isinf(value) != 0;
+                continue;
+            }
+            double delta = value - s.mean;
+            finite++;
+            s.mean += delta / (double)finite;
+            squares += delta * (value - s.mean);
+            s.zeros += value == 0;
+            s.min = fmin(s.min, value);
+            s.max = fmax(s.max, value);
+        }
+    }
+    if (finite > 0)
+        s.std = sqrt(squares / (double)finite);
+    else
+        s.min = s.max = s.mean = s.std = (double)NAN;
+    *out = s;
+    return KRS_OK;
+}
+
+/* Where lines go. The first failure sticks. */
+typedef struct printer {
+    const krs_weights *weights;
+    krs_line_sink sink;
+    void *user;
+    bool stats;
+    krs_error *err;
+    krs_status status;
+} printer;
+
+static void
+send(printer *p, const char *line)
+{
+    if (p->status == KRS_OK && !p->sink(p->user, line))
+        p->status = krs_fail(p->err, KRS_E_CANCELLED,
+                             "%s: describe: stopped by the caller",
+                             krs_weights_path(p->weights));
+}
+
+static KRS_PRINTF(2, 3) void send_format(printer *p, const char *format, ...)
+{
+    char line[LINE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    send(p, line);
+}
+
+/* Sums over all tensors, by type. */
+typedef struct total {
+    int64_t tensors;
+    uint64_t parameters, bytes;
+} total;
+
+static total
+add_up(const krs_weights *w, total by_type[KRS_STORED_COUNT])
+{
+    total all = {0};
+    memset(by_type, 0, KRS_STORED_COUNT * sizeof *by_type);
+    for (size_t i = 0; i < krs_weights_count(w); i++) {
+        const krs_weight *t = krs_weights_at(w, i);
+        total *sums[] = {&all, &by_type[t->stored]};
+        for (int k = 0; k < 2; k++) {
+            sums[k]->tensors++;
+            sums[k]->parameters += (uint64_t)t->count;
+            sums[k]->bytes += t->bytes;
+        }
+    }
+    return all;
+}
+
+/* "name" without the quotes, controls escaped */
+static const char *
+plain(const char *text, char out[NAME_BYTES])
+{
+    krsi_json_quote(text, out, NAME_BYTES);
+    out[strlen(out) - 1] = 0;
+    return out + 1;
+}
+
+static void
+text_stats(printer *p, size_t i)
+{
+    krs_weight_stats s;
+    if (p->status != KRS_OK)
+        return;
+    if (!krs_stored_converts(krs_weights_at(p->weights, i)->stored, KRS_F32)) {
+        send(p, "    no statistics for this type");
+        return;
+    }
+    p->status = krs_weights_stats(p->weights, i, &s, p->err);
+    if (p->status == KRS_OK)
+        send_format(p,
+                    "    min %.6g  max %.6g  mean %.6g  std %.6g  zeros "
+                    "%" PRId64 "  nan %" PRId64 "  inf %" PRId64,
+                    s.min, s.max, s.mean, s.std, s.zeros, s.nans, s.infinities);
+}
+
+static void
+print_text(printer *p)
+{
+    const krs_weights *w = p->weights;
+    char name[NAME_BYTES], value[NAME_BYTES / 4], shape[KRSI_SHAPE_TEXT];
+    total by_type[KRS_STORED_COUNT], all = add_up(w, by_type);
+    const krs_weights_note *note;
+    size_t width = 0;
+    for (size_t i = 0; (note = krs_weights_note_at(w, i)); i++)
+        send_format(p, "# %.1000s = %s", plain(note->key, name),
+                    krsi_json_quote(note->value, value, sizeof value));
+    for (size_t i = 0; i < krs_weights_count(w); i++) {
+        size_t n = strlen(plain(krs_weights_at(w, i)->name, name));
+        width = n > width && n <= 60 ? n : width;
+    }
+    for (size_t i = 0; i < krs_weights_count(w); i++) {
+        const krs_weight *t = krs_weights_at(w, i);
+        krsi_weight_text(t, shape);
+        send_format(p, "%-*s  %-24s %14" PRIu64 " bytes", (int)width,
+                    plain(t->name, name), shape, t->bytes);
+        if (p->stats)
+            text_stats(p, i);
+    }
+    for (int s = 0; s < KRS_STORED_COUNT; s++)
+        if (by_type[s].tensors)
+            send_format(p,
+                        "%-7s %8" PRId64 " tensors %14" PRIu64
+                        " parameters %16" PRIu64 " bytes",
+                        krs_stored_name((krs_stored)s), by_type[s].tensors,
+                        by_type[s].parameters, by_type[s].bytes);
+    send_format(p,
+                "total   %8" PRId64 " tensors %14" PRIu64
+                " parameters %16" PRIu64 " bytes",
+                all.tensors, all.parameters, all.bytes);
+}
+
+/* Send before + the JSON of value (taken over) + after. */
+static void
+send_json(printer *p, const char *before, json_t *value, const char *after)
+{
+    char *text = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    size_t bytes = text ? strlen(before) + strlen(text) + strlen(after) + 1 : 0;
+    char *line = text ? malloc(bytes) : NULL;
+    if (line) {
+        snprintf(line, bytes, "%s%s%s", before, text, after);
+        send(p, line);
+    } else if (p->status == KRS_OK) {
+        p->status =
+            krs_fail(p->err, KRS_E_MEMORY, "%s: describe: out of memory",
+                     krs_weights_path(p->weights));
+    }
+    free(line);
+    free(text);
+    json_decref(value);
+}
+
+static json_t *
+number_or_null(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *
+stats_json(printer *p, size_t i)
+{
+    krs_weight_stats s;
+    if (!krs_stored_converts(krs_weights_at(p->weights, i)->stored, KRS_F32))
+        return json_null();
+    p->status = krs_weights_stats(p->weights, i, &s, p->err);
+    if (p->status != KRS_OK)
+        return json_null();
+    return json_pack("{s:o,s:o,s:o,s:o,s:I,s:I,s:I}", "min",
+                     number_or_null(s.min), "max", number_or_null(s.max),
+                     "mean", number_or_null(s.mean), "std",
+                     number_or_null(s.std), "nan", (json_int_t)s.nans, "inf",
+                     (json_int_t)s.infinities, "zero", (json_int_t)s.zeros);
+}
+
+/* a path need not be UTF-8, as a JSON string must */
+static json_t *
+path_json(const char *path)
+{
+    json_t *text = json_string(path);
+    return text ? text : json_null();
+}
+
+static json_t *
+tensor_json(printer *p, size_t i)
+{
+    const krs_weight *t = krs_weights_at(p->weights, i);
+    json_t *shape = json_array();
+    int failed = 0;
+    for (int k = 0; k < t->rank; k++)
+        failed |= json_array_append_new(shape, json_integer(t->shape[k]));
+    json_t *tensor =
+        json_pack("{s:s,s:s,s:o,s:I,s:o}", "name", t->name, "dtype",
+                  krs_stored_name(t->stored), "shape", shape, "bytes",
+                  (json_int_t)t->bytes, "file", path_json(t->file));
+    if (p->stats)
+        failed |= json_object_set_new(tensor, "stats", stats_json(p, i));
+    if (failed) {
+        json_decref(tensor);
+        return NULL;
+    }
+    return tensor;
+}
+
+static json_t *
+total_json(const total *t)
+{
+    return json_pack("{s:I,s:I,s:I}", "tensors", (json_int_t)t->tensors,
+                     "parameters", (json_int_t)t->parameters, "bytes",
+                     (json_int_t)t->bytes);
+}
+
+static json_t *
+notes_json(const krs_weights *w)
+{
+    json_t *notes = json_object();
+    const krs_weights_note *note;
+    for (size_t i = 0; notes && (note = krs_weights_note_at(w, i)); i++)
+        if (json_object_set_new(notes, note->key, json_string(note->value))) {
+            json_decref(notes);
+            notes = NULL;
+        }
+    return notes;
+}
+
+static json_t *
+types_json(const total by_type[KRS_STORED_COUNT])
+{
+    json_t *types = json_object();
+    for (int s = 0; types && s < KRS_STORED_COUNT; s++)
+        if (by_type[s].tensors &&
+            json_object_set_new(types, krs_stored_name((krs_stored)s),
+                                total_json(&by_type[s]))) {
+            json_decref(types);
+            types = NULL;
+        }
+    return types;
+}
+
+static void
+print_json(printer *p)
+{
+    const krs_weights *w = p->weights;
+    total by_type[KRS_STORED_COUNT], all = add_up(w, by_type);
+    size_t count = krs_weights_count(w);
+    send_json(p, "{\"path\": ", path_json(krs_weights_path(w)), ",");
+    send_json(p, "\"metadata\": ", notes_json(w), ",");
+    send(p, "\"tensors\": [");
+    for (size_t i = 0; p->status == KRS_OK && i < count; i++)
+        send_json(p, "  ", tensor_json(p, i), i + 1 < count ? "," : "");
+    send(p, "],");
+    send_json(p, "\"dtypes\": ", types_json(by_type), ",");
+    send_format(p, "\"parameters\": %" PRIu64 ", \"bytes\": %" PRIu64 "}",
+                all.parameters, all.bytes);
+}
+
+krs_status
+krs_weights_describe(const krs_weights *w, const krs_describe_options *options,
+                     krs_line_sink sink, void *user, krs_error *err)
+{
+    krs_describe_options defaults = {sizeof defaults, KRS_DESCRIBE_TEXT, false};
+    if (!w || !sink)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "weights: describe: weights and sink must be given");
+    if (!options)
+        options = &defaults;
+    if (options->struct_size < sizeof *options)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "weights: describe: struct_size is %zu, expected %zu",
+                        options->struct_size, sizeof *options);
+    printer p = {w, sink, user, options->stats, err, KRS_OK};
+    switch (options->format) {
+    case KRS_DESCRIBE_TEXT: print_text(&p); break;
+    case KRS_DESCRIBE_JSON: print_json(&p); break;
+    }
+    return p.status;
+}

@@ -1,0 +1,386 @@
+/* safetensors_write.c -- tensors and notes to a safetensors file, atomically.
+ *
+ * In: tensors in memory. Out: a file that is complete, or the old one. The
+ * bytes are a function of the arguments as a set: tensors by falling element
+ * size, then name; notes by key; no spaces in the JSON, which is padded with
+ * spaces so that the data begins at a multiple of 8.
+ *
+ * Method: everything is checked and laid out before the first byte is
+ * written. The bytes go to "<path>.tmp-<process>-<n>", created anew in the
+ * same folder; write, fsync, rename, fsync of the folder. An error at fsync
+ * is an error: the pages may be lost. A crash leaves at worst the temporary
+ * file, never half of the real one.
+ */
+#include "file_read.h"
+#include "json_file.h"
+
+#include <krs/weights.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WRITE_BYTES  ((size_t)1 << 30) /* Linux writes at most 2 GiB at once */
+#define HEADER_BYTES 100000000u        /* limit of the format */
+#define QUOTED       96
+
+typedef struct placed {
+    const krs_weight_source *source;
+    size_t bytes, element_bytes;
+} placed;
+
+static krs_status
+bad(const char *path, const krs_weight_source *t, krs_status status,
+    const char *reason, krs_error *err)
+{
+    char name[QUOTED];
+    return krs_fail(err, status, "%s: write: tensor %s: %s", path,
+                    krsi_json_quote(t->name, name, sizeof name), reason);
+}
+
+static krs_status
+check_tensor(const char *path, const krs_weight_source *t, placed *out,
+             krs_error *err)
+{
+    int64_t count = 1;
+    bool overflow = false;
+    if (!t->name)
+        return krs_fail(err, KRS_E_NAME, "%s: write: a tensor has no name",
+                        path);
+    if (strcmp(t->name, "__metadata__") == 0)
+        return bad(path, t, KRS_E_NAME, "the format reserves this name", err);
+    if ((unsigned)t->dtype >= KRS_DTYPE_COUNT ||
+        krs_dtype_class_of(t->dtype) == KRS_CLASS_BLOCK)
+        return bad(path, t, KRS_E_DTYPE,
+                   "block-quantised types have no place in this format; "
+                   "dequantise it first",
+                   err);
+    if (t->rank < 0 || t->rank > KRS_WEIGHT_RANK || (t->rank && !t->shape))
+        return bad(path, t, KRS_E_SHAPE, "rank must be 0 to 8, with a shape",
+                   err);
+    for (int i = 0; i < t->rank; i++) {
+        if (t->shape[i] < 0)
+            return bad(path, t, KRS_E_SHAPE, "a size is negative", err);
+        overflow |= __builtin_mul_overflow(count, t->shape[i], &count);
+    }
+    *out = (placed){.source = t};
+    if (overflow || !krs_dtype_bytes(t->dtype, count, &out->bytes) ||
+        !krs_dtype_bytes(t->dtype, 1, &out->element_bytes) ||
+        out->bytes > INT64_MAX)
+        return bad(path, t, KRS_E_SHAPE, "more than 2^63 bytes", err);
+    if (!t->data && out->bytes)
+        return bad(path, t, KRS_E_ARGUMENT, "data is NULL", err);
+    return KRS_OK;
+}
+
+static int
+by_size_and_name(const void *left, const void *right)
+{
+    const placed *a = left, *b = right;
+    if (a->element_bytes != b->element_bytes)
+        return a->element_bytes > b->element_bytes ? -1 : 1;
+    return strcmp(a->source->name, b->source->name);
+}
+
+static const char *
+type_name(krs_dtype dtype)
+{
+    krs_dtype same;
+    for (int s = 0; s < KRS_STORED_COUNT; s++)
+        if (krs_stored_dtype((krs_stored)s, &same) && same == dtype)
+            return krs_stored_name((krs_stored)s);
+    return "?";
+}
+
+/* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]} */
+static json_t *
+entry_json(const placed *p, size_t begin)
+{
+    json_t *entry = json_object(), *shape = json_array();
+    bool ok = entry && shape;
+    for (int i = 0; ok && i < p->source->rank; i++)
+        ok = json_array_append_new(shape, json_integer(p->source->shape[i])) ==
+             0;
+    ok = ok &&
+         json_object_set_new(entry, "dtype",
+                             json_string(type_name(p->source->dtype))) == 0;
+    ok = ok && json_object_set(entry, "shape", shape) == 0;
+    ok = ok &&
+         json_object_set_new(entry, "data_offsets",
+                             json_pack("[I,I]", (json_int_t)begin,
+                                       (json_int_t)(begin + p->bytes))) == 0;
+    json_decref(shape);
+    if (!ok) {
+        json_decref(entry);
+        entry = NULL;
+    }
+    return entry;
+}
+
+/* Set key to value (taken over). A key that is not UTF-8 is a NAME error. */
+static krs_status
+set(const char *path, json_t *object, const char *key, json_t *value,
+    const char *what, krs_error *err)
+{
+    char name[QUOTED];
+    krsi_json_quote(key, name, sizeof name);
+    if (json_object_get(object, key)) {
+        json_decref(value);
+        return krs_fail(err, KRS_E_NAME, "%s: write: %s %s is given twice",
+                        path, what, name);
+    }
+    if (!value)
+        return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    json_t *probe = json_string(key);
+    bool valid = probe != NULL;
+    json_decref(probe);
+    if (!valid) {
+        json_decref(value);
+        return krs_fail(err, KRS_E_NAME, "%s: write: %s %s is not valid UTF-8",
+                        path, what, name);
+    }
+    if (json_object_set_new(object, key, value) != 0)
+        return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    return KRS_OK;
+}
+
+static int
+by_key(const void *left, const void *right)
+{
+    const krs_weights_note *a = left, *b = right;
+    return strcmp(a->key, b->key);
+}
+
+static krs_status
+add_notes(const char *path, json_t *root, krs_weights_note *notes, size_t count,
+          krs_error *err)
+{
+    if (count == 0)
+        return KRS_OK;
+    json_t *object = json_object();
+    krs_status status = KRS_OK;
+    if (!object)
+        return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    qsort(notes, count, sizeof *notes, by_key);
+    for (size_t i = 0; status == KRS_OK && i < count; i++) {
+        json_t *value = json_string(notes[i].value);
+        if (value)
+            status = set(path, object, notes[i].key, value, "note", err);
+        else
+            status = krs_fail(err, KRS_E_NAME,
+                              "%s: write: the value of note %zu is not valid "
+                              "UTF-8",
+                              path, i);
+    }
+    if (status == KRS_OK)
+        return set(path, root, "__metadata__", object, "note", err);
+    json_decref(object);
+    return status;
+}
+
+/* The 8-byte length and the padded JSON, in *out (owned). */
+static krs_status
+header_text(const char *path, const json_t *root, char **out, size_t *out_bytes,
+            krs_error *err)
+{
+    char *text = json_dumps(root, JSON_COMPACT);
+    if (!text)
+        return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    size_t bytes = strlen(text), padded = (bytes + 7) & ~(size_t)7;
+    krs_status status = KRS_OK;
+    char *header = NULL;
+    if (padded > HEADER_BYTES)
+        status = krs_fail(err, KRS_E_UNSUPPORTED,
+                          "%s: write: the header needs %zu bytes, the format "
+                          "allows %u; write several files",
+                          path, padded, HEADER_BYTES);
+    else if (!(header = malloc(8 + padded)))
+        status = krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    if (status == KRS_OK) {
+        uint64_t length = padded;
+        memcpy(header, &length, 8);
+        memset(header + 8, ' ', padded);
+        memcpy(header + 8, text, bytes);
+        *out = header;
+        *out_bytes = 8 + padded;
+    }
+    free(text);
+    return status;
+}
+
+static krs_status
+build_header(const char *path, const placed *list, size_t count,
+             krs_weights_note *notes, size_t note_count, char **out,
+             size_t *out_bytes, krs_error *err)
+{
+    json_t *root = json_object();
+    size_t end = 0;
+    if (!root)
+        return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    krs_status status = add_notes(path, root, notes, note_count, err);
+    for (size_t i = 0; status == KRS_OK && i < count; i++) {
+        size_t begin = end;
+        if (__builtin_add_overflow(end, list[i].bytes, &end) || end > INT64_MAX)
+            status = krs_fail(err, KRS_E_SHAPE,
+                              "%s: write: the tensors together have more than "
+                              "2^63 bytes",
+                              path);
+        else
+            status = set(path, root, list[i].source->name,
+                         entry_json(&list[i], begin), "tensor", err);
+    }
+    if (status == KRS_OK)
+        status = header_text(path, root, out, out_bytes, err);
+    json_decref(root);
+    return status;
+}
+
+static krs_status
+io_error(const char *path, const char *doing, krs_error *err)
+{
+    int error = errno;
+    return krs_fail(err, krsi_file_status(error), "%s: %s: %s%s", path, doing,
+                    strerror(error),
+                    error == ENOSPC ? "; free some space and try again" : "");
+}
+
+static krs_status
+write_bytes(int fd, const char *path, const void *data, size_t bytes,
+            krs_error *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        size_t want = bytes - done < WRITE_BYTES ? bytes - done : WRITE_BYTES;
+        ssize_t put = write(fd, (const char *)data + done, want);
+        if (put < 0 && errno != EINTR)
+            return io_error(path, "cannot write", err);
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return KRS_OK;
+}
+
+/* A new file beside path; its name in temporary[bytes]. */
+static int
+create_beside(const char *path, char *temporary, size_t bytes)
+{
+    for (int n = 0; n < 1000; n++) {
+        snprintf(temporary, bytes, "%s.tmp-%ld-%d", path, (long)getpid(), n);
+        int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+static krs_status
+fill(int fd, const char *path, const char *header, size_t header_size,
+     const placed *list, size_t count, krs_error *err)
+{
+    krs_status status = write_bytes(fd, path, header, header_size, err);
+    for (size_t i = 0; status == KRS_OK && i < count; i++)
+        status =
+            write_bytes(fd, path, list[i].source->data, list[i].bytes, err);
+    if (status == KRS_OK && fsync(fd) != 0)
+        status = io_error(path, "cannot flush to disk", err);
+    if (close(fd) != 0 && status == KRS_OK)
+        status = io_error(path, "cannot close", err);
+    return status;
+}
+
+/* Make the rename last through a crash. */
+static krs_status
+flush_folder(const char *path, char *folder, krs_error *err)
+{
+    strcpy(folder, path);
+    char *slash = strrchr(folder, '/');
+    if (!slash)
+        strcpy(folder, ".");
+    else
+        slash[slash == folder] = 0;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return io_error(folder, "cannot open the folder to flush it", err);
+    krs_status status = KRS_OK;
+    /* some file systems cannot flush a folder and say EINVAL */
+    if (fsync(fd) != 0 && errno != EINVAL)
+        status = io_error(folder, "cannot flush the folder", err);
+    close(fd);
+    return status;
+}
+
+static krs_status
+replace_file(const char *path, const char *header, size_t header_size,
+             const placed *list, size_t count, krs_error *err)
+{
+    size_t bytes = strlen(path) + 40;
+    char *temporary = malloc(bytes);
+    if (!temporary)
+        return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    int fd = create_beside(path, temporary, bytes);
+    krs_status status;
+    if (fd < 0) {
+        status = io_error(temporary, "cannot create", err);
+    } else {
+        status = fill(fd, temporary, header, header_size, list, count, err);
+        if (status == KRS_OK && rename(temporary, path) != 0)
+            status = io_error(path, "cannot put the new file in place", err);
+        if (status != KRS_OK)
+            unlink(temporary);
+    }
+    if (status == KRS_OK)
+        status = flush_folder(path, temporary, err);
+    free(temporary);
+    return status;
+}
+
+static krs_status
+check_arguments(const char *path, const krs_weight_source *tensors,
+                size_t count, const krs_weights_note *notes, size_t note_count,
+                krs_error *err)
+{
+    if (!path || !*path || (count && !tensors) || (note_count && !notes))
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "weights: write: path, tensors and notes must be "
+                        "given");
+    for (size_t i = 0; i < note_count; i++)
+        if (!notes[i].key || !notes[i].value)
+            return krs_fail(err, KRS_E_ARGUMENT,
+                            "%s: write: note %zu has no key or value", path, i);
+    return KRS_OK;
+}
+
+krs_status
+krs_weights_write(const char *path, const krs_weight_source *tensors,
+                  size_t count, const krs_weights_note *notes,
+                  size_t note_count, krs_error *err)
+{
+    KRS_TRY(check_arguments(path, tensors, count, notes, note_count, err));
+    placed *list = calloc(count + 1, sizeof *list);
+    krs_weights_note *sorted = calloc(note_count + 1, sizeof *sorted);
+    char *header = NULL;
+    size_t header_size = 0;
+    krs_status status = KRS_OK;
+    if (!list || !sorted)
+        status = krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
+    for (size_t i = 0; status == KRS_OK && i < count; i++)
+        status = check_tensor(path, &tensors[i], &list[i], err);
+    if (status == KRS_OK) {
+        qsort(list, count, sizeof *list, by_size_and_name);
+        if (note_count)
+            memcpy(sorted, notes, note_count * sizeof *notes);
+        status = build_header(path, list, count, sorted, note_count, &header,
+                              &header_size, err);
+    }
+    if (status == KRS_OK)
+        status = replace_file(path, header, header_size, list, count, err);
+    free(header);
+    free(sorted);
+    free(list);
+    return status;
+}
