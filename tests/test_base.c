@@ -147,6 +147,27 @@ START_TEST(numbers_read_back_exactly)
 }
 END_TEST
 
+START_TEST(an_f32_is_written_with_the_digits_that_an_f32_needs)
+{
+    char text[KRSI_NUMBER_TEXT];
+    const char *end;
+    double back;
+    ck_assert_str_eq(krsi_print_float(text, 0.1f), "0.1");
+    ck_assert_str_eq(krsi_print_float(text, -INFINITY), "-inf");
+    for (uint32_t i = 0; i < 1000; i++) {
+        uint32_t bits = i * 4294967u;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        if (isnan(value))
+            continue;
+        ck_assert(
+            krsi_parse_double(krsi_print_float(text, value), &end, &back));
+        float single = (float)back;
+        ck_assert_mem_eq(&single, &value, sizeof value);
+    }
+}
+END_TEST
+
 START_TEST(long_error_texts_are_cut_at_a_whole_character)
 {
     krs_error err;
@@ -166,4 +187,6 @@ SUITE(arena_pieces_are_aligned_zeroed_and_apart,
       rounding_is_to_nearest_even_between_all_neighbours,
       floats_become_integers_towards_zero_and_saturate,
       block_types_have_sizes_but_no_elementwise_conversion,
-      numbers_read_back_exactly, long_error_texts_are_cut_at_a_whole_character)
+      numbers_read_back_exactly,
+      an_f32_is_written_with_the_digits_that_an_f32_needs,
+      long_error_texts_are_cut_at_a_whole_character)

@@ -68,6 +68,8 @@ void krsi_random_words(uint64_t seed, uint64_t step, uint32_t stream,
  * back to the same double; nan, inf, -inf by those names. */
 #define KRSI_NUMBER_TEXT 40
 const char *krsi_print_double(char text[KRSI_NUMBER_TEXT], double value);
+/* the same for an f32: shortest form that reads back as that f32 */
+const char *krsi_print_float(char text[KRSI_NUMBER_TEXT], float value);
 /* true and *end past the number, or false */
 bool krsi_parse_double(const char *text, const char **end, double *out);
 

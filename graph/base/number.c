@@ -20,22 +20,40 @@ decimal_point(void)
     return probe[1];
 }
 
-const char *
-krsi_print_double(char text[KRSI_NUMBER_TEXT], double value)
+/* Shortest %g form of at least `first` digits that reads back to the value,
+ * as a double or (single) after rounding to f32. */
+static const char *
+print_shortest(char text[KRSI_NUMBER_TEXT], double value, int first, int last,
+               bool single)
 {
     if (isnan(value))
         return strcpy(text, "nan");
     if (isinf(value))
         return strcpy(text, value < 0 ? "-inf" : "inf");
-    for (int digits = 6; digits <= 17; digits++) {
+    for (int digits = first; digits <= last; digits++) {
         snprintf(text, KRSI_NUMBER_TEXT, "%.*g", digits, value);
-        if (digits == 17 || strtod(text, NULL) == value)
+        if (digits == last)
+            break;
+        double back = strtod(text, NULL);
+        if (single ? (float)back == (float)value : back == value)
             break;
     }
     char *point = strchr(text, decimal_point());
     if (point)
         *point = '.';
     return text;
+}
+
+const char *
+krsi_print_double(char text[KRSI_NUMBER_TEXT], double value)
+{
+    return print_shortest(text, value, 6, 17, false);
+}
+
+const char *
+krsi_print_float(char text[KRSI_NUMBER_TEXT], float value)
+{
+    return print_shortest(text, (double)value, 6, 9, true);
 }
 
 bool

@@ -176,6 +176,11 @@ int32_t krsi_var_by_name(const krs_graph *g, const char *name);
 krs_node krsi_add(krs_graph *g, krs_place at, enum krsi_op op,
                   const uint32_t *in, int count, const int64_t *word,
                   int words);
+/* Ask the row's rule for the type, shape and live lengths of the result;
+ * false: refused, error recorded. krsi_add does this first. */
+bool krsi_infer(krsi_make *make);
+/* what n->hash must be */
+uint64_t krsi_node_hash(const krsi_node *n);
 /* where a node was asked for: i-th place, false if there is none */
 bool krsi_node_place(const krs_graph *g, uint32_t id, int i, krs_place *out);
 /* "f32[2,3]" into the text, for messages; live axes as "<=3" */
@@ -314,6 +319,81 @@ extern krsi_expand_rule *const krsi_expansions[KRSI_OP_COUNT];
 #include "ops.def"
 #undef PRIMITIVE
 #undef COMPOSITE
+
+/* ---- print.c: pieces of the text form, for dot.c too ---- */
+
+/* what a plain name in the text form is made of, after its first letter */
+#define KRSI_WORD_BYTES                                                        \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789."
+
+/* The part of a graph that some outputs need; everything for no outputs. */
+typedef struct krsi_part {
+    uint32_t *number; /* by id: 1, 2, ...; 0: not of the part */
+    bool *var;        /* by variable: used */
+    uint32_t count;
+} krsi_part;
+/* what: "graph print", for messages */
+krs_status krsi_part_select(const krs_graph *g, const char *what,
+                            const krs_node *outputs, size_t count,
+                            krsi_part *out, krs_error *err);
+void krsi_part_mark_vars(krsi_part *part, const krsi_node *n);
+void krsi_part_free(krsi_part *part);
+
+/* product of the maximal sizes */
+int64_t krsi_elements(const krsi_node *n);
+void krsi_print_quoted(krsi_string *s, const char *text);
+void krsi_print_index(krsi_string *s, const krs_graph *g, krs_index index);
+/* f32[2,pos+1<=512] */
+void krsi_print_type(krsi_string *s, const krs_graph *g, const krsi_node *n);
+/* does the result type say what the k-th attribute says, or is it an empty
+ * list? Then it is left out. */
+bool krsi_attr_implied(const krsi_node *n, const krsi_attr *attr, int k);
+/* the value alone */
+void krsi_print_attr(krsi_string *s, const krs_graph *g, const krsi_node *n,
+                     const krsi_attr *attr, int k, int64_t constant_limit);
+/* element i, of any type but block types */
+void krsi_print_element(krsi_string *s, krs_dtype dtype, const void *data,
+                        size_t i);
+
+/* ---- scan.c: words of the text form, for parse.c ---- */
+
+typedef struct krsi_scan {
+    const char *text, *at;
+    int line;         /* of at */
+    krs_graph *graph; /* whose variables runtime integers name */
+    krs_error *err;
+    krsi_string word; /* the last name read */
+} krsi_scan;
+
+/* Record "graph text, line 1, column 2: reason; hint" for the byte at `where`;
+ * gives FORMAT. hint may be NULL. */
+krs_status krsi_scan_fail(krsi_scan *s, const char *where, const char *hint,
+                          const char *format, ...) KRS_PRINTF(4, 5);
+krs_status krsi_scan_memory(krsi_scan *s);
+/* the same for the graph's own error */
+krs_status krsi_scan_refused(krsi_scan *s, const char *where);
+/* what stands here, for messages */
+#define KRSI_HERE_TEXT 40
+const char *krsi_scan_here(const krsi_scan *s, char text[KRSI_HERE_TEXT]);
+
+/* past blanks and a comment, up to the end of the line */
+void krsi_scan_blanks(krsi_scan *s);
+bool krsi_scan_line_end(krsi_scan *s);
+bool krsi_scan_accept(krsi_scan *s, const char *token);
+krs_status krsi_scan_expect(krsi_scan *s, const char *token, const char *hint);
+/* into s->word: a plain name, "" if there is none; "..." unescaped; either,
+ * at least a byte. what: "the name of a node", for messages */
+krs_status krsi_scan_word(krsi_scan *s);
+krs_status krsi_scan_quoted(krsi_scan *s);
+krs_status krsi_scan_name(krsi_scan *s, const char *what);
+krs_status krsi_scan_int(krsi_scan *s, const char *what, int64_t *out);
+krs_status krsi_scan_float(krsi_scan *s, double *out);
+krs_status krsi_scan_bool(krsi_scan *s, bool *out);
+krs_status krsi_scan_dtype(krsi_scan *s, krs_dtype *out);
+/* 2*pos+1, its bounds checked */
+krs_status krsi_scan_index(krsi_scan *s, krs_index *out);
+/* 0..15 for a lower-case hex digit, else -1 */
+int krsi_scan_hex(char c);
 
 /* ---- verify.c ---- */
 

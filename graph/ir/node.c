@@ -111,6 +111,13 @@ hash_of(enum krsi_op op, const uint32_t *in, int count, const int64_t *word,
     return XXH3_64bits_withSeed(word, (size_t)words * sizeof *word, operands);
 }
 
+uint64_t
+krsi_node_hash(const krsi_node *n)
+{
+    return hash_of((enum krsi_op)n->op, n->in, (int)n->count, n->word,
+                   n->words);
+}
+
 static bool
 grow_table(krs_graph *g)
 {
@@ -216,8 +223,8 @@ check_result(const krsi_make *m)
     return true;
 }
 
-static bool
-check(krsi_make *m)
+bool
+krsi_infer(krsi_make *m)
 {
     const krsi_op_info *info = &krsi_ops[m->op];
     if (m->count < info->min_count ||
@@ -299,7 +306,7 @@ krsi_add(krs_graph *g, krs_place at, enum krsi_op op, const uint32_t *in,
                       .in = operand,
                       .word = word};
     krsi_node *n = NULL;
-    if (check(&make)) {
+    if (krsi_infer(&make)) {
         n = new_node(g, &make, in, words);
         if (!n || g->nodes + 1 >= UINT32_MAX ||
             !krsi_reserve(&g->node, &g->node_capacity, g->nodes + 2,

@@ -233,12 +233,24 @@ typedef struct krs_print_options {
 /* krs_graph_print(g, outputs, count, options, &text, err) -- the part of g that
  * outputs need (the whole graph if count is 0), one node a line, and the
  * outputs. options NULL: all constants, no places. Free the text with free().
+ * krs_graph_print_dot, krs_graph_print_json -- the same as a drawing for
+ * graphviz, and as one JSON object.
  * krs_graph_parse(text, &g, outputs, capacity, &count, err) -- read it back.
- * Errors: FORMAT with line and column, and every error of a builder. */
+ * The first `capacity` outputs are stored; count (NULL is fine) is how many
+ * there are. Errors: FORMAT with line and column, and every error of a
+ * builder. */
 KRS_API krs_status krs_graph_print(const krs_graph *g, const krs_node *outputs,
                                    size_t count,
                                    const krs_print_options *options,
                                    char **out_text, krs_error *err);
+KRS_API krs_status krs_graph_print_dot(const krs_graph *g,
+                                       const krs_node *outputs, size_t count,
+                                       const krs_print_options *options,
+                                       char **out_text, krs_error *err);
+KRS_API krs_status krs_graph_print_json(const krs_graph *g,
+                                        const krs_node *outputs, size_t count,
+                                        const krs_print_options *options,
+                                        char **out_text, krs_error *err);
 KRS_API krs_status krs_graph_parse(const char *text, krs_graph **out,
                                    krs_node *outputs, size_t capacity,
                                    size_t *out_count, krs_error *err);

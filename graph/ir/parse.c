@@ -1,0 +1,599 @@
+/* parse.c -- the text form of print.c back into a graph.
+ *
+ *     statement  := "var" name integer integer
+ *                 | "%" number "=" op type {"%" number} {name "=" value}
+ *                 | "return" {"%" number}
+ *     type       := dtype "[" [size {"," size}] "]"
+ *     size       := [index "<="] integer             live length and maximum
+ *     index      := ["-"] term {("+"|"-") term}
+ *     term       := integer ["*" name] | name
+ *
+ * One statement a line, `#` starts a comment, `return` is the last one.
+ * Attributes come in the order of ops.def; one that the result type implies
+ * may be missing, so may an empty list. Numbers of nodes rise, gaps are fine.
+ *
+ * The text is not trusted. Lists are bounded, data is kept as it is read and
+ * never by the size that a type claims, attributes pass krsi_words_valid,
+ * nodes pass their row's rule, and the type written must be the one that the
+ * rule gives. One pass, no recursion; looking up a node is a binary search.
+ * Every error names line and column.
+ */
+#include "ir.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { VARS_MAX = 1000 }; /* krs_var searches them one by one */
+
+typedef struct numbered {
+    uint32_t number, id;
+} numbered;
+
+typedef struct parser {
+    krsi_scan *s;
+    numbered *node;
+    size_t nodes, node_capacity;
+    uint32_t *operand;
+    size_t operands, operand_capacity;
+    unsigned char *data;
+    size_t data_capacity;
+} parser;
+
+/* The type as written. */
+typedef struct written_type {
+    krs_dtype dtype;
+    krs_shape shape;
+    krs_index live[KRS_MAX_RANK];
+    uint8_t live_axes;
+} written_type;
+
+static krs_status
+parse_type(parser *p, written_type *type)
+{
+    *type = (written_type){0};
+    KRS_TRY(krsi_scan_dtype(p->s, &type->dtype));
+    KRS_TRY(
+        krsi_scan_expect(p->s, "[", "a type is as f32[2,3], a scalar f32[]"));
+    while (!krsi_scan_accept(p->s, "]")) {
+        krs_index index;
+        int axis = type->shape.rank;
+        krsi_scan_blanks(p->s);
+        const char *start = p->s->at;
+        if (axis == KRS_MAX_RANK)
+            return krsi_scan_fail(p->s, start, NULL,
+                                  "a tensor has at most %d axes", KRS_MAX_RANK);
+        if (axis > 0)
+            KRS_TRY(krsi_scan_expect(p->s, ",",
+                                     "sizes stand between commas, then ']'"));
+        krsi_scan_blanks(p->s);
+        start = p->s->at;
+        KRS_TRY(krsi_scan_index(p->s, &index));
+        if (krsi_scan_accept(p->s, "<=")) {
+            type->live[axis] = index;
+            type->live_axes |= (uint8_t)(1u << axis);
+            index = KRS_INDEX(0);
+            KRS_TRY(krsi_scan_int(p->s, "the size", &index.base));
+        }
+        if (index.terms || index.base < 0)
+            return krsi_scan_fail(p->s, start,
+                                  "a live length is written pos+1<=512",
+                                  "a size is a number from 0");
+        type->shape.dim[axis] = index.base;
+        type->shape.rank++;
+    }
+    return KRS_OK;
+}
+
+/* ---- nodes ---- */
+
+static krs_status
+parse_node_ref(parser *p, uint32_t *out_id)
+{
+    const char *start = p->s->at;
+    int64_t number;
+    KRS_TRY(krsi_scan_expect(p->s, "%", NULL));
+    KRS_TRY(krsi_scan_int(p->s, "the number of a node", &number));
+    size_t low = 0, high = p->nodes;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (p->node[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == p->nodes || p->node[low].number != number)
+        return krsi_scan_fail(p->s, start, "a node stands before its users",
+                              "%%%lld is not defined above", (long long)number);
+    *out_id = p->node[low].id;
+    return KRS_OK;
+}
+
+/* ---- attributes ---- */
+
+static krs_status
+parse_ints(parser *p, krsi_words *words)
+{
+    int64_t value[KRS_MAX_RANK];
+    int count = 0;
+    KRS_TRY(krsi_scan_expect(p->s, "[", "a list is as [1,2]"));
+    while (!krsi_scan_accept(p->s, "]")) {
+        if (count == KRS_MAX_RANK)
+            return krsi_scan_fail(p->s, p->s->at, NULL, "more than %d entries",
+                                  KRS_MAX_RANK);
+        if (count)
+            KRS_TRY(krsi_scan_expect(p->s, ",",
+                                     "entries stand between commas, then ']'"));
+        KRS_TRY(krsi_scan_int(p->s, "an integer", &value[count]));
+        count++;
+    }
+    krsi_put_ints(words, value, count);
+    return KRS_OK;
+}
+
+static krs_status
+parse_indices(parser *p, krsi_words *words)
+{
+    krs_index value[KRS_MAX_RANK];
+    int count = 0;
+    KRS_TRY(krsi_scan_expect(p->s, "[", "a list is as [pos+1, 0]"));
+    while (!krsi_scan_accept(p->s, "]")) {
+        if (count == KRS_MAX_RANK)
+            return krsi_scan_fail(p->s, p->s->at, NULL, "more than %d entries",
+                                  KRS_MAX_RANK);
+        if (count)
+            KRS_TRY(krsi_scan_expect(p->s, ",",
+                                     "entries stand between commas, then ']'"));
+        KRS_TRY(krsi_scan_index(p->s, &value[count]));
+        count++;
+    }
+    krsi_put_indices(words, value, count);
+    return KRS_OK;
+}
+
+static krs_status
+parse_choice(parser *p, const krsi_attr *attr, krsi_words *words)
+{
+    char found[KRSI_HERE_TEXT];
+    krsi_scan_blanks(p->s);
+    const char *start = p->s->at;
+    KRS_TRY(krsi_scan_word(p->s));
+    const char *name = attr->names;
+    for (int64_t i = 0;; i++) {
+        size_t length = strcspn(name, "|}");
+        if (length == p->s->word.length &&
+            strncmp(name, p->s->word.text, length) == 0) {
+            krsi_put_int(words, i);
+            return KRS_OK;
+        }
+        name += length;
+        if (*name != '|')
+            break;
+        name++;
+    }
+    p->s->at = start;
+    return krsi_scan_fail(p->s, start, NULL, "one of %.*s is expected, not %s",
+                          (int)strcspn(attr->names, "}"), attr->names,
+                          krsi_scan_here(p->s, found));
+}
+
+static krs_status
+parse_hex(parser *p, size_t bytes)
+{
+    size_t n = 0;
+    const char *start = p->s->at;
+    KRS_TRY(krsi_scan_expect(p->s, "hex\"", "blocks are written hex\"00ff\""));
+    for (; *p->s->at != '"'; p->s->at += 2, n++) {
+        int high = krsi_scan_hex(p->s->at[0]);
+        int low = high >= 0 ? krsi_scan_hex(p->s->at[1]) : -1;
+        if (strncmp(p->s->at, "...", 3) == 0)
+            return krsi_scan_fail(p->s, p->s->at,
+                                  "print it with constant_limit -1",
+                                  "the data was cut when it was printed");
+        if (low < 0)
+            return krsi_scan_fail(p->s, p->s->at, "close the data with '\"'",
+                                  "two lower-case hex digits are expected");
+        if (n == bytes)
+            return krsi_scan_fail(p->s, p->s->at, NULL,
+                                  "more than %zu bytes of data", bytes);
+        if (!krsi_reserve(&p->data, &p->data_capacity, n + 1, 1))
+            return krsi_scan_memory(p->s);
+        p->data[n] = (unsigned char)(high * 16 + low);
+    }
+    if (n != bytes)
+        return krsi_scan_fail(p->s, start, NULL,
+                              "%zu bytes of data where the type has %zu", n,
+                              bytes);
+    p->s->at++;
+    return KRS_OK;
+}
+
+static krs_status
+parse_elements(parser *p, krs_dtype dtype, int64_t elements)
+{
+    size_t size = 1;
+    int64_t n = 0;
+    krs_dtype_bytes(dtype, 1, &size);
+    krsi_scan_blanks(p->s);
+    const char *start = p->s->at;
+    KRS_TRY(krsi_scan_expect(p->s, "[", "data is written [1, 2]"));
+    for (; !krsi_scan_accept(p->s, "]"); n++) {
+        if (n)
+            KRS_TRY(krsi_scan_expect(
+                p->s, ",", "elements stand between commas, then ']'"));
+        krsi_scan_blanks(p->s);
+        if (strncmp(p->s->at, "...", 3) == 0)
+            return krsi_scan_fail(p->s, p->s->at,
+                                  "print it with constant_limit -1",
+                                  "the data was cut when it was printed");
+        if (n == elements)
+            return krsi_scan_fail(p->s, p->s->at, NULL,
+                                  "more than %lld elements",
+                                  (long long)elements);
+        if (!krsi_reserve(&p->data, &p->data_capacity, (size_t)(n + 1) * size,
+                          1))
+            return krsi_scan_memory(p->s);
+        const char *number = p->s->at;
+        double real;
+        int64_t whole;
+        bool truth;
+        if (krs_dtype_is_float(dtype)) {
+            KRS_TRY(krsi_scan_float(p->s, &real));
+            krsi_store_double(dtype, p->data, (size_t)n, real);
+        } else if (dtype == KRS_BOOL) {
+            KRS_TRY(krsi_scan_bool(p->s, &truth));
+            krsi_store_int(dtype, p->data, (size_t)n, truth);
+        } else {
+            KRS_TRY(krsi_scan_int(p->s, "an integer", &whole));
+            krsi_store_int(dtype, p->data, (size_t)n, whole);
+            if (krsi_load_int(dtype, p->data, (size_t)n) != whole)
+                return krsi_scan_fail(p->s, number, NULL,
+                                      "%lld does not fit in %s",
+                                      (long long)whole, krs_dtype_name(dtype));
+        }
+    }
+    if (n != elements)
+        return krsi_scan_fail(p->s, start, NULL,
+                              "%lld elements of data where the type has %lld",
+                              (long long)n, (long long)elements);
+    return KRS_OK;
+}
+
+static krs_status
+parse_data(parser *p, const written_type *type, krsi_words *words)
+{
+    int64_t elements;
+    size_t bytes;
+    krsi_scan_blanks(p->s);
+    const char *start = p->s->at;
+    if (!krs_shape_elements(type->shape, &elements) ||
+        !krs_dtype_bytes(type->dtype, elements, &bytes))
+        return krsi_scan_fail(
+            p->s, start, NULL,
+            "a constant of that type has no size in bytes: too "
+            "large, or not whole blocks");
+    if (krs_dtype_class_of(type->dtype) == KRS_CLASS_BLOCK)
+        KRS_TRY(parse_hex(p, bytes));
+    else
+        KRS_TRY(parse_elements(p, type->dtype, elements));
+    uint32_t blob =
+        krsi_blob_add(p->s->graph, bytes ? (void *)p->data : "", bytes);
+    if (blob == UINT32_MAX)
+        return krsi_scan_memory(p->s);
+    krsi_put_int(words, blob);
+    return KRS_OK;
+}
+
+static krs_status
+parse_value(parser *p, const krsi_attr *attr, const written_type *type,
+            krsi_words *words)
+{
+    int64_t whole = 0;
+    double real;
+    bool truth;
+    krs_dtype dtype;
+    switch (attr->kind) {
+    case 'i':
+        KRS_TRY(krsi_scan_int(p->s, "an integer", &whole));
+        krsi_put_int(words, whole);
+        return KRS_OK;
+    case 'f':
+        KRS_TRY(krsi_scan_float(p->s, &real));
+        krsi_put_float(words, real);
+        return KRS_OK;
+    case 'b':
+        KRS_TRY(krsi_scan_bool(p->s, &truth));
+        krsi_put_int(words, truth);
+        return KRS_OK;
+    case 'd':
+        KRS_TRY(krsi_scan_dtype(p->s, &dtype));
+        krsi_put_int(words, dtype);
+        return KRS_OK;
+    case 's': {
+        KRS_TRY(krsi_scan_quoted(p->s));
+        uint32_t string = krsi_intern(p->s->graph, p->s->word.text);
+        if (string == UINT32_MAX)
+            return krsi_scan_memory(p->s);
+        krsi_put_int(words, string);
+        return KRS_OK;
+    }
+    case 'I': return parse_ints(p, words);
+    case 'X': return parse_indices(p, words);
+    case 'e': return parse_choice(p, attr, words);
+    case 'D': return parse_data(p, type, words);
+    }
+    return krsi_scan_fail(p->s, p->s->at, NULL,
+                          "an attribute of unknown kind '%c'", attr->kind);
+}
+
+/* An attribute that is not written: what the type says, or an empty list. */
+static bool
+put_implied(const krsi_attr *attr, const written_type *type, krsi_words *words)
+{
+    if (attr->kind == 'd' && strcmp(attr->name, "dtype") == 0)
+        krsi_put_int(words, type->dtype);
+    else if (attr->kind == 'I' && strcmp(attr->name, "shape") == 0)
+        krsi_put_ints(words, type->shape.dim, type->shape.rank);
+    else if (attr->kind == 'I' || attr->kind == 'X')
+        krsi_put_int(words, 0);
+    else
+        return false;
+    return true;
+}
+
+static krs_status
+parse_attributes(parser *p, enum krsi_op op, const written_type *type,
+                 krsi_words *words)
+{
+    char found[KRSI_HERE_TEXT];
+    krsi_attr attr;
+    const char *spec = krsi_ops[op].attributes;
+    words->count = 0;
+    while ((spec = krsi_attr_next(spec, &attr)) != NULL) {
+        krsi_scan_blanks(p->s);
+        size_t length = strlen(attr.name);
+        if (strncmp(p->s->at, attr.name, length) == 0 &&
+            p->s->at[length] == '=') {
+            p->s->at += length + 1;
+            KRS_TRY(parse_value(p, &attr, type, words));
+        } else if (!put_implied(&attr, type, words)) {
+            return krsi_scan_fail(
+                p->s, p->s->at,
+                "attributes come in the order of the operation's row",
+                "%s: '%s=' is expected, not %s", krsi_ops[op].name, attr.name,
+                krsi_scan_here(p->s, found));
+        }
+    }
+    if (!krsi_scan_line_end(p->s))
+        return krsi_scan_fail(
+            p->s, p->s->at,
+            *krsi_ops[op].attributes
+                ? "attributes come in the order of the operation's row"
+                : "this operation has no attributes",
+            "%s: the end of the line is expected, not %s", krsi_ops[op].name,
+            krsi_scan_here(p->s, found));
+    if (!krsi_words_valid(p->s->graph, op, words->word, words->count))
+        return krsi_scan_fail(p->s, p->s->at, NULL,
+                              "%s: attributes out of range", krsi_ops[op].name);
+    return KRS_OK;
+}
+
+/* ---- statements ---- */
+
+static krs_status
+check_type(parser *p, const char *where, const krsi_node *n,
+           const written_type *type)
+{
+    bool same = n->dtype == type->dtype && n->rank == type->shape.rank &&
+                n->live_axes == type->live_axes;
+    for (int axis = 0; same && axis < n->rank; axis++)
+        same = n->dim[axis] == type->shape.dim[axis] &&
+               (!(n->live_axes >> axis & 1) ||
+                krs_index_equal(n->live[axis], type->live[axis]));
+    if (same)
+        return KRS_OK;
+    krsi_string text = {0};
+    krsi_print_type(&text, p->s->graph, n);
+    krs_status status =
+        text.failed
+            ? krsi_scan_memory(p->s)
+            : krsi_scan_fail(p->s, where, "correct the type, or the operands",
+                             "%s gives %s, which is not the type written here",
+                             krsi_ops[n->op].name, text.text);
+    krsi_string_free(&text);
+    return status;
+}
+
+/* Named leaves and scalars go through their builders, which look after
+ * unique names and round the value to its type. */
+static krs_node
+add_node(parser *p, enum krsi_op op, const krsi_words *words)
+{
+    krs_place at = {"text", p->s->line};
+    krs_graph *g = p->s->graph;
+    const int64_t *word = words->word;
+    if (op == KRSI_INPUT || op == KRSI_STATE) {
+        const char *name = g->string[krsi_attr_int(op, word, 0)];
+        const int64_t *dim;
+        krs_shape shape = {.rank = krsi_attr_ints(op, word, 2, &dim)};
+        for (int axis = 0; axis < shape.rank; axis++)
+            shape.dim[axis] = dim[axis];
+        return (op == KRSI_INPUT ? krs_input_at : krs_state_at)(
+            at, g, name, (krs_dtype)krsi_attr_int(op, word, 1), shape);
+    }
+    if (op == KRSI_FULL)
+        return krs_scalar_at(at, g, (krs_dtype)krsi_attr_int(op, word, 0),
+                             krsi_attr_float(op, word, 1));
+    return krsi_add(g, at, op, p->operand, (int)p->operands, words->word,
+                    words->count);
+}
+
+static krs_status
+parse_node(parser *p)
+{
+    char found[KRSI_HERE_TEXT];
+    const char *start = p->s->at;
+    int64_t number;
+    written_type type;
+    krsi_words words;
+
+    KRS_TRY(krsi_scan_expect(p->s, "%", NULL));
+    KRS_TRY(krsi_scan_int(p->s, "the number of a node", &number));
+    if (number < 1 || number > UINT32_MAX ||
+        (p->nodes && number <= p->node[p->nodes - 1].number))
+        return krsi_scan_fail(p->s, start, "number the nodes 1, 2, 3, ...",
+                              "%%%lld does not follow the node before",
+                              (long long)number);
+    KRS_TRY(krsi_scan_expect(p->s, "=", "a node is `%1 = op type ...`"));
+    krsi_scan_blanks(p->s);
+    const char *op_at = p->s->at;
+    KRS_TRY(krsi_scan_word(p->s));
+    enum krsi_op op = krsi_op_by_name(p->s->word.text);
+    if (op == KRSI_POISON) {
+        p->s->at = op_at;
+        return krsi_scan_fail(
+            p->s, op_at, "the operations are the rows of ops.def",
+            "no operation is called %s", krsi_scan_here(p->s, found));
+    }
+    krsi_scan_blanks(p->s);
+    const char *type_at = p->s->at;
+    KRS_TRY(parse_type(p, &type));
+
+    p->operands = 0;
+    for (krsi_scan_blanks(p->s); *p->s->at == '%'; krsi_scan_blanks(p->s)) {
+        if (krsi_ops[op].max_count != 255 &&
+            p->operands == krsi_ops[op].max_count)
+            return krsi_scan_fail(p->s, p->s->at, NULL,
+                                  "%s takes at most %d operands",
+                                  krsi_ops[op].name, krsi_ops[op].max_count);
+        if (p->operands == INT32_MAX ||
+            !krsi_reserve(&p->operand, &p->operand_capacity, p->operands + 1,
+                          sizeof *p->operand))
+            return krsi_scan_memory(p->s);
+        KRS_TRY(parse_node_ref(p, &p->operand[p->operands]));
+        p->operands++;
+    }
+    if (p->operands < krsi_ops[op].min_count)
+        return krsi_scan_fail(
+            p->s, p->s->at, NULL, "%s takes at least %d operands, not %zu",
+            krsi_ops[op].name, krsi_ops[op].min_count, p->operands);
+    KRS_TRY(parse_attributes(p, op, &type, &words));
+
+    if (!krsi_reserve(&p->node, &p->node_capacity, p->nodes + 1,
+                      sizeof *p->node))
+        return krsi_scan_memory(p->s);
+    krs_node node = add_node(p, op, &words);
+    const krsi_node *n = krsi_get(node);
+    if (!n)
+        return krsi_scan_refused(p->s, op_at);
+    KRS_TRY(check_type(p, type_at, n, &type));
+    p->node[p->nodes++] = (numbered){(uint32_t)number, node.id};
+    return KRS_OK;
+}
+
+static krs_status
+parse_var(parser *p)
+{
+    int64_t low, high;
+    krsi_scan_blanks(p->s);
+    const char *start = p->s->at;
+    KRS_TRY(krsi_scan_name(p->s, "the name of a runtime integer"));
+    KRS_TRY(krsi_scan_int(p->s, "the lower bound", &low));
+    KRS_TRY(krsi_scan_int(p->s, "the upper bound", &high));
+    if (p->s->graph->vars == VARS_MAX)
+        return krsi_scan_fail(p->s, start, NULL,
+                              "more than %d runtime integers", VARS_MAX);
+    if (krsi_var_by_name(p->s->graph, p->s->word.text) >= 0)
+        return krsi_scan_fail(
+            p->s, start, "declare each name once",
+            "a runtime integer of that name is declared above");
+    if (low > high)
+        return krsi_scan_fail(
+            p->s, start, "write `var name low high`",
+            "the lower bound %lld is above the upper bound %lld",
+            (long long)low, (long long)high);
+    krs_var(p->s->graph, p->s->word.text, low, high);
+    return p->s->graph->error.status == KRS_OK ? KRS_OK
+                                               : krsi_scan_refused(p->s, start);
+}
+
+static krs_status
+parse_text(parser *p, krs_node *outputs, size_t capacity, size_t *out_count)
+{
+    char found[KRSI_HERE_TEXT];
+    bool returned = false;
+    size_t count = 0;
+    for (; *p->s->at; p->s->at += *p->s->at == '\n', p->s->line++) {
+        if (krsi_scan_line_end(p->s))
+            continue;
+        const char *start = p->s->at;
+        if (returned)
+            return krsi_scan_fail(p->s, start, "`return` is the last line",
+                                  "the end of the text is expected, not %s",
+                                  krsi_scan_here(p->s, found));
+        if (*p->s->at == '%') {
+            KRS_TRY(parse_node(p));
+            continue;
+        }
+        KRS_TRY(krsi_scan_word(p->s));
+        if (strcmp(p->s->word.text, "var") == 0) {
+            KRS_TRY(parse_var(p));
+        } else if (strcmp(p->s->word.text, "return") == 0) {
+            for (krsi_scan_blanks(p->s); *p->s->at == '%';
+                 krsi_scan_blanks(p->s)) {
+                uint32_t id;
+                KRS_TRY(parse_node_ref(p, &id));
+                if (count < capacity)
+                    outputs[count] = krsi_handle(p->s->graph, id);
+                count++;
+            }
+            returned = true;
+        } else {
+            p->s->at = start;
+            return krsi_scan_fail(
+                p->s, start, "a line is `var ...`, `%1 = ...` or `return ...`",
+                "a statement is expected, not %s", krsi_scan_here(p->s, found));
+        }
+        if (!krsi_scan_line_end(p->s))
+            return krsi_scan_fail(p->s, p->s->at, NULL,
+                                  "the end of the line is expected, not %s",
+                                  krsi_scan_here(p->s, found));
+    }
+    *out_count = count;
+    return KRS_OK;
+}
+
+krs_status
+krs_graph_parse(const char *text, krs_graph **out, krs_node *outputs,
+                size_t capacity, size_t *out_count, krs_error *err)
+{
+    size_t count = 0;
+    if (!text || !out || (capacity && !outputs))
+        return krs_fail(err, KRS_E_ARGUMENT, "graph text: %s is NULL; pass %s",
+                        !text  ? "the text"
+                        : !out ? "out"
+                               : "outputs",
+                        !text  ? "the text of a graph"
+                        : !out ? "the address of a krs_graph *"
+                               : "an array of `capacity` nodes");
+    *out = NULL;
+    krsi_scan scan = {.text = text,
+                      .at = text,
+                      .line = 1,
+                      .graph = krs_graph_new(),
+                      .err = err};
+    parser p = {.s = &scan};
+    krs_status status = scan.graph ? parse_text(&p, outputs, capacity, &count)
+                                   : krsi_scan_memory(&scan);
+    free(p.node);
+    free(p.operand);
+    free(p.data);
+    krsi_string_free(&scan.word);
+    if (status != KRS_OK) {
+        krs_graph_free(scan.graph);
+        return status;
+    }
+    *out = scan.graph;
+    if (out_count)
+        *out_count = count;
+    return KRS_OK;
+}

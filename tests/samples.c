@@ -1,0 +1,811 @@
+/* samples.c -- one function a row of ops.def; see samples.h.
+ *
+ * Shapes are small (the gradient tests run every element twice), sizes differ
+ * along the axes, so that a mistaken axis shows, and uses cover attributes,
+ * broadcasting, live lengths and empty tensors where the row has a rule.
+ */
+#include "samples.h"
+
+#include <math.h>
+#include <string.h>
+
+static sample_rule *const rules[KRSI_OP_COUNT] = {
+#define PRIMITIVE(ID, name, ...) [KRSI_##ID] = sample_##name,
+#define COMPOSITE(ID, name, ...) [KRSI_##ID] = sample_##name,
+#include "graph/ir/ops.def"
+#undef PRIMITIVE
+#undef COMPOSITE
+};
+
+bool
+sample_build(enum krsi_op op, int which, sample *out)
+{
+    memset(out, 0, sizeof *out);
+    out->graph = krs_graph_new();
+    if (!out->graph)
+        return false;
+    out->use = rules[op](out, which);
+    if (out->use.graph)
+        return true;
+    sample_free(out);
+    return false;
+}
+
+krs_node
+sample_again(enum krsi_op op, int which, sample *s)
+{
+    s->leaves = 0;
+    return rules[op](s, which);
+}
+
+void
+sample_free(sample *s)
+{
+    krs_graph_free(s->graph);
+    s->graph = NULL;
+}
+
+double
+sample_number(uint64_t series, uint64_t i)
+{
+    uint64_t z = series * 0x9E3779B97F4A7C15u + i * 0xD1B54A32D192ED03u + 1;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u; /* splitmix64, Steele 2014 */
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+/* ---- inputs ---- */
+
+static sample_leaf *
+new_leaf(sample *s, krs_dtype dtype, krs_shape shape)
+{
+    static const char *const names[SAMPLE_LEAVES] = {"x", "y", "z", "u", "v"};
+    sample_leaf *leaf = &s->leaf[s->leaves];
+    leaf->node = krs_input(s->graph, names[s->leaves++], dtype, shape);
+    leaf->step = 1e-5;
+    krs_shape_elements(shape, &leaf->elements);
+    return leaf;
+}
+
+/* floats, evenly at random in [low, high) */
+static krs_node
+real(sample *s, krs_shape shape, double low, double high)
+{
+    sample_leaf *leaf = new_leaf(s, KRS_F32, shape);
+    leaf->differentiable = true;
+    for (int64_t i = 0; i < leaf->elements; i++)
+        leaf->value[i].f =
+            low +
+            (high - low) * sample_number((uint64_t)s->leaves, (uint64_t)i);
+    return leaf->node;
+}
+
+/* floats of both signs, at least `low` away from 0 */
+static krs_node
+away(sample *s, krs_shape shape, double low, double high)
+{
+    krs_node x = real(s, shape, low, high);
+    sample_leaf *leaf = &s->leaf[s->leaves - 1];
+    for (int64_t i = 0; i < leaf->elements; i++)
+        if (i % 2 == 0)
+            leaf->value[i].f = -leaf->value[i].f;
+    return x;
+}
+
+/* the floats -1, -1 + step, ... + shift in a mixed order; all differ */
+static krs_node
+spread(sample *s, krs_shape shape, double shift)
+{
+    krs_node x = real(s, shape, 0, 1);
+    sample_leaf *leaf = &s->leaf[s->leaves - 1];
+    int64_t n = leaf->elements;
+    for (int64_t i = 0; i < n; i++)
+        leaf->value[i].f =
+            -1 + 2 * ((double)((i * 7 + 3) % n) + 0.5) / (double)n + shift;
+    return x;
+}
+
+/* integers from a list, repeated as needed */
+static krs_node
+ints(sample *s, krs_dtype dtype, krs_shape shape, const int *value, int count)
+{
+    sample_leaf *leaf = new_leaf(s, dtype, shape);
+    for (int64_t i = 0; i < leaf->elements; i++)
+        leaf->value[i].i = value[i % count];
+    return leaf->node;
+}
+#define INTS(s, dtype, shape, ...)              \
+    ints(s, dtype, shape, (int[]){__VA_ARGS__}, \
+         (int)(sizeof(int[]){__VA_ARGS__} / sizeof(int)))
+#define BOOLS(s, shape) INTS(s, KRS_BOOL, shape, 1, 0, 0, 1, 1)
+
+/* a runtime integer in [0, high], at value */
+static krs_index
+var(sample *s, const char *name, int64_t high, int64_t value)
+{
+    krs_index index = krs_var(s->graph, name, 0, high);
+    s->var[index.var[0]] = value;
+    return index;
+}
+
+/* x with all but the last element of an axis alive */
+static krs_node
+live(sample *s, krs_node x, int axis)
+{
+    int64_t size = krs_node_shape(x).dim[axis];
+    return krs_live(x, axis, var(s, "length", size, size - 1));
+}
+
+#define S0      KRS_SCALAR
+#define S(...)  KRS_SHAPE(__VA_ARGS__)
+#define AX(...) KRS_AXES(__VA_ARGS__)
+
+/* ---- leaves and effects ---- */
+
+krs_node
+sample_input(sample *s, int which)
+{
+    switch (which) {
+    case 0: return real(s, S(2, 3), -1, 1);
+    case 1: return INTS(s, KRS_I64, S0, 5);
+    case 2:
+        return krs_input(s->graph, "a \"quoted\"\tname\n", KRS_BF16, S(0, 3));
+    case 3: return krs_input(s->graph, "w", KRS_Q4_0, S(2, 64));
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_state(sample *s, int which)
+{
+    switch (which) {
+    case 0: return krs_state(s->graph, "layers.0.w", KRS_F32, S(2, 3));
+    case 1: return krs_state(s->graph, "step", KRS_I64, S0);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_constant(sample *s, int which)
+{
+    static const float floats[] = {0.1f, -2.5e-20f, INFINITY, -0.0f, NAN, 7};
+    static const int64_t longs[] = {INT64_MIN, 0, INT64_MAX};
+    static const uint16_t halves[] = {0x3F80, 0x0001, 0x7F80, 0x8000};
+    static const uint8_t bools[] = {1, 0};
+    uint8_t blocks[2 * 34];
+    for (size_t i = 0; i < sizeof blocks; i++)
+        blocks[i] = (uint8_t)(i * 37);
+    switch (which) {
+    case 0: return krs_constant(s->graph, KRS_F32, S(2, 3), floats);
+    case 1: return krs_constant(s->graph, KRS_I64, S(3), longs);
+    case 2: return krs_constant(s->graph, KRS_BF16, S(4, 1), halves);
+    case 3: return krs_constant(s->graph, KRS_BOOL, S(2), bools);
+    case 4: return krs_constant(s->graph, KRS_Q8_0, S(2, 32), blocks);
+    case 5: return krs_constant(s->graph, KRS_F32, S(0, 3), NULL);
+    case 6: return krs_constant(s->graph, KRS_F16, S0, halves);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_full(sample *s, int which)
+{
+    switch (which) {
+    case 0: return krs_scalar(s->graph, KRS_F32, 0.1);
+    case 1: return krs_scalar(s->graph, KRS_I64, -7);
+    case 2: return krs_scalar(s->graph, KRS_F32, (double)-INFINITY);
+    case 3: return krs_scalar(s->graph, KRS_F32, -0.0);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_iota(sample *s, int which)
+{
+    krsi_words words = {.count = 0};
+    const int64_t dim[2] = {4, 2};
+    switch (which) {
+    case 0: return krs_iota(s->graph, KRS_I64, S(2, 3), -1);
+    case 1: return krs_iota(s->graph, KRS_F32, S(2, 3), 0);
+    case 2: { /* live lengths come from expansions only */
+        const krs_index lives[2] = {var(s, "length", 4, 3), KRS_INDEX(0)};
+        krsi_put_int(&words, KRS_I32);
+        krsi_put_ints(&words, dim, 2);
+        krsi_put_int(&words, 0);
+        krsi_put_indices(&words, lives, 2);
+        return krsi_build(KRS_HERE, s->graph, KRSI_IOTA, NULL, 0, &words);
+    }
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_index(sample *s, int which)
+{
+    switch (which) {
+    case 0: return krs_index_node(s->graph, KRS_INDEX(-3));
+    case 1: {
+        krs_index twice = krs_index_times(var(s, "pos", 9, 5), -2);
+        return krs_index_node(
+            s->graph,
+            krs_index_plus(krs_index_plus(twice, var(s, "length", 9, 4)),
+                           KRS_INDEX(1)));
+    }
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_random_uniform(sample *s, int which)
+{
+    krs_node seed = INTS(s, KRS_I64, S0, 42), step = INTS(s, KRS_I64, S0, 7);
+    switch (which) {
+    case 0: return krs_random_uniform(seed, step, S(3, 4), 5);
+    case 1: return krs_random_uniform(seed, step, S0, UINT32_MAX);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_update(sample *s, int which)
+{
+    krs_node w = krs_state(s->graph, "w", KRS_F32, S(2, 3));
+    switch (which) {
+    case 0: return krs_update(w, real(s, S(2, 3), -1, 1));
+    default: return KRS_NONE;
+    }
+}
+
+/* ---- element-wise, one operand ---- */
+
+#define UNARY(name, make, low, high)                                        \
+    krs_node sample_##name(sample *s, int which)                            \
+    {                                                                       \
+        switch (which) {                                                    \
+        case 0: return krs_##name(make(s, S(2, 3), low, high));             \
+        case 1: return krs_##name(make(s, S0, low, high));                  \
+        case 2: return krs_##name(live(s, make(s, S(3, 2), low, high), 0)); \
+        case 3: return krs_##name(make(s, S(3, 0), low, high));             \
+        default: return KRS_NONE;                                           \
+        }                                                                   \
+    }
+UNARY(neg, real, -1, 1)
+UNARY(abs, away, 0.3, 1.5)
+UNARY(sign, away, 0.3, 1.5)
+UNARY(exp, real, -1, 1)
+UNARY(log, real, 0.3, 2)
+UNARY(sqrt, real, 0.3, 2)
+UNARY(rsqrt, real, 0.3, 2)
+UNARY(sin, real, -2, 2)
+UNARY(cos, real, -2, 2)
+UNARY(tanh, real, -1.5, 1.5)
+UNARY(sigmoid, real, -2, 2)
+UNARY(erf, real, -1.5, 1.5)
+UNARY(erfc, real, -1.5, 1.5)
+UNARY(floor, away, 0.2, 0.8)
+UNARY(stop_gradient, real, -1, 1)
+UNARY(relu, away, 0.3, 1.5)
+UNARY(silu, real, -2, 2)
+UNARY(gelu, real, -2, 2)
+UNARY(gelu_tanh, real, -2, 2)
+
+krs_node
+sample_not(sample *s, int which)
+{
+    switch (which) {
+    case 0: return krs_not(BOOLS(s, S(2, 3)));
+    default: return KRS_NONE;
+    }
+}
+
+/* Steps and values are multiples of 1/8, which bf16 and f16 hold exactly. */
+krs_node
+sample_cast(sample *s, int which)
+{
+    krs_node x = spread(s, S(2, 4), 0.125);
+    s->leaf[0].step = 0.125;
+    s->leaf[0].differentiable = which < 2;
+    switch (which) {
+    case 0: return krs_cast(x, KRS_BF16);
+    case 1: return krs_cast(x, KRS_F16);
+    case 2: return krs_cast(x, KRS_I32);
+    case 3: return krs_cast(live(s, x, 1), KRS_BOOL);
+    case 4: return krs_cast(BOOLS(s, S(2)), KRS_F32);
+    default: return KRS_NONE;
+    }
+}
+
+/* ---- element-wise, several operands ---- */
+
+#define BINARY(name, make_a, a0, a1, make_b, b0, b1)                  \
+    krs_node sample_##name(sample *s, int which)                      \
+    {                                                                 \
+        krs_node a, b;                                                \
+        switch (which) {                                              \
+        case 0:                                                       \
+            a = make_a(s, S(2, 3), a0, a1);                           \
+            b = make_b(s, S(2, 3), b0, b1);                           \
+            return krs_##name(a, b);                                  \
+        case 1: /* broadcast */                                       \
+            a = make_a(s, S(2, 1, 3), a0, a1);                        \
+            b = make_b(s, S(4, 1), b0, b1);                           \
+            return krs_##name(a, b);                                  \
+        case 2:                                                       \
+            a = live(s, make_a(s, S(3, 2), a0, a1), 0);               \
+            b = make_b(s, S(2), b0, b1);                              \
+            return krs_##name(a, b);                                  \
+        case 3: a = make_a(s, S(2), a0, a1); return krs_##name(a, a); \
+        default: return KRS_NONE;                                     \
+        }                                                             \
+    }
+BINARY(add, real, -1, 1, real, -1, 1)
+BINARY(sub, real, -1, 1, real, -1, 1)
+BINARY(mul, real, -1, 1, real, -1, 1)
+BINARY(div, real, -1, 1, away, 0.5, 2)
+BINARY(pow, real, 0.5, 2, real, -1, 2)
+BINARY(swiglu, real, -2, 2, real, -1, 1)
+
+#define LARGER(name)                                                     \
+    krs_node sample_##name(sample *s, int which)                         \
+    {                                                                    \
+        krs_node a = spread(s, S(2, 3), 0), b;                           \
+        switch (which) {                                                 \
+        case 0: b = spread(s, S(2, 3), 0.1); return krs_##name(a, b);    \
+        case 1: b = spread(s, S(2, 1, 3), 0.1); return krs_##name(a, b); \
+        case 2:                                                          \
+            b = INTS(s, KRS_I32, S(2, 3), 5, -3, 2);                     \
+            return krs_##name(b, INTS(s, KRS_I32, S(3), 1, -9, 4));      \
+        default: return KRS_NONE;                                        \
+        }                                                                \
+    }
+LARGER(maximum)
+LARGER(minimum)
+LARGER(eq)
+LARGER(ne)
+LARGER(lt)
+LARGER(le)
+LARGER(gt)
+LARGER(ge)
+
+#define BITS(name)                                                           \
+    krs_node sample_##name(sample *s, int which)                             \
+    {                                                                        \
+        krs_node a, b;                                                       \
+        switch (which) {                                                     \
+        case 0: a = BOOLS(s, S(2, 3)); return krs_##name(a, BOOLS(s, S(3))); \
+        case 1:                                                              \
+            a = INTS(s, KRS_U8, S(4), 0, 255, 12, 9);                        \
+            b = INTS(s, KRS_U8, S(4), 10, 3, 255, 0);                        \
+            return krs_##name(a, b);                                         \
+        default: return KRS_NONE;                                            \
+        }                                                                    \
+    }
+BITS(and)
+BITS(or)
+BITS(xor)
+
+krs_node
+sample_where(sample *s, int which)
+{
+    krs_node c = BOOLS(s, S(2, 3)), a = real(s, S(2, 3), -1, 1);
+    switch (which) {
+    case 0: return krs_where(c, a, real(s, S(2, 3), -1, 1));
+    case 1: return krs_where(c, krs_scalar(s->graph, KRS_F32, 0.5), a);
+    case 2: return krs_where(c, real(s, S0, -1, 1), real(s, S(4, 1, 1), -1, 1));
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_clamp(sample *s, int which)
+{
+    krs_node x = spread(s, S(2, 3), 0); /* 0.15 and more off the bounds */
+    switch (which) {
+    case 0: return krs_clamp(x, -0.65, 0.35);
+    case 1: return krs_clamp(x, 0, (double)INFINITY);
+    case 2: return krs_clamp(INTS(s, KRS_I64, S(3), -4, 0, 9), -1, 3);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_dropout(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -1, 1);
+    krs_node seed = INTS(s, KRS_I64, S0, 42), step = INTS(s, KRS_I64, S0, 3);
+    switch (which) {
+    case 0: return krs_dropout(x, 0.5, seed, step, 1);
+    case 1: return krs_dropout(x, 0.1, seed, step, KRS_STREAM_AUTO);
+    default: return KRS_NONE;
+    }
+}
+
+/* ---- reductions and prefix sums ---- */
+
+#define REDUCE(name, make, low, high)                       \
+    krs_node sample_##name(sample *s, int which)            \
+    {                                                       \
+        krs_node x = make(s, S(2, 3, 4), low, high);        \
+        switch (which) {                                    \
+        case 0: return krs_##name(x, KRS_ALL_AXES);         \
+        case 1: return krs_##name(x, AX(1));                \
+        case 2: return krs_##name##_keep(x, AX(-1, 0));     \
+        case 3: return krs_##name(live(s, x, 1), AX(1, 2)); \
+        case 4: return krs_##name(live(s, x, 1), AX(0));    \
+        default: return KRS_NONE;                           \
+        }                                                   \
+    }
+#define spread2(s, shape, low, high) spread(s, shape, 0 * (low) * (high))
+REDUCE(sum, real, -1, 1)
+REDUCE(mean, real, -1, 1)
+REDUCE(logsumexp, real, -2, 2)
+REDUCE(amax, spread2, 0, 0)
+REDUCE(amin, spread2, 0, 0)
+
+krs_node
+sample_argmax(sample *s, int which)
+{
+    krs_node x = spread(s, S(2, 5), 0);
+    switch (which) {
+    case 0: return krs_argmax(x, -1);
+    case 1: return krs_argmax(INTS(s, KRS_I64, S(3, 2), 4, -1, 7, 7), 0);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_cumsum(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 4), -1, 1);
+    switch (which) {
+    case 0: return krs_cumsum(x, 1);
+    case 1: return krsi_cumsum(KRS_HERE, x, 0, true);
+    case 2: return krs_cumsum(INTS(s, KRS_I32, S(3), 4, -1, 7), 0);
+    default: return KRS_NONE;
+    }
+}
+
+/* ---- views ---- */
+
+krs_node
+sample_reshape(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 6), -1, 1);
+    switch (which) {
+    case 0: return krs_reshape(x, S(3, -1));
+    case 1: return krs_reshape(x, S(1, 2, 3, 2));
+    case 2: return krs_reshape(live(s, x, 0), S(2, 3, 2));
+    case 3: return krs_reshape(real(s, S(1, 1), -1, 1), S0);
+    case 4: return krs_reshape(real(s, S(0, 3), -1, 1), S(7, 0));
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_permute(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 3, 4), -1, 1);
+    switch (which) {
+    case 0: return krs_permute(x, AX(2, 0, 1));
+    case 1: return krs_permute(live(s, x, 1), AX(1, 0, 2));
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_expand(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 1), -1, 1);
+    switch (which) {
+    case 0: return krs_expand(x, S(3, 2, 4));
+    case 1: return krs_expand(x, S(-1, 3));
+    case 2:
+        return krsi_expand_like(KRS_HERE, x,
+                                live(s, real(s, S(2, 3), -1, 1), 1));
+    case 3: return krs_expand(x, S(2, 0));
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_slice(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 5), -1, 1);
+    switch (which) {
+    case 0: return krs_slice(x, 1, 1, 4, 2);
+    case 1: return krs_slice(x, -1, -1, KRS_END, -2);
+    case 2: return krs_narrow(x, 1, var(s, "length", 3, 2), 2);
+    case 3: return krs_slice(x, 0, 2, 2, 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_set_slice(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 5), -1, 1);
+    switch (which) {
+    case 0: {
+        const krs_index starts[2] = {KRS_INDEX(1), KRS_INDEX(2)};
+        return krs_set_slice(x, real(s, S(2, 3), -1, 1), starts);
+    }
+    case 1: {
+        const krs_index starts[2] = {KRS_INDEX(0), var(s, "pos", 3, 2)};
+        return krs_set_slice(x, real(s, S(3, 2), -1, 1), starts);
+    }
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_pad(sample *s, int which)
+{
+    static const int64_t none[] = {0, 0}, one[] = {1, 0}, two[] = {3, 2};
+    krs_node x = real(s, S(2, 3), -1, 1);
+    switch (which) {
+    case 0: return krs_pad(x, one, two, 0);
+    case 1: return krs_pad(x, none, one, (double)-INFINITY);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_concat(sample *s, int which)
+{
+    krs_node part[12];
+    switch (which) {
+    case 0:
+        part[0] = real(s, S(2, 3), -1, 1);
+        part[1] = real(s, S(2, 1), -1, 1);
+        part[2] = part[0];
+        return krs_concat(part, 3, 1);
+    case 1:
+        part[0] = INTS(s, KRS_I64, S(1), 4);
+        part[1] = INTS(s, KRS_I64, S(0), 4);
+        return krs_concat(part, 2, 0);
+    case 2: /* more operands than fit on a stack of eight */
+        part[0] = real(s, S(1, 2), -1, 1);
+        for (int i = 1; i < 12; i++)
+            part[i] = krs_neg(part[i - 1]);
+        return krs_concat(part, 12, 0);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_live(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -1, 1);
+    switch (which) {
+    case 0: return live(s, x, 0);
+    case 1:
+        return krs_live(live(s, x, 0), 1,
+                        krs_index_plus(var(s, "pos", 3, 1), KRS_INDEX(1)));
+    default: return KRS_NONE;
+    }
+}
+
+/* ---- products and gathers ---- */
+
+krs_node
+sample_matmul(sample *s, int which)
+{
+    switch (which) {
+    case 0: {
+        krs_node a = real(s, S(2, 3), -1, 1);
+        return krs_matmul(a, real(s, S(3, 4), -1, 1));
+    }
+    case 1: {
+        krs_node a = real(s, S(2, 3), -1, 1);
+        return krs_matmul_nt(a, real(s, S(4, 3), -1, 1));
+    }
+    case 2: {
+        krs_node a = real(s, S(3, 2), -1, 1);
+        return krs_matmul_tn(a, real(s, S(3, 4), -1, 1));
+    }
+    case 3: { /* batches broadcast */
+        krs_node a = real(s, S(2, 1, 2, 3), -1, 1);
+        return krs_matmul(a, real(s, S(3, 3, 2), -1, 1));
+    }
+    case 4: { /* both transposed, live inner axis */
+        krs_node a = live(s, real(s, S(3, 2), -1, 1), 0);
+        krs_node b = live(s, real(s, S(4, 3), -1, 1), 1);
+        return krsi_matmul(KRS_HERE, a, b, true, true);
+    }
+    case 5: {
+        krs_node a = real(s, S(2, 0), -1, 1);
+        return krs_matmul(a, real(s, S(0, 3), -1, 1));
+    }
+    case 6: /* block-quantised weights */
+        return krs_matmul_nt(krs_input(s->graph, "a", KRS_F32, S(2, 32)),
+                             krs_input(s->graph, "b", KRS_Q8_0, S(3, 32)));
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_take(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -1, 1);
+    switch (which) {
+    case 0: return krs_take(x, INTS(s, KRS_I64, S(2, 2), 2, 0, 2, 1), 0);
+    case 1: return krs_take(x, INTS(s, KRS_I32, S0, 3), -1);
+    case 2:
+        return krs_take(krs_input(s->graph, "w", KRS_Q4_1, S(4, 32)),
+                        INTS(s, KRS_I64, S(2), 1, 3), 0);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_index_add(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -1, 1);
+    switch (which) {
+    case 0: {
+        krs_node i = INTS(s, KRS_I64, S(3), 2, 0, 2);
+        return krs_index_add(x, i, real(s, S(3, 4), -1, 1), 0);
+    }
+    case 1: {
+        krs_node i = INTS(s, KRS_I32, S(2, 1), 1, 1);
+        return krs_index_add(x, i, real(s, S(3, 2, 1), -1, 1), 1);
+    }
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_gather(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -1, 1);
+    switch (which) {
+    case 0: return krs_gather(x, INTS(s, KRS_I64, S(2, 4), 2, 0, 2, 1), 0);
+    case 1: return krs_gather(x, INTS(s, KRS_I64, S(3, 1), 3, 0), 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_scatter_add(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -1, 1);
+    krs_node i = INTS(s, KRS_I64, S(2, 4), 2, 0, 2, 1, 2);
+    switch (which) {
+    case 0: return krs_scatter_add(x, i, real(s, S(2, 4), -1, 1), 0);
+    case 1: return krs_scatter_add(x, i, real(s, S(2, 4), -1, 1), 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_embedding(sample *s, int which)
+{
+    krs_node w = real(s, S(4, 3), -1, 1);
+    switch (which) {
+    case 0: return krs_embedding(w, INTS(s, KRS_I64, S(2, 2), 2, 0, 2), -1);
+    case 1: return krs_embedding(w, INTS(s, KRS_I32, S(3), 3, 0, 2), 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_one_hot(sample *s, int which)
+{
+    switch (which) {
+    case 0: return krs_one_hot(INTS(s, KRS_I64, S(3), 2, 0, 9), 4, KRS_F32);
+    case 1: return krs_one_hot(INTS(s, KRS_I32, S0, 1), 3, KRS_BOOL);
+    default: return KRS_NONE;
+    }
+}
+
+/* ---- rows ---- */
+
+#define SOFTMAX(name)                                \
+    krs_node sample_##name(sample *s, int which)     \
+    {                                                \
+        krs_node x = real(s, S(2, 3, 2), -2, 2);     \
+        switch (which) {                             \
+        case 0: return krs_##name(x, -1);            \
+        case 1: return krs_##name(x, 1);             \
+        case 2: return krs_##name(live(s, x, 1), 1); \
+        default: return KRS_NONE;                    \
+        }                                            \
+    }
+SOFTMAX(softmax)
+SOFTMAX(log_softmax)
+
+krs_node
+sample_layer_norm(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 2, 3), -1, 1);
+    switch (which) {
+    case 0: {
+        krs_node w = real(s, S(3), 0.5, 1.5);
+        return krs_layer_norm(x, w, real(s, S(3), -1, 1), 1e-2);
+    }
+    case 1:
+        return krs_layer_norm(x, real(s, S(2, 3), 0.5, 1.5), KRS_NONE, 1e-2);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_rms_norm(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 2, 3), -1, 1);
+    switch (which) {
+    case 0: return krs_rms_norm(x, real(s, S(3), 0.5, 1.5), 1e-2);
+    case 1: return krs_rms_norm(live(s, x, 1), real(s, S(3), 0.5, 1.5), 1e-2);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_cross_entropy(sample *s, int which)
+{
+    krs_cross_entropy_options o = {sizeof o, KRS_REDUCE_MEAN, -100, 0};
+    krs_node x = real(s, S(3, 4), -2, 2);
+    krs_node t = INTS(s, KRS_I64, S(3), 2, -100, 0);
+    switch (which) {
+    case 0: return krs_cross_entropy(x, t, KRS_NONE, NULL);
+    case 1:
+        o.reduction = KRS_REDUCE_SUM;
+        o.label_smoothing = 0.1;
+        return krs_cross_entropy(x, t, real(s, S(4), 0.5, 1.5), &o);
+    case 2:
+        o.label_smoothing = 0.2;
+        return krs_cross_entropy(x, t, real(s, S(4), 0.5, 1.5), &o);
+    case 3: /* probabilities */
+        o.reduction = KRS_REDUCE_NONE;
+        return krs_cross_entropy(x, real(s, S(3, 4), 0.1, 0.4), KRS_NONE, &o);
+    case 4: {
+        krs_node q = real(s, S(3, 4), 0.1, 0.4);
+        return krs_cross_entropy(x, q, real(s, S(4), 0.5, 1.5), NULL);
+    }
+    default: return KRS_NONE;
+    }
+}
+
+/* ---- attention ---- */
+
+krs_node
+sample_attention(sample *s, int which)
+{
+    krs_attention_options o = {sizeof o, 0, false, KRS_INDEX(0), 0};
+    bool grouped = which == 1;
+    krs_node q = real(s, S(1, 2, 3, 2), -1, 1);
+    krs_node k = real(s, grouped ? S(1, 1, 4, 2) : S(1, 2, 4, 2), -1, 1);
+    krs_node v = real(s, grouped ? S(1, 1, 4, 3) : S(1, 2, 4, 3), -1, 1);
+    switch (which) {
+    case 0: return krs_attention(q, k, v, KRS_NONE, NULL);
+    case 1:
+        o.causal = true;
+        o.offset = var(s, "length", 1, 1);
+        return krs_attention(q, k, v, KRS_NONE, &o);
+    case 2:
+        o.scale = 0.3;
+        return krs_attention(q, k, v, real(s, S(3, 4), -1, 1), &o);
+    case 3: {
+        krs_node mask = INTS(s, KRS_BOOL, S(1, 1, 1, 4), 1, 0, 1, 1);
+        return krs_attention(q, k, v, mask, NULL);
+    }
+    case 4:
+        o.causal = true;
+        o.window = 2;
+        o.offset = KRS_INDEX(1);
+        return krs_attention(q, live(s, k, 2), live(s, v, 2), KRS_NONE, &o);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_rope(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 3, 4), -1, 1);
+    krs_node angle = real(s, S(3, 2), -2, 2);
+    switch (which) {
+    case 0: return krs_rope(x, angle, KRS_ROPE_INTERLEAVED, 1);
+    case 1: return krs_rope(x, angle, KRS_ROPE_HALF, 1.25);
+    default: return KRS_NONE;
+    }
+}
