@@ -208,6 +208,179 @@ KRS_API krs_status krs_train_step_at(krs_place at, krs_node loss,
                                      size_t *out_count);
 #define krs_train_step(...) krs_train_step_at(KRS_HERE, __VA_ARGS__)
 
+/* ---- what is trained, and on what ---- */
+
+/* A model as the trainer sees it. Borrowed pointers outlive the trainer. */
+typedef struct krs_train_model {
+    size_t struct_size; /* sizeof (krs_train_model) */
+    void *user;
+    /* The mean loss of a batch, f32 scalar, every parameter a state of g.
+     *   ids      i64 [B, T]
+     *   targets  i64 [B, T]: the token after each; -100 is not counted */
+    krs_node (*loss)(void *user, krs_graph *g, krs_node ids, krs_node targets);
+    /* config.json of a checkpoint; NULL: none is written */
+    krs_status (*write_config)(void *user, const char *path, krs_error *err);
+} krs_train_model;
+
+/* krs_train_causal(model) -- the next-token loss of a causal model, as .loss
+ * with .user = model (krs_causal_model, borrowed). */
+KRS_API krs_node krs_train_causal_loss(void *user, krs_graph *g, krs_node ids,
+                                       krs_node targets);
+
+/* Batches of B x T tokens. One thread at a time. */
+typedef struct krs_train_batches {
+    size_t struct_size; /* sizeof (krs_train_batches) */
+    void *user;
+    /* the next training batch, i64 [B, T] each; moves the cursor by one */
+    krs_status (*next)(void *user, int64_t *ids, int64_t *targets,
+                       krs_error *err);
+    /* batch i of the validation split, 0 <= i < validation_count */
+    krs_status (*validation)(void *user, int64_t i, int64_t *ids,
+                             int64_t *targets, krs_error *err);
+    /* continue as if `cursor` batches had been taken since the start */
+    krs_status (*seek)(void *user, int64_t cursor, krs_error *err);
+    int64_t validation_count;
+    double bytes_per_token; /* of the validation split; 0: not known */
+    uint64_t seed;          /* of the order of the batches; kept in checkpoints
+                               and compared on resume, as is the next one */
+    uint64_t fingerprint;   /* of the data */
+} krs_train_batches;
+
+/* ---- the trainer ---- */
+
+typedef struct krs_trainer krs_trainer;
+
+typedef struct krs_trainer_options {
+    size_t struct_size; /* sizeof (krs_trainer_options) */
+    krs_train_model model;
+    krs_train_batches batches;
+    krs_optimizer optimizer;
+    int64_t batch, time; /* B, T */
+} krs_trainer_options;
+
+/* What a step or an evaluation found. */
+typedef struct krs_train_report {
+    int64_t step;     /* steps made, this one included */
+    int64_t tokens;   /* tokens trained on so far */
+    double loss;      /* of the batch before the update, nats a token */
+    double grad_norm; /* before clipping */
+    double learning_rate;
+    double seconds;         /* of this step */
+    double tokens_s;        /* smoothed over about ten steps */
+    double eta_s;           /* to the last step of the run; 0 outside of one */
+    bool evaluated;         /* the rest is set */
+    double validation_loss; /* nats a token */
+    double bits_per_byte;   /* 0 if bytes_per_token is not known */
+} krs_train_report;
+
+/* krs_trainer_new(store, options, &trainer, err) -- build the graphs and
+ * prepare the programs. The parameters must be in the store already (fresh or
+ * loaded); optimizer states are added, zeroed. The store outlives it.
+ * Errors     ARGUMENT, RANGE (settings); NAME (a parameter is not in the
+ *            store); those of the model's graph and of krs_program_new. */
+KRS_API krs_status krs_trainer_new(krs_store *store,
+                                   const krs_trainer_options *options,
+                                   krs_trainer **out, krs_error *err);
+KRS_API void krs_trainer_free(krs_trainer *trainer);
+
+/* krs_trainer_step(trainer, &report, err) -- one batch, one update.
+ * Errors     those of the batches and of krs_program_run; RANGE if loss or
+ *            gradient is not finite: the weights are spoilt then, go back to
+ *            a checkpoint. */
+KRS_API krs_status krs_trainer_step(krs_trainer *trainer,
+                                    krs_train_report *report, krs_error *err);
+
+/* krs_trainer_evaluate(trainer, most_batches, &report, err) -- the mean loss
+ * of the validation split; most_batches 0: all of it. Fills step, tokens and
+ * the evaluated part of report. Changes nothing. */
+KRS_API krs_status krs_trainer_evaluate(krs_trainer *trainer,
+                                        int64_t most_batches,
+                                        krs_train_report *report,
+                                        krs_error *err);
+
+/* Steps made; parameters (elements). */
+KRS_API int64_t krs_trainer_steps(const krs_trainer *trainer);
+KRS_API int64_t krs_trainer_parameters(const krs_trainer *trainer);
+
+/* krs_trainer_stop(trainer) -- let krs_trainer_run finish its step, write a
+ * checkpoint and return CANCELLED. Async-signal-safe. */
+KRS_API void krs_trainer_stop(krs_trainer *trainer);
+
+/* ---- checkpoints ----
+ *
+ * A run folder holds metrics.jsonl and checkpoint-<step> folders, each with
+ *
+ *   model.safetensors      the parameters
+ *   optimizer.safetensors  the moments
+ *   config.json            of the model
+ *   trainer.json           step, cursor, settings; size and XXH3-128 hash of
+ *                          the files above
+ *
+ * A checkpoint is written under another name, every file and the folder
+ * flushed to the disk, renamed, and the run folder flushed; only then are
+ * older ones removed. A folder of that name is therefore whole, whenever the
+ * process or the machine stopped. */
+
+/* krs_trainer_save(trainer, run, keep, err) -- write run/checkpoint-<step>
+ * and remove all but the newest `keep` (at least 1). run is made if absent.
+ * A checkpoint of that step is replaced, unless this state is in it already.
+ * Errors     IO, with what was there before intact. */
+KRS_API krs_status krs_trainer_save(krs_trainer *trainer, const char *run,
+                                    int keep, krs_error *err);
+
+/* krs_trainer_load(trainer, folder, err) -- continue from a checkpoint, bit
+ * for bit if settings and data are the same.
+ * Errors     IO; FORMAT (not a checkpoint, damaged, another version); ARGUMENT
+ *            (of another optimizer, batch size, seed or text); those of
+ *            krs_nn_load. After an error of the last kind do not step. */
+KRS_API krs_status krs_trainer_load(krs_trainer *trainer, const char *folder,
+                                    krs_error *err);
+
+/* krs_checkpoint_latest(run, &path, err) -- the checkpoint of the highest step
+ * in a run folder; free() the path. NAME if there is none. */
+KRS_API krs_status krs_checkpoint_latest(const char *run, char **out_path,
+                                         krs_error *err);
+
+/* What trainer.json says of a checkpoint. */
+typedef struct krs_checkpoint_info {
+    int64_t step, tokens;
+    int64_t batch, time;
+    uint64_t seed, fingerprint; /* of the batches */
+    int64_t metrics_bytes;      /* of metrics.jsonl at that moment */
+    krs_optimizer optimizer;
+} krs_checkpoint_info;
+
+/* krs_checkpoint_read(folder, &info, err) -- read trainer.json and check the
+ * files it lists against their size and hash. Errors: IO, FORMAT. */
+KRS_API krs_status krs_checkpoint_read(const char *folder,
+                                       krs_checkpoint_info *out,
+                                       krs_error *err);
+
+/* ---- a run ---- */
+
+typedef struct krs_train_run {
+    size_t struct_size;       /* sizeof (krs_train_run) */
+    const char *folder;       /* metrics and checkpoints; NULL: neither */
+    int64_t steps;            /* until that many are made */
+    int64_t evaluate_every;   /* 0: only after the last step */
+    int64_t evaluate_batches; /* 0: all */
+    int64_t save_every;       /* 0: only after the last step */
+    int keep;                 /* checkpoints, at least 1 */
+    void (*report)(void *user, const krs_train_report *report);
+    void *user;
+} krs_train_run;
+
+/* krs_trainer_run(trainer, run, err) -- step until `steps` are made, reporting
+ * each, and write metrics.jsonl: one JSON object a line with step, loss,
+ * grad_norm, lr, tokens, tok_s, seconds and, after an evaluation, val_loss and
+ * val_bits_per_byte. The file is continued; what a run that was cut off wrote
+ * after the checkpoint that was loaded is dropped.
+ * Errors     CANCELLED after krs_trainer_stop, with a checkpoint written;
+ *            NAME if the folder holds a checkpoint of a later step; those of
+ *            stepping, evaluating and saving. */
+KRS_API krs_status krs_trainer_run(krs_trainer *trainer,
+                                   const krs_train_run *run, krs_error *err);
+
 #ifdef __cplusplus
 }
 #endif

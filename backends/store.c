@@ -1,0 +1,255 @@
+/* store.c -- named tensors that outlive programs, sorted by name.
+ *
+ * Each tensor is an allocation of its own, so programs keep pointers to it;
+ * a program replaces its data by exchanging the pointer (program.c).
+ */
+#include "program.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct krs_store {
+    const krsi_device_kind *kind;
+    krsi_tensor **tensor; /* by name */
+    size_t count, capacity;
+};
+
+const char *
+krsi_tensor_text(char text[KRSI_TENSOR_TEXT], krs_dtype dtype, krs_shape shape)
+{
+    int used = snprintf(text, KRSI_TENSOR_TEXT, "%s[", krs_dtype_name(dtype));
+    for (int a = 0; a < shape.rank; a++)
+        used += snprintf(text + used, (size_t)(KRSI_TENSOR_TEXT - used),
+                         "%s%lld", a ? "," : "", (long long)shape.dim[a]);
+    snprintf(text + used, (size_t)(KRSI_TENSOR_TEXT - used), "]");
+    return text;
+}
+
+bool
+krsi_shape_equal(krs_shape a, krs_shape b)
+{
+    bool equal = a.rank == b.rank;
+    for (int i = 0; equal && i < a.rank; i++)
+        equal = a.dim[i] == b.dim[i];
+    return equal;
+}
+
+krs_status
+krs_store_new(krs_device *device, krs_store **out, krs_error *err)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return krs_fail(err, KRS_E_MEMORY, "store_new: no memory");
+    (*out)->kind = device->kind;
+    return KRS_OK;
+}
+
+static void
+tensor_free(krsi_tensor *tensor)
+{
+    if (!tensor)
+        return;
+    free(tensor->name);
+    free(tensor->data);
+    free(tensor);
+}
+
+void
+krs_store_free(krs_store *store)
+{
+    if (!store)
+        return;
+    for (size_t i = 0; i < store->count; i++)
+        tensor_free(store->tensor[i]);
+    free(store->tensor);
+    free(store);
+}
+
+const krsi_device_kind *
+krsi_store_kind(const krs_store *store)
+{
+    return store->kind;
+}
+
+/* position of the name, or where it belongs */
+static size_t
+position(const krs_store *store, const char *name, bool *out_found)
+{
+    size_t low = 0, high = store->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(store->tensor[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *out_found =
+        low < store->count && strcmp(store->tensor[low]->name, name) == 0;
+    return low;
+}
+
+krsi_tensor *
+krsi_store_tensor(const krs_store *store, const char *name)
+{
+    bool found;
+    size_t at = position(store, name, &found);
+    return found ? store->tensor[at] : NULL;
+}
+
+static krs_status
+check_type(const char *name, krs_dtype dtype, krs_shape shape,
+           size_t *out_bytes, krs_error *err)
+{
+    int64_t elements;
+    if ((size_t)dtype >= KRS_DTYPE_COUNT)
+        return krs_fail(err, KRS_E_DTYPE, "store_add: '%s': no type %d", name,
+                        (int)dtype);
+    if (shape.rank < 0 || shape.rank > KRS_MAX_RANK)
+        return krs_fail(err, KRS_E_SHAPE,
+                        "store_add: '%s': rank %d is outside 0..%d", name,
+                        (int)shape.rank, KRS_MAX_RANK);
+    char text[KRSI_TENSOR_TEXT];
+    krsi_tensor_text(text, dtype, shape);
+    if (!krs_shape_elements(shape, &elements))
+        return krs_fail(err, KRS_E_SHAPE,
+                        "store_add: '%s': %s has a negative size or more "
+                        "elements than fit in 63 bits",
+                        name, text);
+    if (!krs_dtype_bytes(dtype, elements, out_bytes))
+        return krs_fail(err, KRS_E_SHAPE,
+                        "store_add: '%s': %s is not a whole number of blocks, "
+                        "or too large",
+                        name, text);
+    return KRS_OK;
+}
+
+krs_status
+krs_store_add(krs_store *store, const char *name, krs_dtype dtype,
+              krs_shape shape, krs_error *err)
+{
+    char have[KRSI_TENSOR_TEXT], want[KRSI_TENSOR_TEXT];
+    size_t bytes;
+    bool found;
+    KRS_TRY(check_type(name, dtype, shape, &bytes, err));
+    size_t at = position(store, name, &found);
+    if (found) {
+        const krsi_tensor *old = store->tensor[at];
+        if (old->dtype == dtype && krsi_shape_equal(old->shape, shape))
+            return KRS_OK;
+        return krs_fail(err, KRS_E_NAME,
+                        "store_add: '%s' is there as %s, not %s", name,
+                        krsi_tensor_text(have, old->dtype, old->shape),
+                        krsi_tensor_text(want, dtype, shape));
+    }
+    krsi_tensor *tensor = calloc(1, sizeof *tensor);
+    if (tensor) {
+        tensor->name = strdup(name);
+        tensor->data = calloc(1, bytes ? bytes : 1);
+    }
+    if (!tensor || !tensor->name || !tensor->data ||
+        !krsi_reserve(&store->tensor, &store->capacity, store->count + 1,
+                      sizeof(krsi_tensor *))) {
+        tensor_free(tensor);
+        return krs_fail(err, KRS_E_MEMORY,
+                        "store_add: '%s': no memory for %zu bytes", name,
+                        bytes);
+    }
+    tensor->dtype = dtype;
+    tensor->shape = shape;
+    tensor->bytes = bytes;
+    memmove(store->tensor + at + 1, store->tensor + at,
+            (store->count - at) * sizeof(krsi_tensor *));
+    store->tensor[at] = tensor;
+    store->count++;
+    return KRS_OK;
+}
+
+size_t
+krs_store_count(const krs_store *store)
+{
+    return store->count;
+}
+
+static void
+describe(const krsi_tensor *tensor, krs_dtype *out_dtype, krs_shape *out_shape)
+{
+    if (out_dtype)
+        *out_dtype = tensor->dtype;
+    if (out_shape)
+        *out_shape = tensor->shape;
+}
+
+krs_status
+krs_store_entry(const krs_store *store, size_t i, const char **out_name,
+                krs_dtype *out_dtype, krs_shape *out_shape, krs_error *err)
+{
+    if (i >= store->count)
+        return krs_fail(err, KRS_E_RANGE,
+                        "store_entry: tensor %zu of a store that has %zu", i,
+                        store->count);
+    if (out_name)
+        *out_name = store->tensor[i]->name;
+    describe(store->tensor[i], out_dtype, out_shape);
+    return KRS_OK;
+}
+
+/* the tensor, or NAME in the name of the function */
+static krs_status
+look_up(const krs_store *store, const char *function, const char *name,
+        krsi_tensor **out, krs_error *err)
+{
+    *out = krsi_store_tensor(store, name);
+    if (*out)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_NAME,
+                    "%s: no tensor '%s' among the %zu of the store", function,
+                    name, store->count);
+}
+
+krs_status
+krs_store_find(const krs_store *store, const char *name, krs_dtype *out_dtype,
+               krs_shape *out_shape, krs_error *err)
+{
+    krsi_tensor *tensor;
+    KRS_TRY(look_up(store, "store_find", name, &tensor, err));
+    describe(tensor, out_dtype, out_shape);
+    return KRS_OK;
+}
+
+static krs_status
+check_bytes(const krsi_tensor *tensor, const char *function, size_t bytes,
+            krs_error *err)
+{
+    char text[KRSI_TENSOR_TEXT];
+    if (bytes == tensor->bytes)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_RANGE, "%s: '%s' is %s, %zu bytes, not %zu",
+                    function, tensor->name,
+                    krsi_tensor_text(text, tensor->dtype, tensor->shape),
+                    tensor->bytes, bytes);
+}
+
+krs_status
+krs_store_write(krs_store *store, const char *name, const void *data,
+                size_t bytes, krs_error *err)
+{
+    krsi_tensor *tensor;
+    KRS_TRY(look_up(store, "store_write", name, &tensor, err));
+    KRS_TRY(check_bytes(tensor, "store_write", bytes, err));
+    if (bytes)
+        memcpy(tensor->data, data, bytes);
+    return KRS_OK;
+}
+
+krs_status
+krs_store_read(const krs_store *store, const char *name, void *data,
+               size_t bytes, krs_error *err)
+{
+    krsi_tensor *tensor;
+    KRS_TRY(look_up(store, "store_read", name, &tensor, err));
+    KRS_TRY(check_bytes(tensor, "store_read", bytes, err));
+    if (bytes)
+        memcpy(data, tensor->data, bytes);
+    return KRS_OK;
+}

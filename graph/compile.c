@@ -1,0 +1,69 @@
+/* compile.c -- the pipeline: every pass between the graph that the user
+ * declared and the graph that a device runs, in order, in one table.
+ *
+ * Each stage takes the graph of the one before and gives a new one, so any
+ * of them can be stopped at and printed, and the verifier looks at each in
+ * debug builds.
+ */
+#include "opt/opt.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    krsi_pass *run;
+} stages[] = {
+    {"graph",  krsi_copy  }, /* the part that the roots need */
+    {"expand", krsi_expand}, /* composites by their definitions */
+};
+
+enum { STAGES = sizeof stages / sizeof *stages };
+
+const char *
+krsi_stage_name(size_t i)
+{
+    return i < STAGES ? stages[i].name : NULL;
+}
+
+static krs_status
+last_of(const char *name, size_t *out, krs_error *err)
+{
+    krsi_string known = {0};
+    *out = STAGES - 1;
+    if (!name)
+        return KRS_OK;
+    for (size_t i = 0; i < STAGES; i++) {
+        if (strcmp(stages[i].name, name) == 0) {
+            *out = i;
+            krsi_string_free(&known);
+            return KRS_OK;
+        }
+        krsi_string_format(&known, "%s%s", i ? ", " : "", stages[i].name);
+    }
+    krs_status status = krs_fail(err, KRS_E_NAME, "no stage '%s'; there are %s",
+                                 name, known.text ? known.text : "others");
+    krsi_string_free(&known);
+    return status;
+}
+
+krs_status
+krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
+             const char *last_stage, krs_graph **out, uint32_t *out_roots,
+             krs_error *err)
+{
+    krs_graph *made = NULL;
+    size_t last;
+    KRS_TRY(last_of(last_stage, &last, err));
+    for (size_t i = last > 0; i <= last; i++) {
+        krs_graph *next;
+        krs_status status =
+            stages[i].run(made ? made : g, made ? out_roots : roots, count,
+                          &next, out_roots, err);
+        krs_graph_free(made);
+        if (status != KRS_OK)
+            return status;
+        made = next;
+    }
+    *out = made;
+    return KRS_OK;
+}

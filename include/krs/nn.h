@@ -1,0 +1,110 @@
+/* nn.h -- layers: operations together with the parameters that they own.
+ *
+ *     krs_scope_push(g, "mlp");
+ *     krs_node up = krs_nn_linear(x, "up_proj", 512, KRS_WITHOUT_BIAS);
+ *     krs_scope_pop(g);              // uses the state "mlp.up_proj.weight"
+ *
+ * A layer declares its parameters as states under its name, inside the open
+ * scopes, named and shaped as Hugging Face checkpoints have them. Using a
+ * layer twice under one name shares its parameters. Parameters are f32.
+ *
+ * On an invalid operand a layer gives the same poison as the builders
+ * (graph.h). A graph is for one thread at a time.
+ */
+#ifndef KRS_NN_H
+#define KRS_NN_H
+
+#include <krs/program.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum krs_bias { KRS_WITHOUT_BIAS, KRS_WITH_BIAS } krs_bias;
+
+/* krs_nn_embedding(ids, name, vocab, channels, padding) -- rows of name.weight
+ *   ids  i64|i32 [..]      name.weight  f32 [vocab, channels]
+ *   ->   f32 [.., channels]; `padding` as in krs_embedding, -1: none */
+KRS_API krs_node krs_nn_embedding_at(krs_place at, krs_node ids,
+                                     const char *name, int64_t vocab,
+                                     int64_t channels, int64_t padding);
+#define krs_nn_embedding(ids, name, vocab, channels, padding) \
+    krs_nn_embedding_at(KRS_HERE, ids, name, vocab, channels, padding)
+
+/* krs_nn_linear(x, name, outputs, bias) -- x name.weight^T + name.bias
+ *   x  f32 [.., I]   name.weight  f32 [outputs, I]   name.bias  f32 [outputs]
+ *   -> f32 [.., outputs]
+ * Errors     SHAPE if x has rank 0. */
+KRS_API krs_node krs_nn_linear_at(krs_place at, krs_node x, const char *name,
+                                  int64_t outputs, krs_bias bias);
+#define krs_nn_linear(x, name, outputs, bias) \
+    krs_nn_linear_at(KRS_HERE, x, name, outputs, bias)
+
+/* krs_nn_rms_norm(x, name, eps) -- krs_rms_norm over the last axis
+ * krs_nn_layer_norm(x, name, eps, bias) -- krs_layer_norm over the last axis
+ *   x  f32 [.., C]   name.weight  f32 [C]   name.bias  f32 [C]   -> as x
+ * Errors     SHAPE if x has rank 0. */
+KRS_API krs_node krs_nn_rms_norm_at(krs_place at, krs_node x, const char *name,
+                                    double eps);
+KRS_API krs_node krs_nn_layer_norm_at(krs_place at, krs_node x,
+                                      const char *name, double eps,
+                                      krs_bias bias);
+#define krs_nn_rms_norm(x, name, eps) krs_nn_rms_norm_at(KRS_HERE, x, name, eps)
+#define krs_nn_layer_norm(x, name, eps, bias) \
+    krs_nn_layer_norm_at(KRS_HERE, x, name, eps, bias)
+
+/* ---- the parameters of a model ---- */
+
+/* krs_nn_parameters(g, &parameters, &count, err) -- every float state declared
+ * in g so far, in the order of declaration: call it when the model is built
+ * and before an optimizer or a cache adds states of its own. The array is the
+ * caller's: free() it. NULL if there are none.
+ * Errors     MEMORY; the first error of the graph. */
+KRS_API krs_status krs_nn_parameters(krs_graph *g, krs_node **out_parameters,
+                                     size_t *out_count, krs_error *err);
+
+typedef enum krs_init {
+    KRS_INIT_ZEROS,
+    KRS_INIT_ONES,
+    KRS_INIT_NORMAL /* mean 0, deviation `value` */
+} krs_init;
+
+/* How to fill the parameters whose name matches a pattern of fnmatch(3). */
+typedef struct krs_init_rule {
+    const char *pattern; /* "*norm.weight"; '*' matches dots too */
+    krs_init init;
+    double value;
+} krs_init_rule;
+
+/* krs_nn_init(store, parameters, count, rules, rule_count, seed, err) -- fill
+ * each parameter in the store (made if absent) by the first rule that matches
+ * its name.
+ *
+ * What a parameter gets depends on its name, its size and the seed alone (the
+ * random stream is a hash of the name), so that a layer more or less changes
+ * nothing elsewhere.
+ *
+ * Errors     NAME if no rule matches; MEMORY; those of krs_store_add. */
+KRS_API krs_status krs_nn_init(krs_store *store, const krs_node *parameters,
+                               size_t count, const krs_init_rule *rules,
+                               size_t rule_count, uint64_t seed,
+                               krs_error *err);
+
+/* krs_nn_load(store, parameters, count, path, err) -- fill the parameters from
+ * a safetensors file, converted to their type. The file must hold exactly
+ * these tensors, with these shapes; the store is changed only if it does.
+ * Errors     IO, FORMAT; NAME (a tensor missing, or one too many); SHAPE;
+ *            DTYPE (not a float); MEMORY.
+ *
+ * krs_nn_save(store, parameters, count, path, err) -- write them as a
+ * safetensors file. Errors: IO, NAME (not in the store), MEMORY. */
+KRS_API krs_status krs_nn_load(krs_store *store, const krs_node *parameters,
+                               size_t count, const char *path, krs_error *err);
+KRS_API krs_status krs_nn_save(const krs_store *store,
+                               const krs_node *parameters, size_t count,
+                               const char *path, krs_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,98 @@
+/* llama_settings.c -- the settings of a LLaMA: defaults and what must hold.
+ *
+ * In: a krs_llama_config. Out: accepted, or the first rule that it breaks, in
+ * a text that begins with the field's name, so that the reader of config.json
+ * can put the JSON path in front. The forward pass relies on these rules and
+ * on no others.
+ */
+#include <krs/llama.h>
+
+krs_llama_config
+krs_llama_defaults(void)
+{
+    return (krs_llama_config){.vocab_size = 32000,
+                              .hidden_size = 4096,
+                              .intermediate_size = 11008,
+                              .num_hidden_layers = 32,
+                              .num_attention_heads = 32,
+                              .num_key_value_heads = 32,
+                              .head_dim = 128,
+                              .max_position_embeddings = 2048,
+                              .rms_norm_eps = 1e-6,
+                              .initializer_range = 0.02,
+                              .rope = krs_rope_defaults(),
+                              .bos_token_id = 1,
+                              .pad_token_id = -1,
+                              .eos_token_id = {2},
+                              .eos_count = 1};
+}
+
+static krs_status
+check_size(const char *name, int64_t value, krs_error *err)
+{
+    if (value < 1 || value > INT32_MAX)
+        return krs_fail(err, KRS_E_RANGE, "%s: %lld is not a size in [1, %d]",
+                        name, (long long)value, INT32_MAX);
+    return KRS_OK;
+}
+
+static krs_status
+check_id(const char *name, int64_t id, int64_t least, int64_t vocab,
+         krs_error *err)
+{
+    if (id < least || id >= vocab)
+        return krs_fail(err, KRS_E_RANGE,
+                        "%s: %lld is outside the vocabulary of %lld (vocab_"
+                        "size)",
+                        name, (long long)id, (long long)vocab);
+    return KRS_OK;
+}
+
+static krs_status
+check_positive(const char *name, double value, krs_error *err)
+{
+    if (!(value > 0.0 && value < 1.0))
+        return krs_fail(err, KRS_E_RANGE, "%s: %g is not in (0, 1)", name,
+                        value);
+    return KRS_OK;
+}
+
+krs_status
+krs_llama_check(const krs_llama_config *c, krs_error *err)
+{
+    KRS_TRY(check_size("vocab_size", c->vocab_size, err));
+    KRS_TRY(check_size("hidden_size", c->hidden_size, err));
+    KRS_TRY(check_size("intermediate_size", c->intermediate_size, err));
+    KRS_TRY(check_size("num_hidden_layers", c->num_hidden_layers, err));
+    KRS_TRY(check_size("num_attention_heads", c->num_attention_heads, err));
+    KRS_TRY(check_size("num_key_value_heads", c->num_key_value_heads, err));
+    KRS_TRY(check_size("head_dim", c->head_dim, err));
+    KRS_TRY(
+        check_size("max_position_embeddings", c->max_position_embeddings, err));
+    if (c->num_attention_heads % c->num_key_value_heads != 0)
+        return krs_fail(err, KRS_E_RANGE,
+                        "num_attention_heads: %lld is not a multiple of "
+                        "num_key_value_heads %lld",
+                        (long long)c->num_attention_heads,
+                        (long long)c->num_key_value_heads);
+    if (c->head_dim % 2 != 0)
+        return krs_fail(err, KRS_E_RANGE,
+                        "head_dim: %lld is odd; rotary embeddings turn pairs "
+                        "of channels",
+                        (long long)c->head_dim);
+    KRS_TRY(check_positive("rms_norm_eps", c->rms_norm_eps, err));
+    KRS_TRY(check_positive("initializer_range", c->initializer_range, err));
+    KRS_TRY(check_id("bos_token_id", c->bos_token_id, -1, c->vocab_size, err));
+    KRS_TRY(check_id("pad_token_id", c->pad_token_id, -1, c->vocab_size, err));
+    if (c->eos_count < 0 || c->eos_count > KRS_LLAMA_STOP_IDS)
+        return krs_fail(err, KRS_E_RANGE,
+                        "eos_token_id: %d ids; from 0 to %d are possible",
+                        c->eos_count, KRS_LLAMA_STOP_IDS);
+    for (int i = 0; i < c->eos_count; i++)
+        KRS_TRY(check_id("eos_token_id", c->eos_token_id[i], 0, c->vocab_size,
+                         err));
+    krs_error inner;
+    if (krs_rope_check(&c->rope, &inner) != KRS_OK)
+        return krs_fail(err, inner.status, "rope_parameters.%s", inner.text);
+    return KRS_OK;
+}

@@ -1,0 +1,371 @@
+/* llama_config.c -- config.json of a LLaMA to krs_llama_config. llama_folder.c
+ * writes it.
+ *
+ * In: the settings as Hugging Face writes them, in the spelling of before
+ * version 5 (rope_theta, rope_scaling) or since (rope_parameters). Out: a
+ * krs_llama_config that krs_llama_check accepts, or one sentence with file,
+ * JSON path and values. Absent keys have the defaults of the format.
+ *
+ * Refused is what the forward pass would not follow: another model type or
+ * activation, quantised weights, rope types that it does not know, the same
+ * thing said twice in different ways. Keys that do not touch the forward pass
+ * (dropout, caching, versions) are not read.
+ */
+#include "json_file.h"
+
+#include <krs/llama.h>
+
+#include <string.h>
+
+/* The settings that are one whole number: key, field. */
+#define SIZE_LIST(X)       \
+    X(vocab_size)          \
+    X(hidden_size)         \
+    X(intermediate_size)   \
+    X(num_hidden_layers)   \
+    X(num_attention_heads) \
+    X(max_position_embeddings)
+
+/* ---- what must hold for LLaMA at all ---- */
+
+static krs_status
+require_text(const krsi_json *root, const char *key, const char *wanted,
+             krs_error *err)
+{
+    const char *text;
+    KRS_TRY(krsi_json_string_or(root, key, wanted, &text, err));
+    if (strcmp(text, wanted) == 0)
+        return KRS_OK;
+    char quoted[80];
+    return krs_fail(err, KRS_E_UNSUPPORTED,
+                    "%s: $.%s: expected \"%s\", found %s",
+                    krsi_json_name(root->file), key, wanted,
+                    krsi_json_quote(text, quoted, sizeof quoted));
+}
+
+static krs_status
+require_architecture(const krsi_json *root, krs_error *err)
+{
+    if (!krsi_json_has(root, "architectures"))
+        return KRS_OK;
+    krsi_json list, item;
+    size_t count;
+    const char *name = "";
+    KRS_TRY(krsi_json_array(root, "architectures", &list, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        KRS_TRY(krsi_json_item(&list, i, &item, err));
+        KRS_TRY(krsi_json_as_string(&item, &name, err));
+        if (strcmp(name, "LlamaForCausalLM") == 0)
+            return KRS_OK;
+    }
+    char quoted[80];
+    return krsi_json_wrong(&list, err,
+                           "expected \"LlamaForCausalLM\" in the list, found "
+                           "%s",
+                           krsi_json_quote(name, quoted, sizeof quoted));
+}
+
+static krs_status
+require_kind(const krsi_json *root, krs_error *err)
+{
+    KRS_TRY(require_text(root, "model_type", "llama", err));
+    KRS_TRY(require_architecture(root, err));
+    KRS_TRY(require_text(root, "hidden_act", "silu", err));
+    if (krsi_json_has(root, "quantization_config")) {
+        krsi_json value;
+        KRS_TRY(krsi_json_member(root, "quantization_config", &value, err));
+        return krsi_json_wrong(&value, err,
+                               "quantised weights are not read; use the "
+                               "folder of the model that was quantised");
+    }
+    return KRS_OK;
+}
+
+/* ---- rope ---- */
+
+static const char *const rope_names[] = {
+#define ROPE_NAME(NAME, name) name,
+    KRS_ROPE_TYPE_LIST(ROPE_NAME)
+#undef ROPE_NAME
+};
+
+/* The type is spelt rope_type, before version 4.43 type. */
+static krs_status
+read_rope_type(const krsi_json *rope, krs_rope_type *out, krs_error *err)
+{
+    size_t count = sizeof rope_names / sizeof *rope_names, type = 0, old;
+    bool is_new = krsi_json_has(rope, "rope_type");
+    if (is_new)
+        KRS_TRY(
+            krsi_json_choice(rope, "rope_type", rope_names, count, &type, err));
+    if (krsi_json_has(rope, "type")) {
+        KRS_TRY(krsi_json_choice(rope, "type", rope_names, count, &old, err));
+        if (is_new && old != type)
+            return krsi_json_wrong(rope, err,
+                                   "rope_type \"%s\" contradicts type \"%s\"",
+                                   rope_names[type], rope_names[old]);
+        type = old;
+    }
+    *out = (krs_rope_type)type;
+    return KRS_OK;
+}
+
+/* The training context: from the rope settings, else (yarn) the model's. */
+static krs_status
+read_context(const krsi_json *rope, krs_llama_config *c, krs_error *err)
+{
+    const char *key = "original_max_position_embeddings";
+    int64_t *out = &c->rope.original_max_position_embeddings;
+    if (c->rope.type == KRS_ROPE_TYPE_YARN)
+        return krsi_json_int_or(rope, key, 1, INT32_MAX,
+                                c->max_position_embeddings, out, err);
+    return krsi_json_int(rope, key, 1, INT32_MAX, out, err);
+}
+
+static krs_status
+read_llama3(const krsi_json *rope, krs_rope_scaling *r, krs_error *err)
+{
+    KRS_TRY(krsi_json_double(rope, "low_freq_factor", KRSI_POSITIVE,
+                             &r->low_freq_factor, err));
+    return krsi_json_double(rope, "high_freq_factor", KRSI_POSITIVE,
+                            &r->high_freq_factor, err);
+}
+
+static krs_status
+read_yarn(const krsi_json *rope, krs_rope_scaling *r, krs_error *err)
+{
+    KRS_TRY(krsi_json_double_or(rope, "beta_fast", KRSI_POSITIVE, r->beta_fast,
+                                &r->beta_fast, err));
+    KRS_TRY(krsi_json_double_or(rope, "beta_slow", KRSI_POSITIVE, r->beta_slow,
+                                &r->beta_slow, err));
+    KRS_TRY(krsi_json_double_or(rope, "mscale", KRSI_NOT_NEGATIVE, 0.0,
+                                &r->mscale, err));
+    KRS_TRY(krsi_json_double_or(rope, "mscale_all_dim", KRSI_NOT_NEGATIVE, 0.0,
+                                &r->mscale_all_dim, err));
+    KRS_TRY(krsi_json_double_or(rope, "attention_factor", KRSI_POSITIVE, 0.0,
+                                &r->attention_factor, err));
+    return krsi_json_bool_or(rope, "truncate", true, &r->truncate, err);
+}
+
+static krs_status
+read_rope_object(const krsi_json *rope, krs_llama_config *c, krs_error *err)
+{
+    krs_rope_scaling *r = &c->rope;
+    KRS_TRY(read_rope_type(rope, &r->type, err));
+    double partial = 1.0;
+    KRS_TRY(krsi_json_double_or(rope, "partial_rotary_factor", KRSI_POSITIVE,
+                                1.0, &partial, err));
+    if (partial != 1.0)
+        return krsi_json_wrong(rope, err,
+                               "partial_rotary_factor %g: only whole heads "
+                               "are rotated",
+                               partial);
+    if (r->type != KRS_ROPE_TYPE_DEFAULT) {
+        KRS_TRY(
+            krsi_json_double(rope, "factor", KRSI_POSITIVE, &r->factor, err));
+    } else if (krsi_json_has(rope, "factor")) {
+        return krsi_json_wrong(rope, err,
+                               "a factor means nothing to rope_type "
+                               "\"default\"");
+    }
+    if (r->type == KRS_ROPE_TYPE_LLAMA3 || r->type == KRS_ROPE_TYPE_YARN)
+        KRS_TRY(read_context(rope, c, err));
+    if (r->type == KRS_ROPE_TYPE_LLAMA3)
+        KRS_TRY(read_llama3(rope, r, err));
+    if (r->type == KRS_ROPE_TYPE_YARN)
+        KRS_TRY(read_yarn(rope, r, err));
+    krs_error inner;
+    if (krs_rope_check(r, &inner) != KRS_OK)
+        return krs_fail(err, KRS_E_FORMAT, "%s: %s.%s",
+                        krsi_json_name(rope->file), rope->path, inner.text);
+    return KRS_OK;
+}
+
+/* theta stands at the top (old) or among the rope parameters (new). */
+static krs_status
+read_theta(const krsi_json *root, const krsi_json *rope, double *out,
+           krs_error *err)
+{
+    double absent = *out;
+    KRS_TRY(krsi_json_double_or(root, "rope_theta", KRSI_POSITIVE, absent, out,
+                                err));
+    if (rope == NULL || !krsi_json_has(rope, "rope_theta"))
+        return KRS_OK;
+    double inner;
+    KRS_TRY(krsi_json_double(rope, "rope_theta", KRSI_POSITIVE, &inner, err));
+    if (krsi_json_has(root, "rope_theta") && inner != *out)
+        return krsi_json_wrong(rope, err,
+                               "rope_theta %g contradicts $.rope_theta %g",
+                               inner, *out);
+    *out = inner;
+    return KRS_OK;
+}
+
+static krs_status
+read_rope(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+    bool has_old = krsi_json_has(root, "rope_scaling");
+    bool has_new = krsi_json_has(root, "rope_parameters");
+    krsi_json rope;
+    if (has_old && has_new) {
+        KRS_TRY(krsi_json_member(root, "rope_scaling", &rope, err));
+        return krsi_json_wrong(&rope, err,
+                               "stands beside $.rope_parameters; keep one");
+    }
+    if (!has_old && !has_new) {
+        KRS_TRY(read_theta(root, NULL, &c->rope.rope_theta, err));
+    } else {
+        const char *key = has_old ? "rope_scaling" : "rope_parameters";
+        KRS_TRY(krsi_json_object(root, key, &rope, err));
+        KRS_TRY(read_theta(root, &rope, &c->rope.rope_theta, err));
+        KRS_TRY(read_rope_object(&rope, c, err));
+    }
+    return KRS_OK;
+}
+
+/* ---- sizes and ids ---- */
+
+static krs_status
+read_head_dim(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+    if (krsi_json_has(root, "head_dim"))
+        return krsi_json_int(root, "head_dim", 1, INT32_MAX, &c->head_dim, err);
+    if (c->hidden_size % c->num_attention_heads != 0)
+        return krsi_json_wrong(root, err,
+                               "hidden_size %lld is not a multiple of "
+                               "num_attention_heads %lld, and there is no "
+                               "head_dim",
+                               (long long)c->hidden_size,
+                               (long long)c->num_attention_heads);
+    c->head_dim = c->hidden_size / c->num_attention_heads;
+    return KRS_OK;
+}
+
+static krs_status
+read_sizes(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+#define READ_SIZE(key) \
+    KRS_TRY(krsi_json_int_or(root, #key, 1, INT32_MAX, c->key, &c->key, err));
+    SIZE_LIST(READ_SIZE)
+#undef READ_SIZE
+    KRS_TRY(krsi_json_int_or(root, "num_key_value_heads", 1, INT32_MAX,
+                             c->num_attention_heads, &c->num_key_value_heads,
+                             err));
+    KRS_TRY(read_head_dim(root, c, err));
+    KRS_TRY(krsi_json_double_or(root, "rms_norm_eps", KRSI_POSITIVE,
+                                c->rms_norm_eps, &c->rms_norm_eps, err));
+    return krsi_json_double_or(root, "initializer_range", KRSI_POSITIVE,
+                               c->initializer_range, &c->initializer_range,
+                               err);
+}
+
+static krs_status
+read_switches(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+    KRS_TRY(krsi_json_bool_or(root, "attention_bias", false, &c->attention_bias,
+                              err));
+    KRS_TRY(krsi_json_bool_or(root, "mlp_bias", false, &c->mlp_bias, err));
+    return krsi_json_bool_or(root, "tie_word_embeddings", false,
+                             &c->tie_word_embeddings, err);
+}
+
+/* A null says "none", where an absent id has the default of the format. */
+static bool
+says_none(const krsi_json *root, const char *key)
+{
+    void *cursor = NULL;
+    const char *name;
+    krsi_json value;
+    while (krsi_json_each(root, &cursor, &name, &value))
+        if (strcmp(name, key) == 0)
+            return !krsi_json_has(root, key);
+    return false;
+}
+
+/* One id, or a list of them. */
+static krs_status
+read_stop_ids(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+    krsi_json value, item;
+    if (says_none(root, "eos_token_id"))
+        c->eos_count = 0;
+    if (!krsi_json_has(root, "eos_token_id"))
+        return KRS_OK;
+    KRS_TRY(krsi_json_member(root, "eos_token_id", &value, err));
+    c->eos_count = 1;
+    if (!krsi_json_is_array(&value))
+        return krsi_json_as_int(&value, 0, INT32_MAX, &c->eos_token_id[0], err);
+    size_t count = krsi_json_count(&value);
+    if (count > KRS_LLAMA_STOP_IDS)
+        return krsi_json_wrong(&value, err, "%zu ids; at most %d are possible",
+                               count, KRS_LLAMA_STOP_IDS);
+    c->eos_count = (int)count;
+    for (size_t i = 0; i < count; i++) {
+        KRS_TRY(krsi_json_item(&value, i, &item, err));
+        KRS_TRY(
+            krsi_json_as_int(&item, 0, INT32_MAX, &c->eos_token_id[i], err));
+    }
+    return KRS_OK;
+}
+
+/* -1 is written by some old configurations for "none". An absent id is the
+ * default, except where a small vocabulary does not have it. */
+static krs_status
+read_ids(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+    int64_t bos = c->bos_token_id;
+    if (bos >= c->vocab_size || says_none(root, "bos_token_id"))
+        bos = -1;
+    KRS_TRY(krsi_json_int_or(root, "bos_token_id", -1, INT32_MAX, bos,
+                             &c->bos_token_id, err));
+    KRS_TRY(krsi_json_int_or(root, "pad_token_id", -1, INT32_MAX, -1,
+                             &c->pad_token_id, err));
+    if (c->eos_token_id[0] >= c->vocab_size)
+        c->eos_count = 0;
+    return read_stop_ids(root, c, err);
+}
+
+static krs_status
+read_config(const krsi_json *root, krs_llama_config *out, krs_error *err)
+{
+    krs_llama_config c = krs_llama_defaults();
+    if (!krsi_json_is_object(root))
+        return krsi_json_wrong(root, err, "expected an object of settings");
+    KRS_TRY(require_kind(root, err));
+    KRS_TRY(read_sizes(root, &c, err));
+    KRS_TRY(read_switches(root, &c, err));
+    KRS_TRY(read_rope(root, &c, err));
+    KRS_TRY(read_ids(root, &c, err));
+    krs_error inner;
+    if (krs_llama_check(&c, &inner) != KRS_OK)
+        return krs_fail(err, KRS_E_FORMAT, "%s: $.%s",
+                        krsi_json_name(root->file), inner.text);
+    *out = c;
+    return KRS_OK;
+}
+
+static krs_status
+read_and_close(krsi_json_file *file, krs_llama_config *out, krs_error *err)
+{
+    krsi_json root = krsi_json_root(file);
+    krs_status status = read_config(&root, out, err);
+    krsi_json_close(file);
+    return status;
+}
+
+krs_status
+krs_llama_config_read(const char *path, krs_llama_config *out, krs_error *err)
+{
+    krsi_json_file *file;
+    KRS_TRY(krsi_json_open(path, &file, err));
+    return read_and_close(file, out, err);
+}
+
+krs_status
+krs_llama_config_parse(const char *name, const char *text, size_t bytes,
+                       krs_llama_config *out, krs_error *err)
+{
+    krsi_json_file *file;
+    KRS_TRY(krsi_json_parse(name, text, bytes, &file, err));
+    return read_and_close(file, out, err);
+}

@@ -1,0 +1,80 @@
+/* llama_folder.c -- a LLaMA to and from a folder in the Hugging Face format:
+ * config.json beside model.safetensors (or shards with their index).
+ *
+ * In: a folder and a store. Out: settings, and the parameters in the store
+ * under the names of the checkpoint; or the other way round. The parameters
+ * are those that the forward pass declares, so neither side lists names.
+ */
+#include <krs/llama.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static krs_status
+join(const char *folder, const char *file, char **out, krs_error *err)
+{
+    size_t length = strlen(folder) + strlen(file) + 2;
+    *out = malloc(length);
+    if (*out == NULL)
+        return krs_fail(err, KRS_E_MEMORY, "%s: no memory for a path", folder);
+    snprintf(*out, length, "%s/%s", folder, file);
+    return KRS_OK;
+}
+
+krs_status
+krs_llama_open(const char *folder, krs_store *store, krs_llama_config *out,
+               krs_error *err)
+{
+    char *path;
+    krs_llama_config config;
+    KRS_TRY(join(folder, "config.json", &path, err));
+    krs_status status = krs_llama_config_read(path, &config, err);
+    free(path);
+    KRS_TRY(status);
+
+    krs_causal_model model = krs_llama_model(&config);
+    krs_graph *g;
+    krs_node *parameters;
+    size_t count;
+    KRS_TRY(krs_causal_parameters(&model, &g, &parameters, &count, err));
+    status = krs_nn_load(store, parameters, count, folder, err);
+    free(parameters);
+    krs_graph_free(g);
+    if (status == KRS_OK)
+        *out = config;
+    return status;
+}
+
+static krs_status
+save_weights(const char *folder, const krs_store *store,
+             const krs_llama_config *config, krs_error *err)
+{
+    krs_causal_model model = krs_llama_model(config);
+    krs_graph *g;
+    krs_node *parameters;
+    size_t count;
+    char *path;
+    KRS_TRY(join(folder, "model.safetensors", &path, err));
+    krs_status status =
+        krs_causal_parameters(&model, &g, &parameters, &count, err);
+    if (status == KRS_OK) {
+        status = krs_nn_save(store, parameters, count, path, err);
+        free(parameters);
+        krs_graph_free(g);
+    }
+    free(path);
+    return status;
+}
+
+krs_status
+krs_llama_save(const char *folder, const krs_store *store,
+               const krs_llama_config *config, krs_error *err)
+{
+    char *path;
+    KRS_TRY(save_weights(folder, store, config, err));
+    KRS_TRY(join(folder, "config.json", &path, err));
+    krs_status status = krs_llama_config_write(path, config, err);
+    free(path);
+    return status;
+}
