@@ -1,0 +1,151 @@
+#!/usr/bin/env bats
+# cli.bats -- the frame of the kersey program: commands, help, exit codes,
+# suggestions, streams. KERSEY is the program, TESTS_DIR this folder.
+
+bats_require_minimum_version 1.5.0
+
+commands() {
+    "$KERSEY" --help | awk '/^commands:/ {on = 1; next} /^$/ {on = 0} on {print $1}'
+}
+
+@test "help names the commands and the exit codes" {
+    run -0 --separate-stderr "$KERSEY" --help
+    [[ "$output" == *"exit codes: 0 ok, 1 failed, 2 wrong usage, 3"* ]]
+    [[ "$output" == *"77"*"130"* ]]
+    [ -z "$stderr" ]
+    [ "$(commands | wc -l)" -ge 4 ]
+}
+
+@test "every command has a help with usage and an example of itself" {
+    [ "$(commands | wc -l)" -ge 4 ]
+    for command in $(commands); do
+        run -0 --separate-stderr "$KERSEY" "$command" --help
+        [[ "${lines[0]}" == "kersey $command -- "* ]]
+        [[ "$output" == *"usage: kersey $command"* ]]
+        [[ "$output" == *"example:"*"kersey $command"* ]]
+        [ -z "$stderr" ]
+        first="$output"
+        run -0 "$KERSEY" help "$command"
+        [ "$output" = "$first" ]
+        run -0 "$KERSEY" "$command" -h
+        [ "$output" = "$first" ]
+    done
+}
+
+@test "version is one line on stdout" {
+    run -0 --separate-stderr "$KERSEY" --version
+    [[ "$output" =~ ^kersey\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+}
+
+@test "no command is wrong usage" {
+    run -2 --separate-stderr "$KERSEY"
+    [ -z "$output" ]
+    [[ "$stderr" == *"kersey --help"* ]]
+}
+
+@test "a mistyped command is refused with the nearest one" {
+    run -2 --separate-stderr "$KERSEY" confrom
+    [[ "$stderr" == *'unknown command "confrom"; did you mean conform?'* ]]
+    [ -z "$output" ]
+    run -2 --separate-stderr "$KERSEY" frobnicate
+    [[ "$stderr" == *"see kersey --help"* ]]
+    [[ "$stderr" != *"did you mean"* ]]
+}
+
+@test "a mistyped flag is refused with the nearest one" {
+    run -2 --separate-stderr "$KERSEY" conform --case x
+    [[ "$stderr" == *"unknown flag --case; did you mean --cases?"* ]]
+    run -2 --separate-stderr "$KERSEY" conform --bakcend=eval
+    [[ "$stderr" == *"did you mean --backend?"* ]]
+    run -2 --separate-stderr "$KERSEY" doctor --hlep
+    [[ "$stderr" == *"did you mean --help?"* ]]
+    run -2 --separate-stderr "$KERSEY" doctor --xyzzyxyzzy
+    [[ "$stderr" != *"did you mean"* ]]
+    run -2 --separate-stderr "$KERSEY" doctor -q
+    [[ "$stderr" == *"unknown flag -q"* ]]
+}
+
+@test "a flag of another command is named as such" {
+    run -2 --separate-stderr "$KERSEY" doctor --cases x
+    [[ "$stderr" == *"--cases is not a flag of doctor (conform has it)"* ]]
+}
+
+@test "missing and superfluous values and operands are refused" {
+    run -2 --separate-stderr "$KERSEY" conform --cases
+    [[ "$stderr" == *"--cases wants a value: --cases DIR"* ]]
+    run -2 --separate-stderr "$KERSEY" conform --cases --json
+    [[ "$stderr" == *"--cases wants a value"* ]]
+    run -2 --separate-stderr "$KERSEY" conform --json=yes
+    [[ "$stderr" == *"--json takes no value"* ]]
+    run -2 --separate-stderr "$KERSEY" conform
+    [[ "$stderr" == *"--cases DIR is missing"* ]]
+    run -2 --separate-stderr "$KERSEY" inspect
+    [[ "$stderr" == *"is missing"* ]]
+    run -2 --separate-stderr "$KERSEY" doctor extra
+    [[ "$stderr" == *'"extra" is one argument too many'* ]]
+}
+
+@test "a backend that is not there exits with 77" {
+    run -77 --separate-stderr "$KERSEY" conform \
+        --cases "$TESTS_DIR/golden/ops" --backend abacus
+    [[ "$stderr" == *"abacus"* ]]
+    [ -z "$output" ]
+}
+
+@test "the short form of a flag takes joined and separate values" {
+    run -77 "$KERSEY" conform --cases x -babacus
+    run -77 "$KERSEY" conform --cases x -b abacus
+}
+
+@test "doctor finds the graph interpreter working" {
+    run -0 --separate-stderr "$KERSEY" doctor
+    [[ "$output" =~ eval\ +works ]]
+    [[ "$output" == *"processor"*"features"* ]]
+}
+
+@test "--json is valid JSON" {
+    set -o pipefail
+    "$KERSEY" doctor --json | jq -e '.devices[] | select(.name == "eval").works'
+    "$KERSEY" ops --json | jq -e 'map(.name) | index("matmul")'
+    "$KERSEY" conform --cases "$TESTS_DIR/golden/ops" --only add --json |
+        jq -e '.failed == 0 and .passed > 2 and (.cases | length) == .passed'
+    "$KERSEY" inspect "$TESTS_DIR/golden/models/llama_mha" --json |
+        jq -e '.tensors | length > 5'
+}
+
+@test "ops lists every operation once, with its gradient" {
+    run -0 --separate-stderr "$KERSEY" ops
+    [ "$(grep -c '^matmul ' <<<"$output")" -eq 1 ]
+    [[ "$(grep '^argmax ' <<<"$output")" =~ primitive\ +no ]]
+    [[ "$(grep '^softmax ' <<<"$output")" =~ composite\ +yes ]]
+    [ -z "$(awk '{print $1}' <<<"$output" | sort | uniq -d)" ]
+}
+
+@test "inspect lists tensors with their statistics" {
+    run -0 --separate-stderr "$KERSEY" inspect --stats \
+        "$TESTS_DIR/golden/models/llama_mha/model.safetensors"
+    [[ "$output" == *"model.norm.weight"* ]]
+    run -1 --separate-stderr "$KERSEY" inspect /nonexistent.safetensors
+    [[ "$stderr" == *"/nonexistent.safetensors"* ]]
+    [ -z "$output" ]
+}
+
+@test "a stdout that cannot be written is a failure" {
+    run -1 bash -c '"$KERSEY" ops >&-'
+    [[ "$output" == *"cannot write to stdout"* ]]
+    run -1 bash -c '"$KERSEY" --help >/dev/full'
+    [[ "$output" == *"cannot write to stdout"* ]]
+    run -1 bash -c '"$KERSEY" doctor --json >/dev/full'
+}
+
+@test "a closed stderr changes neither data nor exit code" {
+    run -2 bash -c '"$KERSEY" confrom 2>&-'
+    [ -z "$output" ]
+    run -0 bash -c '"$KERSEY" --version 2>&- <&-'
+    [[ "$output" == kersey* ]]
+}
+
+@test "messages have no colour where there is no terminal" {
+    run -2 --separate-stderr "$KERSEY" confrom
+    [[ "$stderr" != *$'\033'* ]]
+}

@@ -1,0 +1,523 @@
+/* conform_ops.c -- how each operation of the golden cases is asked of Kersey.
+ *
+ * A row of the table is an operation: its name in the cases and a builder of
+ * one or two operands as ops.h has it, or a function that reads attributes.
+ * The cases name attributes as torch and ONNX do; a function translates them,
+ * and nothing else. To add an operation, add a row.
+ */
+#include "conform.h"
+
+#include <math.h>
+#include <string.h>
+
+static krs_node
+build_pow(struct conform_case *c)
+{
+    if (has_attr(c, "exponent"))
+        return krs_pow_scalar(input_at(c, 0), number_attr_or(c, "exponent", 0));
+    return krs_pow(input_at(c, 0), input_at(c, 1));
+}
+
+static krs_node
+build_gelu(struct conform_case *c)
+{
+    const char *kind = text_attr_or(c, "approximate", "none");
+    if (!strcmp(kind, "tanh"))
+        return krs_gelu_tanh(input_at(c, 0));
+    if (!strcmp(kind, "none"))
+        return krs_gelu(input_at(c, 0));
+    return refuse_attr(c, "approximate", "none or tanh");
+}
+
+static krs_node
+build_where(struct conform_case *c)
+{
+    return krs_where(input_at(c, 0), input_at(c, 1), input_at(c, 2));
+}
+
+static krs_node
+build_clamp(struct conform_case *c)
+{
+    double low = number_attr_or(c, "min", -INFINITY);
+    return krs_clamp(input_at(c, 0), low, number_attr_or(c, "max", INFINITY));
+}
+
+static krs_node
+build_cast(struct conform_case *c)
+{
+    krs_dtype dtype;
+    if (!krs_dtype_parse(text_attr_or(c, "to", ""), &dtype))
+        return refuse_attr(c, "to", "an element type");
+    return krs_cast(input_at(c, 0), dtype);
+}
+
+/* ---- views ---- */
+
+static krs_shape
+shape_attr(struct conform_case *c)
+{
+    int64_t sizes[KRS_MAX_RANK];
+    krs_shape shape = KRS_SCALAR;
+    shape.rank = ints_attr(c, "shape", sizes);
+    if (shape.rank < 0)
+        refuse_attr(c, "shape", "a list of sizes");
+    for (int i = 0; i < shape.rank; i++)
+        shape.dim[i] = sizes[i];
+    return shape;
+}
+
+/* null or nothing: all axes */
+static krs_axes
+axes_attr(struct conform_case *c, const char *key)
+{
+    int64_t numbers[KRS_MAX_RANK];
+    krs_axes axes = KRS_ALL_AXES;
+    axes.count = ints_attr(c, key, numbers);
+    for (int i = 0; i < axes.count; i++)
+        axes.axis[i] = (int32_t)numbers[i];
+    return axes;
+}
+
+static int
+axis_attr(struct conform_case *c)
+{
+    return (int)int_attr(c, "axis");
+}
+
+static krs_node
+build_reshape(struct conform_case *c)
+{
+    return krs_reshape(input_at(c, 0), shape_attr(c));
+}
+
+static krs_node
+build_expand(struct conform_case *c)
+{
+    return krs_expand(input_at(c, 0), shape_attr(c));
+}
+
+static krs_node
+build_permute(struct conform_case *c)
+{
+    return krs_permute(input_at(c, 0), axes_attr(c, "dims"));
+}
+
+static krs_node
+build_slice(struct conform_case *c)
+{
+    int64_t axes[KRS_MAX_RANK], starts[KRS_MAX_RANK], ends[KRS_MAX_RANK],
+        steps[KRS_MAX_RANK];
+    int count = ints_attr(c, "axes", axes);
+    if (ints_attr(c, "starts", starts) != count ||
+        ints_attr(c, "ends", ends) != count ||
+        ints_attr(c, "steps", steps) != count)
+        return refuse_attr(c, "axes", "as many axes as starts, ends, steps");
+    krs_node y = input_at(c, 0);
+    for (int i = 0; i < count; i++)
+        y = krs_slice(y, (int)axes[i], starts[i], ends[i], steps[i]);
+    return y;
+}
+
+static krs_node
+build_flip(struct conform_case *c)
+{
+    krs_axes axes = axes_attr(c, "dims");
+    krs_node y = input_at(c, 0);
+    for (int i = 0; i < axes.count; i++)
+        y = krs_flip(y, axes.axis[i]);
+    return y;
+}
+
+static krs_node
+build_pad(struct conform_case *c)
+{
+    krs_node x = input_at(c, 0);
+    int64_t pairs[KRS_MAX_RANK], before[KRS_MAX_RANK] = {0},
+                                 after[KRS_MAX_RANK] = {0};
+    int count = ints_attr(c, "pads_last_axis_first", pairs);
+    int rank = krs_node_shape(x).rank;
+    if (count < 0 || count % 2 || count / 2 > rank)
+        return refuse_attr(c, "pads_last_axis_first", "pairs, one an axis");
+    for (int i = 0; i < count / 2; i++) {
+        before[rank - 1 - i] = pairs[2 * i];
+        after[rank - 1 - i] = pairs[2 * i + 1];
+    }
+    return krs_pad(x, before, after, number_attr_or(c, "value", 0));
+}
+
+static krs_node
+build_concat(struct conform_case *c)
+{
+    return krs_concat(c->inputs, c->input_count, axis_attr(c));
+}
+
+static krs_node
+build_stack(struct conform_case *c)
+{
+    return krs_stack(c->inputs, c->input_count, axis_attr(c));
+}
+
+/* ---- gathers ---- */
+
+static krs_node
+build_index_select(struct conform_case *c)
+{
+    return krs_take(input_at(c, 0), input_at(c, 1), axis_attr(c));
+}
+
+static krs_node
+build_gather(struct conform_case *c)
+{
+    return krs_gather(input_at(c, 0), input_at(c, 1), axis_attr(c));
+}
+
+static krs_node
+build_scatter_add(struct conform_case *c)
+{
+    return krs_scatter_add(input_at(c, 0), input_at(c, 1), input_at(c, 2),
+                           axis_attr(c));
+}
+
+static krs_node
+build_index_add(struct conform_case *c)
+{
+    return krs_index_add(input_at(c, 0), input_at(c, 1), input_at(c, 2),
+                         axis_attr(c));
+}
+
+static krs_node
+build_embedding(struct conform_case *c)
+{
+    return krs_embedding(input_at(c, 0), input_at(c, 1),
+                         int_attr_or(c, "padding_idx", -1));
+}
+
+static krs_node
+build_one_hot(struct conform_case *c)
+{
+    return krs_one_hot(input_at(c, 0), int_attr(c, "num_classes"), KRS_I64);
+}
+
+/* ---- reductions and rows ---- */
+
+#define BUILD_REDUCTION(op)                               \
+    static krs_node build_##op(struct conform_case *c)    \
+    {                                                     \
+        krs_axes axes = axes_attr(c, "axes");             \
+        if (bool_attr_or(c, "keepdim", false))            \
+            return krs_##op##_keep(input_at(c, 0), axes); \
+        return krs_##op(input_at(c, 0), axes);            \
+    }
+BUILD_REDUCTION(sum)
+BUILD_REDUCTION(mean)
+BUILD_REDUCTION(amax)
+BUILD_REDUCTION(amin)
+BUILD_REDUCTION(logsumexp)
+
+#define BUILD_ALONG_AXIS(op)                           \
+    static krs_node build_##op(struct conform_case *c) \
+    {                                                  \
+        return krs_##op(input_at(c, 0), axis_attr(c)); \
+    }
+BUILD_ALONG_AXIS(argmax)
+BUILD_ALONG_AXIS(cumsum)
+BUILD_ALONG_AXIS(softmax)
+BUILD_ALONG_AXIS(log_softmax)
+
+static krs_node
+build_layer_norm(struct conform_case *c)
+{
+    krs_node weight = input_at(c, 1);
+    krs_axes axes = axes_attr(c, "normalized_axes");
+    if (axes.count != krs_node_shape(weight).rank)
+        return refuse_attr(c, "normalized_axes", "the axes of the weight");
+    for (int i = 0; i < axes.count; i++) {
+        if (axes.axis[i] != i - axes.count)
+            return refuse_attr(c, "normalized_axes", "the trailing axes");
+    }
+    return krs_layer_norm(input_at(c, 0), weight, input_at(c, 2),
+                          number_attr_or(c, "eps", 1e-5));
+}
+
+static krs_node
+build_rms_norm(struct conform_case *c)
+{
+    return krs_rms_norm(input_at(c, 0), input_at(c, 1),
+                        number_attr_or(c, "eps", 1e-6));
+}
+
+/* with the mask that the case gives, true for kept */
+static krs_node
+build_dropout(struct conform_case *c)
+{
+    krs_node x = input_at(c, 0);
+    double kept = 1 - number_attr_or(c, "p", 0.5);
+    return krs_where(input_at(c, 1), krs_scale(x, 1 / kept), krs_like(x, 0));
+}
+
+static krs_node
+build_cross_entropy(struct conform_case *c)
+{
+    static const struct {
+        const char *name;
+        krs_reduction reduction;
+    } reductions[] = {
+        {"none", KRS_REDUCE_NONE},
+        {"sum",  KRS_REDUCE_SUM },
+        {"mean", KRS_REDUCE_MEAN}
+    };
+    const char *reduction = text_attr_or(c, "reduction", "mean");
+    const char *kind = text_attr_or(c, "target_kind", "ids");
+    bool is_float = krs_dtype_is_float(krs_node_dtype(input_at(c, 1)));
+    if (strcmp(kind, is_float ? "probabilities" : "ids") != 0)
+        return refuse_attr(c, "target_kind",
+                           "\"probabilities\" exactly for a float target");
+    krs_cross_entropy_options options = {
+        .struct_size = sizeof options,
+        .ignore_index = int_attr_or(c, "ignore_index", -100),
+        .label_smoothing = number_attr_or(c, "label_smoothing", 0)};
+    for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++) {
+        if (strcmp(reductions[i].name, reduction) != 0)
+            continue;
+        options.reduction = reductions[i].reduction;
+        return krs_cross_entropy(input_at(c, 0), input_at(c, 1), input_at(c, 2),
+                                 &options);
+    }
+    return refuse_attr(c, "reduction", "none, sum or mean");
+}
+
+/* ---- products ---- */
+
+/* torch's matmul takes vectors too: a row on the left, a column on the right,
+ * and the axis goes again. */
+static krs_node
+build_matmul(struct conform_case *c)
+{
+    krs_node a = input_at(c, 0), b = input_at(c, 1);
+    bool ta = bool_attr_or(c, "transpose_a", false);
+    bool tb = bool_attr_or(c, "transpose_b", false);
+    bool row = krs_node_shape(a).rank == 1,
+         column = krs_node_shape(b).rank == 1;
+    if (row)
+        a = krs_unsqueeze(a, 0);
+    if (column)
+        b = krs_unsqueeze(b, 1);
+    krs_node y;
+    if (ta && tb)
+        y = krs_matmul_tn(a, krs_transpose(b, -2, -1));
+    else if (ta)
+        y = krs_matmul_tn(a, b);
+    else if (tb)
+        y = krs_matmul_nt(a, b);
+    else
+        y = krs_matmul(a, b);
+    if (column)
+        y = krs_squeeze(y, -1);
+    return row ? krs_squeeze(y, column ? -1 : -2) : y;
+}
+
+static krs_node
+build_linear(struct conform_case *c)
+{
+    return krs_linear(input_at(c, 0), input_at(c, 1), input_at(c, 2));
+}
+
+/* ---- attention and positions ---- */
+
+/* slope_h (j - i) as f32 [H,T,S]; slopes 2^(-8 (h+1) / H) (Press et al.
+ * 2022), for a head count that is a power of two */
+static krs_node
+alibi_mask(struct conform_case *c, int64_t heads, int64_t rows, int64_t keys)
+{
+    float slopes[64];
+    if (heads < 1 || heads > 64 || (heads & (heads - 1)))
+        return refuse_attr(c, "alibi", "a power of two of heads, at most 64");
+    for (int64_t h = 0; h < heads; h++)
+        slopes[h] = (float)exp2(-8.0 * (double)(h + 1) / (double)heads);
+    krs_graph *g = c->graph;
+    krs_node slope = krs_constant(g, KRS_F32, KRS_SHAPE(heads, 1, 1), slopes);
+    krs_shape square = KRS_SHAPE(rows, keys);
+    krs_node from = krs_iota(g, KRS_F32, square, 0);
+    krs_node to = krs_iota(g, KRS_F32, square, 1);
+    return krs_mul(slope, krs_sub(to, from));
+}
+
+/* The mask of a case; head counts, prefix length and the kind of bias are
+ * stated by the case beside the tensors that hold them. */
+static krs_node
+attention_mask(struct conform_case *c)
+{
+    krs_shape q = krs_node_shape(input_at(c, 0));
+    krs_shape k = krs_node_shape(input_at(c, 1));
+    krs_node mask = input_at(c, 3);
+    if (q.rank != 4 || k.rank != 4)
+        return krs_graph_fail(c->graph, KRS_HERE, KRS_E_FORMAT,
+                              "q and k must have rank 4");
+    if (int_attr_or(c, "num_heads", q.dim[1]) != q.dim[1])
+        return refuse_attr(c, "num_heads", "the heads of q");
+    if (int_attr_or(c, "num_kv_heads", k.dim[1]) != k.dim[1])
+        return refuse_attr(c, "num_kv_heads", "the heads of k");
+    if (has_attr(c, "prefix_len") && !krs_node_is_valid(mask))
+        return refuse_attr(c, "prefix_len", "a mask among the inputs");
+    if (bool_attr_or(c, "additive_bias", false) &&
+        krs_node_dtype(mask) != KRS_F32)
+        return refuse_attr(c, "additive_bias", "a float bias as fourth input");
+    if (bool_attr_or(c, "alibi", false))
+        return alibi_mask(c, q.dim[1], q.dim[2], k.dim[2]);
+    return mask;
+}
+
+static krs_node
+build_attention(struct conform_case *c)
+{
+    krs_attention_options options = {
+        .struct_size = sizeof options,
+        .causal = bool_attr_or(c, "causal", false),
+        .offset = KRS_INDEX(int_attr_or(c, "query_offset", 0)),
+        .window = int_attr_or(c, "window", 0)};
+    if (json_is_string(json_object_get(c->attrs, "scale"))) {
+        if (strcmp(text_attr_or(c, "scale", ""), "1/sqrt(d)") != 0)
+            return refuse_attr(c, "scale", "a number or 1/sqrt(d)");
+    } else {
+        options.scale = number_attr_or(c, "scale", 0);
+    }
+    return krs_attention(input_at(c, 0), input_at(c, 1), input_at(c, 2),
+                         attention_mask(c), &options);
+}
+
+static krs_node
+build_rope(struct conform_case *c)
+{
+    enum { MOST = 256 };
+    double frequencies[MOST];
+    krs_node x = input_at(c, 0);
+    krs_shape shape = krs_node_shape(x);
+    int64_t width = shape.rank > 0 ? shape.dim[shape.rank - 1] : 0;
+    const char *layout = text_attr_or(c, "layout", "");
+    bool half = !strcmp(layout, "half");
+    if (!half && strcmp(layout, "interleaved") != 0)
+        return refuse_attr(c, "layout", "interleaved or half");
+    if (width < 2 || width % 2 || width / 2 > MOST)
+        return krs_graph_fail(c->graph, KRS_HERE, KRS_E_FORMAT,
+                              "x must have an even last size up to %d",
+                              2 * MOST);
+    double base = number_attr_or(c, "base", 10000);
+    for (int64_t i = 0; i < width / 2; i++)
+        frequencies[i] = pow(base, -2.0 * (double)i / (double)width);
+    krs_node angles =
+        krs_rope_angles(input_at(c, 1), frequencies, (int)(width / 2));
+    return krs_rope(x, angles, half ? KRS_ROPE_HALF : KRS_ROPE_INTERLEAVED, 1);
+}
+
+static krs_node
+build_graph(struct conform_case *c)
+{
+    conform_build *build = find_expression(text_attr_or(c, "graph", ""));
+    if (!build)
+        return refuse_attr(c, "graph", "an expression of conform_graphs.c");
+    return build(c);
+}
+
+/* ---- the table ---- */
+
+#define UNARY(op)                   \
+    {                               \
+#op, .unary = krs_##op##_at \
+    }
+#define BINARY(op)                   \
+    {                                \
+#op, .binary = krs_##op##_at \
+    }
+#define BUILD(op, fn)    \
+    {                    \
+#op, .build = fn \
+    }
+
+static const struct {
+    const char *name;
+    krs_node (*unary)(krs_place at, krs_node x);
+    krs_node (*binary)(krs_place at, krs_node a, krs_node b);
+    conform_build *build;
+} rows[] = {
+    UNARY(abs),
+    BINARY(add),
+    BUILD(amax, build_amax),
+    BUILD(amin, build_amin),
+    BUILD(argmax, build_argmax),
+    BUILD(cast, build_cast),
+    BUILD(clamp, build_clamp),
+    BUILD(concat, build_concat),
+    UNARY(cos),
+    BUILD(cross_entropy, build_cross_entropy),
+    BUILD(cumsum, build_cumsum),
+    BINARY(div),
+    BUILD(dropout, build_dropout),
+    BUILD(embedding, build_embedding),
+    BINARY(eq),
+    UNARY(erf),
+    UNARY(exp),
+    BUILD(expand, build_expand),
+    BUILD(flip, build_flip),
+    UNARY(floor),
+    BUILD(gather, build_gather),
+    BINARY(ge),
+    BUILD(gelu, build_gelu),
+    BUILD(graph, build_graph),
+    BINARY(gt),
+    BUILD(index_add, build_index_add),
+    BUILD(index_select, build_index_select),
+    BUILD(layer_norm, build_layer_norm),
+    BINARY(le),
+    BUILD(linear, build_linear),
+    UNARY(log),
+    BUILD(log_softmax, build_log_softmax),
+    BUILD(logsumexp, build_logsumexp),
+    BINARY(lt),
+    BUILD(matmul, build_matmul),
+    BINARY(maximum),
+    BUILD(mean, build_mean),
+    BINARY(minimum),
+    BINARY(mul),
+    BINARY(ne),
+    UNARY(neg),
+    BUILD(one_hot, build_one_hot),
+    BUILD(pad, build_pad),
+    BUILD(permute, build_permute),
+    BUILD(pow, build_pow),
+    UNARY(relu),
+    BUILD(reshape, build_reshape),
+    BUILD(rms_norm, build_rms_norm),
+    BUILD(rope, build_rope),
+    UNARY(rsqrt),
+    BUILD(scaled_dot_product_attention, build_attention),
+    BUILD(scatter_add, build_scatter_add),
+    UNARY(sigmoid),
+    UNARY(silu),
+    UNARY(sin),
+    BUILD(slice, build_slice),
+    BUILD(softmax, build_softmax),
+    UNARY(sqrt),
+    BUILD(stack, build_stack),
+    BINARY(sub),
+    BUILD(sum, build_sum),
+    BINARY(swiglu),
+    UNARY(tanh),
+    BUILD(where, build_where),
+};
+
+bool
+conform_build_case(struct conform_case *c, const char *op, krs_node *out)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strcmp(rows[i].name, op) != 0)
+            continue;
+        if (rows[i].unary)
+            *out = rows[i].unary(KRS_HERE, input_at(c, 0));
+        else if (rows[i].binary)
+            *out = rows[i].binary(KRS_HERE, input_at(c, 0), input_at(c, 1));
+        else
+            *out = rows[i].build(c);
+        return true;
+    }
+    return false;
+}
