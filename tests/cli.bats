@@ -13,11 +13,11 @@ commands() {
     [[ "$output" == *"exit codes: 0 ok, 1 failed, 2 wrong usage, 3"* ]]
     [[ "$output" == *"77"*"130"* ]]
     [ -z "$stderr" ]
-    [ "$(commands | wc -l)" -ge 4 ]
+    [ "$(commands | wc -l)" -ge 5 ]
 }
 
 @test "every command has a help with usage and an example of itself" {
-    [ "$(commands | wc -l)" -ge 4 ]
+    [ "$(commands | wc -l)" -ge 5 ]
     for command in $(commands); do
         run -0 --separate-stderr "$KERSEY" "$command" --help
         [[ "${lines[0]}" == "kersey $command -- "* ]]
@@ -79,7 +79,7 @@ commands() {
     [[ "$stderr" == *"--json takes no value"* ]]
     run -2 --separate-stderr "$KERSEY" conform
     [[ "$stderr" == *"--cases DIR is missing"* ]]
-    run -2 --separate-stderr "$KERSEY" inspect
+    run -2 --separate-stderr "$KERSEY" graph
     [[ "$stderr" == *"is missing"* ]]
     run -2 --separate-stderr "$KERSEY" doctor extra
     [[ "$stderr" == *'"extra" is one argument too many'* ]]
@@ -111,6 +111,7 @@ commands() {
         jq -e '.failed == 0 and .passed > 2 and (.cases | length) == .passed'
     "$KERSEY" inspect "$TESTS_DIR/golden/models/llama_mha" --json |
         jq -e '.tensors | length > 5'
+    "$KERSEY" graph "$TESTS_DIR/graphs/mlp.krs" --format json | jq -e .
 }
 
 @test "ops lists every operation once, with its gradient" {
@@ -128,6 +129,32 @@ commands() {
     run -1 --separate-stderr "$KERSEY" inspect /nonexistent.safetensors
     [[ "$stderr" == *"/nonexistent.safetensors"* ]]
     [ -z "$output" ]
+}
+
+@test "graph prints what it read, and the gradient" {
+    set -o pipefail
+    file="$TESTS_DIR/graphs/mlp.krs"
+    "$KERSEY" graph "$file" >"$BATS_TEST_TMPDIR/once.krs"
+    "$KERSEY" graph "$BATS_TEST_TMPDIR/once.krs" |
+        cmp - "$BATS_TEST_TMPDIR/once.krs"
+    "$KERSEY" graph - <"$file" | cmp - "$BATS_TEST_TMPDIR/once.krs"
+    run -0 --separate-stderr "$KERSEY" graph "$file" --stage grad
+    [ "${#lines[@]}" -gt "$(wc -l <"$BATS_TEST_TMPDIR/once.krs")" ]
+    run -0 "$KERSEY" graph "$file" --format dot
+    [[ "${lines[0]}" == digraph* ]]
+}
+
+@test "graph refuses a broken file and unknown stages" {
+    printf 'nonsense\0' >"$BATS_TEST_TMPDIR/nul.krs"
+    run -1 --separate-stderr "$KERSEY" graph "$BATS_TEST_TMPDIR/nul.krs"
+    [[ "$stderr" == *"nul.krs"*"NUL"* ]]
+    echo nonsense >"$BATS_TEST_TMPDIR/broken.krs"
+    run -1 --separate-stderr "$KERSEY" graph "$BATS_TEST_TMPDIR/broken.krs"
+    [[ "$stderr" == *"broken.krs"* ]]
+    run -1 "$KERSEY" graph "$BATS_TEST_TMPDIR"
+    run -2 --separate-stderr "$KERSEY" graph x --stage asm
+    [[ "$stderr" == *"expected graph or grad"* ]]
+    run -2 "$KERSEY" graph x --format png
 }
 
 @test "a stdout that cannot be written is a failure" {

@@ -1,0 +1,199 @@
+/* graph.c -- kersey graph: a graph at a stage of its life, as text, dot or
+ * JSON.
+ *
+ * In: a file in the text form of krs_graph_print ("-" for stdin). Stages:
+ *
+ *   graph  as it was read
+ *   grad   with the gradients of the sum of the first output for every float
+ *          input and state, which become the further outputs
+ *
+ * Dot is for graphviz: kersey graph F --format dot | dot -Tsvg > graph.svg
+ */
+#include "command.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_OUTPUTS = 4096 };
+#define MOST_BYTES ((size_t)256 << 20)
+
+struct loaded {
+    krs_graph *graph;
+    krs_node *outputs; /* MOST_OUTPUTS, owned */
+    size_t count;
+};
+
+typedef krs_status print_graph(const krs_graph *g, const krs_node *outputs,
+                               size_t count, const krs_print_options *options,
+                               char **out_text, krs_error *err);
+
+static const struct {
+    const char *name;
+    print_graph *print;
+} formats[] = {
+    {"text", krs_graph_print     },
+    {"dot",  krs_graph_print_dot },
+    {"json", krs_graph_print_json},
+};
+
+/* All of a stream as a string of the caller. */
+static krs_status
+read_all(FILE *in, const char *path, char **out, krs_error *err)
+{
+    char *text = NULL;
+    size_t used = 0, room = 0;
+    for (;;) {
+        if (used + 1 >= room && room == MOST_BYTES) {
+            free(text);
+            return krs_fail(err, KRS_E_RANGE, "%s: more than %zu bytes of text",
+                            path, MOST_BYTES);
+        }
+        if (used + 1 >= room) {
+            room = room ? 2 * room : 65536;
+            char *grown = realloc(text, room);
+            if (!grown) {
+                free(text);
+                return krs_fail(err, KRS_E_MEMORY,
+                                "%s: no memory for %zu bytes", path, room);
+            }
+            text = grown;
+        }
+        size_t n = fread(text + used, 1, room - used - 1, in);
+        if (n == 0)
+            break;
+        used += n;
+    }
+    if (ferror(in)) {
+        free(text);
+        return krs_fail(err, KRS_E_IO, "%s: %s", path, strerror(errno));
+    }
+    text[used] = 0;
+    if (strlen(text) != used) {
+        free(text);
+        return krs_fail(err, KRS_E_FORMAT,
+                        "%s: not text: there is a NUL character", path);
+    }
+    *out = text;
+    return KRS_OK;
+}
+
+static krs_status
+read_text(const char *path, char **out, krs_error *err)
+{
+    if (!strcmp(path, "-"))
+        return read_all(stdin, "stdin", out, err);
+    FILE *in = fopen(path, "rb");
+    if (!in)
+        return krs_fail(err, KRS_E_IO, "%s: %s", path, strerror(errno));
+    krs_status status = read_all(in, path, out, err);
+    fclose(in);
+    return status;
+}
+
+static krs_status
+load(const char *path, struct loaded *out, krs_error *err)
+{
+    char *text;
+    krs_error why;
+    KRS_TRY(read_text(path, &text, err));
+    krs_status status = krs_graph_parse(text, &out->graph, out->outputs,
+                                        MOST_OUTPUTS, &out->count, &why);
+    free(text);
+    if (status != KRS_OK)
+        return krs_fail(err, status, "%s: %s", path, why.text);
+    if (out->count > MOST_OUTPUTS)
+        return krs_fail(err, KRS_E_RANGE, "%s: %zu outputs, at most %d", path,
+                        out->count, MOST_OUTPUTS);
+    return KRS_OK;
+}
+
+/* Float inputs and states, in the order of the graph, after the outputs;
+ * false if there are more than fit. */
+static bool
+find_leaves(const struct loaded *l, krs_node *leaves, size_t *out_count)
+{
+    size_t count = 0;
+    for (uint32_t id = 1; id <= krs_graph_size(l->graph); id++) {
+        krs_node x = krs_graph_node(l->graph, id);
+        const char *op = krs_node_op(x);
+        if ((strcmp(op, "input") != 0 && strcmp(op, "state") != 0) ||
+            !krs_dtype_is_float(krs_node_dtype(x)))
+            continue;
+        if (l->count + count == MOST_OUTPUTS)
+            return false;
+        leaves[count++] = x;
+    }
+    *out_count = count;
+    return true;
+}
+
+static krs_status
+differentiate(struct loaded *l, krs_error *err)
+{
+    if (l->count == 0)
+        return krs_fail(err, KRS_E_ARGUMENT, "the graph has no output");
+    krs_node *leaves = malloc(MOST_OUTPUTS * sizeof *leaves);
+    if (!leaves)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for %d nodes",
+                        MOST_OUTPUTS);
+    size_t count;
+    krs_status status = KRS_OK;
+    if (find_leaves(l, leaves, &count)) {
+        krs_grad(l->outputs[0], leaves, count, l->outputs + l->count);
+        l->count += count;
+        status = krs_graph_check(l->graph, err);
+    } else {
+        status =
+            krs_fail(err, KRS_E_RANGE, "outputs and gradients are more than %d",
+                     MOST_OUTPUTS);
+    }
+    free(leaves);
+    return status;
+}
+
+static int
+print_loaded(struct loaded *l, print_graph *print, krs_error *err)
+{
+    krs_print_options options = {.struct_size = sizeof options,
+                                 .constant_limit =
+                                     print == krs_graph_print ? -1 : 8};
+    char *text;
+    if (print(l->graph, l->outputs, l->count, &options, &text, err) != KRS_OK)
+        return complain(err);
+    fputs(text, stdout);
+    free(text);
+    return EXIT_OK;
+}
+
+int
+command_graph(const struct command_line *line)
+{
+    const char *stage = line->flags.stage, *format = line->flags.format;
+    bool wants_grad = !strcmp(stage, "grad");
+    print_graph *print = NULL;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        if (!strcmp(formats[i].name, format))
+            print = formats[i].print;
+    }
+    if (!print)
+        return complain_usage("--format %s: expected text, dot or json",
+                              format);
+    if (!wants_grad && strcmp(stage, "graph") != 0)
+        return complain_usage("--stage %s: expected graph or grad", stage);
+    struct loaded l = {.outputs = malloc(MOST_OUTPUTS * sizeof *l.outputs)};
+    krs_error err;
+    krs_status status = KRS_OK;
+    if (!l.outputs)
+        status = krs_fail(&err, KRS_E_MEMORY, "no memory for %d nodes",
+                          MOST_OUTPUTS);
+    if (status == KRS_OK)
+        status = load(line->operands[0], &l, &err);
+    if (status == KRS_OK && wants_grad)
+        status = differentiate(&l, &err);
+    int code =
+        status == KRS_OK ? print_loaded(&l, print, &err) : complain(&err);
+    krs_graph_free(l.graph);
+    free(l.outputs);
+    return code;
+}
