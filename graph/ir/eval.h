@@ -108,6 +108,8 @@ krsi_is_float(const krsi_value *v)
     return krs_dtype_is_float((krs_dtype)v->dtype);
 }
 
+/* ---- eval_type.c ---- */
+
 /* the nearest f16 or bf16; other types as they are */
 double krsi_round_float(krs_dtype dtype, double value);
 /* value in the interpreter's form, saturating for integers */
