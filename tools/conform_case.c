@@ -255,7 +255,7 @@ add_op_gradients(struct running *r, krs_node y, krs_error *err)
     json_t *extra_cotangents = json_object_get(d, "extra_cotangents");
     json_t *extras = json_object_get(d, "extra_outputs");
     size_t i;
-    krs_node sum = KRS_NONE, grads[CASE_INPUTS];
+    krs_node sum = KRS_NONE, grads[CASE_INPUTS] = {{0}};
     if (!cotangent || json_is_null(cotangent))
         return KRS_OK;
     KRS_TRY(add_product(r, y, json_string_value(cotangent), &sum, err));
@@ -276,7 +276,7 @@ build_second_order(struct running *r, conform_build *build, krs_error *err)
 {
     json_t *d = r->description, *grads = json_object_get(d, "grads");
     json_t *vectors = json_object_get(d, "vectors"), *item;
-    krs_node g[CASE_INPUTS], h[CASE_INPUTS], sum = KRS_NONE;
+    krs_node g[CASE_INPUTS] = {{0}}, h[CASE_INPUTS] = {{0}}, sum = KRS_NONE;
     size_t count = 0;
     const char *value, *name;
     KRS_TRY(text_field(d, "value", &value, err));
