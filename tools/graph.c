@@ -1,7 +1,9 @@
 /* graph.c -- kersey graph: a graph at a stage of its life, as text, dot or
  * JSON.
  *
- * In: a file in the text form of krs_graph_print ("-" for stdin). Stages:
+ * In: a file in the text form of krs_graph_print ("-" for stdin), or a model
+ * folder, whose config.json gives the forward pass over ids [--batch, --seq]
+ * with the logits as output, for gradients the loss. Stages:
  *
  *   graph  as it was read
  *   grad   with the gradients of the sum of the first output for every float
@@ -11,9 +13,12 @@
  */
 #include "command.h"
 
+#include <krs/llama.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MOST_OUTPUTS = 4096 };
 #define MOST_BYTES ((size_t)256 << 20)
@@ -92,7 +97,7 @@ read_text(const char *path, char **out, krs_error *err)
 }
 
 static krs_status
-load(const char *path, struct loaded *out, krs_error *err)
+load_text(const char *path, struct loaded *out, krs_error *err)
 {
     char *text;
     krs_error why;
@@ -106,6 +111,45 @@ load(const char *path, struct loaded *out, krs_error *err)
         return krs_fail(err, KRS_E_RANGE, "%s: %zu outputs, at most %d", path,
                         out->count, MOST_OUTPUTS);
     return KRS_OK;
+}
+
+/* The forward pass of a model folder; its weights are not read. */
+static krs_status
+load_model(const char *folder, const struct flags *flags, struct loaded *out,
+           krs_error *err)
+{
+    char path[4096];
+    krs_llama_config config;
+    int length = snprintf(path, sizeof path, "%s/config.json", folder);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return krs_fail(err, KRS_E_IO, "%.100s...: the path is too long",
+                        folder);
+    KRS_TRY(krs_llama_config_read(path, &config, err));
+    out->graph = krs_graph_new();
+    if (!out->graph)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for a graph");
+    krs_node ids = krs_input(out->graph, "ids", KRS_I64,
+                             KRS_SHAPE(flags->batch, flags->seq));
+    krs_causal_model model = krs_llama_model(&config);
+    krs_causal_call call = {.struct_size = sizeof call, .ids = ids};
+    krs_causal_result result = {.struct_size = sizeof result};
+    bool wants_loss = !strcmp(flags->stage, "grad");
+    if (wants_loss)
+        call.labels = ids;
+    krs_causal_forward(out->graph, &model, &call, &result);
+    out->outputs[0] = wants_loss ? result.loss : result.logits;
+    out->count = 1;
+    return krs_graph_check(out->graph, err);
+}
+
+static krs_status
+load(const char *path, const struct flags *flags, struct loaded *out,
+     krs_error *err)
+{
+    struct stat is;
+    if (strcmp(path, "-") != 0 && stat(path, &is) == 0 && S_ISDIR(is.st_mode))
+        return load_model(path, flags, out, err);
+    return load_text(path, out, err);
 }
 
 /* Float inputs and states, in the order of the graph, after the outputs;
@@ -188,7 +232,7 @@ command_graph(const struct command_line *line)
         status = krs_fail(&err, KRS_E_MEMORY, "no memory for %d nodes",
                           MOST_OUTPUTS);
     if (status == KRS_OK)
-        status = load(line->operands[0], &l, &err);
+        status = load(line->operands[0], &line->flags, &l, &err);
     if (status == KRS_OK && wants_grad)
         status = differentiate(&l, &err);
     int code =
