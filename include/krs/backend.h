@@ -1,0 +1,244 @@
+/* backend.h -- the seam: what a machine must offer to run kernels.
+ *
+ * In: kernels of kernel.h that passed krs_kernel_verify, and memory. Out:
+ * code, launches, times. A backend never sees a graph, a shape or a program:
+ * only kernels and buffers with byte offsets. What it can do is data
+ * (krs_backend_limits), from which the schedules are chosen; a kernel outside
+ * the limits is never given to it.
+ *
+ * A backend is one constant struct krs_backend whose functions are all
+ * present. It is either part of the library or a shared object
+ * libkersey-NAME.so that exports krs_backend_entry. It keeps no state outside
+ * its devices, prints nothing, reads no environment, and leaves the floating-
+ * point control word as it found it. backends/README.md shows how to add one.
+ *
+ * Threads. build, alloc, free, write, read, load and drop may be called for
+ * one device by several threads at once. submit and its wait belong together:
+ * at most one submission of a device is in flight. open, close: any thread,
+ * close when nothing else runs.
+ *
+ * Errors. Every function that returns a status fills err (NULL is fine) with
+ * one sentence. MEMORY when host or device memory is out; DEVICE when the
+ * machine or its driver failed; others are named below.
+ */
+#ifndef KRS_BACKEND_H
+#define KRS_BACKEND_H
+
+#include <krs/kernel.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Handles that only the backend looks into. */
+typedef struct krs_backend_device krs_backend_device;
+typedef struct krs_backend_memory krs_backend_memory;
+typedef struct krs_backend_code krs_backend_code;
+
+/* How much work goes into code. Results are the same bits for each. */
+typedef enum krs_backend_effort {
+    KRS_EFFORT_NORMAL,
+    KRS_EFFORT_NONE, /* no optimisation at all: for tests */
+    KRS_EFFORT_MOST  /* every pass there is: for tests */
+} krs_backend_effort;
+
+typedef struct krs_backend_options {
+    size_t struct_size;
+    uint32_t index;   /* which device, below count() */
+    uint32_t workers; /* at most so many threads; 0: one a processor */
+    const char *cpu;  /* "x86-64-v2" ... "native"; NULL is "native". Backends
+                         without such a choice take NULL and "native" only. */
+    krs_backend_effort effort;
+} krs_backend_options;
+
+#define KRS_BACKEND_TEXT        64
+#define KRS_BACKEND_TARGET_TEXT 1024
+
+/* What a device offers: data from which schedules are chosen. */
+typedef struct krs_backend_limits {
+    size_t struct_size;
+    char name[KRS_BACKEND_TEXT]; /* for people: the model of the device */
+    /* all that code depends on: triple, processor, features, compiler and its
+     * version, effort. Equal strings: code is interchangeable. */
+    char target[KRS_BACKEND_TARGET_TEXT];
+    krs_kfacts facts;
+    uint32_t dtypes;   /* bit krs_dtype: values and buffers may have it */
+    bool is_processor; /* runs on the host's processors and in its memory:
+                          register tiles and scratch, no groups */
+    bool has_dot2_bf16, has_dot4_i8; /* as one instruction */
+    bool has_texel;                  /* a texel view is faster for loads */
+    uint32_t workers;      /* items that run at the same time, at least */
+    uint32_t vector_lanes; /* f32 in one register; 1 without vectors */
+    uint32_t registers;    /* vector registers that a kernel can count on */
+    uint32_t group_items;  /* items in one group, at most */
+    uint32_t group[KRS_K_AXES];
+    int64_t grid[KRS_K_AXES]; /* groups along each axis, at most */
+    uint32_t max_params;      /* buffers bound to one launch */
+    uint32_t max_insts;       /* instructions of one kernel */
+    uint64_t memory_align;    /* bytes: every memory starts so */
+    uint64_t offset_align;    /* bytes: every bound offset is a multiple */
+    uint64_t max_alloc_bytes; /* one memory */
+    uint64_t max_bind_bytes;  /* one binding */
+    uint64_t scratch_bytes;   /* of one worker, all scratch buffers */
+    uint64_t shared_bytes;    /* of one group, all shared buffers */
+    uint64_t memory_bytes;    /* all there is; 0 if unknown */
+    uint64_t cache_bytes[3];  /* level 1 (data), 2, 3; 0 if unknown */
+} krs_backend_limits;
+
+/* Code as bytes. data comes from malloc and belongs to whoever holds the
+ * blob; free() it. */
+typedef struct krs_backend_blob {
+    void *data;
+    size_t bytes;
+} krs_backend_blob;
+
+/* A stretch of a memory: what parameter i of a kernel is at a launch. */
+typedef struct krs_backend_binding {
+    krs_backend_memory *memory;
+    size_t offset_bytes, bytes;
+} krs_backend_binding;
+
+typedef struct krs_backend_launch {
+    krs_backend_code *code;
+    const krs_backend_binding *bindings; /* param_count of its kernel */
+    const krs_kargument *args;           /* arg_count of its kernel */
+    int64_t grid[KRS_K_AXES]; /* groups along each axis; unused axes: 1; a
+                                 zero makes the launch a no-op */
+} krs_backend_launch;
+
+/* All launches of a program. Wave w holds the launches wave_ends[w - 1] (0
+ * for the first) up to wave_ends[w]; they are independent of each other, and
+ * see everything that earlier waves wrote. */
+typedef struct krs_backend_work {
+    size_t struct_size;
+    const krs_backend_launch *launches;
+    size_t launch_count;
+    const size_t *wave_ends; /* ascending, the last is launch_count */
+    size_t wave_count;
+    uint64_t *times_ns; /* NULL, or launch_count places: from the start of the
+                           first item of the launch to the end of its last */
+    const int *cancel;  /* NULL, or read with __atomic_load_n now and then:
+                           not 0 asks to stop. Another thread may set it. */
+} krs_backend_work;
+
+/* What a backend is. */
+typedef struct krs_backend {
+    uint64_t abi; /* krs_backend_abi() of the headers it was compiled with */
+    size_t struct_size;
+    const char *name; /* "cpu": as in libkersey-cpu.so */
+
+    /* count(err) -- devices there are; 0, with err filled, if none. */
+    uint32_t (*count)(krs_error *err);
+
+    /* open(options, &device, err) -- one device, ready. options NULL: all
+     * zero. Errors: ARGUMENT (index), UNSUPPORTED (the machine lacks what
+     * options->cpu asks for). */
+    krs_status (*open)(const krs_backend_options *options,
+                       krs_backend_device **out, krs_error *err);
+
+    /* close(device) -- NULL is fine. Memories are freed and code is dropped
+     * before. */
+    void (*close)(krs_backend_device *device);
+
+    /* limits(device) -- borrowed until close, and constant. */
+    const krs_backend_limits *(*limits)(const krs_backend_device *device);
+
+    /* alloc(device, bytes, &memory, err) -- contents undefined; bytes == 0 is
+     * fine. free(device, memory) -- NULL is fine; never one that work in
+     * flight uses. */
+    krs_status (*alloc)(krs_backend_device *device, size_t bytes,
+                        krs_backend_memory **out, krs_error *err);
+    void (*free)(krs_backend_device *device, krs_backend_memory *memory);
+
+    /* write(device, memory, offset, data, bytes, err) -- from the host; read
+     * -- to the host. Not while work in flight uses the memory.
+     * Errors: RANGE (beyond the end). */
+    krs_status (*write)(krs_backend_device *device, krs_backend_memory *memory,
+                        size_t offset_bytes, const void *data, size_t bytes,
+                        krs_error *err);
+    krs_status (*read)(krs_backend_device *device,
+                       const krs_backend_memory *memory, size_t offset_bytes,
+                       void *data, size_t bytes, krs_error *err);
+
+    /* build(device, kernels, count, blobs, err) -- code for each kernel. Pure:
+     * the bytes depend on the kernel and limits->target alone, so they can be
+     * kept on disk. All at once, so that the backend can compile in parallel.
+     * After an error no blob is left over.
+     * Errors: UNSUPPORTED (outside the limits), INTERNAL (code refused). */
+    krs_status (*build)(krs_backend_device *device,
+                        const krs_kernel *const *kernels, size_t count,
+                        krs_backend_blob *out_blobs, krs_error *err);
+
+    /* load(device, kernel, blob, &code, err) -- make built code ready to run.
+     * blob must come from build for this kernel (or an equal one) and this
+     * target, and may be freed afterwards; kernel is borrowed until drop.
+     * Errors: FORMAT (not such a blob). drop(device, code) -- NULL is fine;
+     * never one that work in flight uses. */
+    krs_status (*load)(krs_backend_device *device, const krs_kernel *kernel,
+                       const krs_backend_blob *blob, krs_backend_code **out,
+                       krs_error *err);
+    void (*drop)(krs_backend_device *device, krs_backend_code *code);
+
+    /* submit(device, work, err) -- start all of work. Everything that work
+     * points to is borrowed until wait returns; after a failed submit there
+     * is nothing to wait for, and memories that the work writes are undefined.
+     * Errors: ARGUMENT, RANGE (a binding beyond its memory). */
+    krs_status (*submit)(krs_backend_device *device,
+                         const krs_backend_work *work, krs_error *err);
+
+    /* wait(device, err) -- until the submission is done; OK if there is none.
+     * Errors: CANCELLED (some launches did not run). */
+    krs_status (*wait)(krs_backend_device *device, krs_error *err);
+} krs_backend;
+
+/* A module exports this function under this name; the struct is constant. */
+#define KRS_BACKEND_ENTRY "krs_backend_entry"
+typedef const krs_backend *krs_backend_entry_function(void);
+
+/* krs_backend_abi() -- a number that changes when the tables or structs that
+ * cross the seam change: FNV-1a over scalar.def, the instructions, the
+ * element types and the struct sizes. Each side computes it from the headers
+ * it was compiled with. */
+static inline uint64_t
+krs_backend_abi(void)
+{
+    static const char *const rows[] = {
+#define SCALAR(NAME, name, arity, rule, flags, text) \
+#name "/" #arity "/" #rule "/" #flags "/" text,
+#include <krs/scalar.def>
+#undef SCALAR
+#define KRS_BACKEND_ROW(NAME, name, result, text) #name "/" #result "/" text,
+        KRS_KOP_LIST(KRS_BACKEND_ROW)
+#undef KRS_BACKEND_ROW
+#define KRS_BACKEND_ROW(NAME, name, class, elements, bytes) \
+#name "/" #class "/" #elements "/" #bytes,
+            KRS_DTYPE_LIST(KRS_BACKEND_ROW)
+#undef KRS_BACKEND_ROW
+    };
+    const size_t sizes[] = {sizeof(krs_kinst),
+                            sizeof(krs_kbuffer),
+                            sizeof(krs_karg),
+                            sizeof(krs_kernel),
+                            sizeof(krs_kargument),
+                            sizeof(krs_kfacts),
+                            sizeof(krs_error),
+                            sizeof(krs_backend_options),
+                            sizeof(krs_backend_limits),
+                            sizeof(krs_backend_blob),
+                            sizeof(krs_backend_binding),
+                            sizeof(krs_backend_launch),
+                            sizeof(krs_backend_work),
+                            sizeof(krs_backend)};
+    uint64_t hash = 0xcbf29ce484222325U;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (const char *c = rows[i]; *c; c++)
+            hash = (hash ^ (unsigned char)*c) * 0x100000001b3U;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        hash = (hash ^ sizes[i]) * 0x100000001b3U;
+    return hash;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
