@@ -187,3 +187,15 @@ commands() {
     run -2 --separate-stderr "$KERSEY" confrom
     [[ "$stderr" != *$'\033'* ]]
 }
+
+@test "a terminal gets colour unless NO_COLOR is set" {
+    command -v script >/dev/null || skip "no script(1) to make a terminal"
+    on_terminal() {
+        env -u NO_COLOR TERM=xterm "$@" script -qec "$KERSEY confrom" /dev/null
+    }
+    run -2 on_terminal
+    [[ "$output" == *$'\033[31merror:'* ]]
+    run -2 on_terminal NO_COLOR=1
+    [[ "$output" == *"error: unknown command"* ]]
+    [[ "$output" != *$'\033'* ]]
+}

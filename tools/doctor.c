@@ -217,8 +217,9 @@ print_text(json_t *all)
 {
     json_t *device;
     size_t i;
-    printf("%-10s %s\n", "kersey",
-           json_string_value(json_object_get(all, "version")));
+    printf("%-10s %s, jansson %s\n", "kersey",
+           json_string_value(json_object_get(all, "version")),
+           json_string_value(json_object_get(all, "jansson")));
     printf("%-10s %s, %lld online\n", "processor",
            json_string_value(json_object_get(all, "processor")),
            (long long)json_integer_value(json_object_get(all, "processors")));
@@ -255,11 +256,11 @@ command_doctor(const struct command_line *line)
         (json_int_t)sysconf(_SC_PHYS_PAGES) * (json_int_t)sysconf(_SC_PAGESIZE);
     json_t *devices = describe_devices(&all_work);
     json_t *all = json_pack(
-        "{s:s, s:s, s:I, s:o, s:I, s:o, s:i, s:o}", "version", program_version,
-        "processor", processor, "processors",
-        (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "features",
-        describe_features(), "memory_bytes", bytes, "types", describe_types(),
-        "max_rank", KRS_MAX_RANK, "devices", devices);
+        "{s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:i, s:o}", "version",
+        program_version, "jansson", jansson_version_str(), "processor",
+        processor, "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
+        "features", describe_features(), "memory_bytes", bytes, "types",
+        describe_types(), "max_rank", KRS_MAX_RANK, "devices", devices);
     int code = all_work ? EXIT_OK : EXIT_FAILED;
     if (!all) {
         krs_fail(&err, KRS_E_MEMORY, "no memory for the report");

@@ -27,21 +27,29 @@ print_help(void)
            "\nenvironment: NO_COLOR turns colours off\n");
 }
 
-/* "  -b, --backend NAME   where programs run (eval)" */
-static void
-print_flag(const struct flag_row *row)
+/* "--backend NAME" */
+static const char *
+flag_text(const struct flag_row *row, char text[2 * FLAG_NAME])
 {
-    char name[FLAG_NAME], left[2 * FLAG_NAME];
+    char name[FLAG_NAME];
     spell_flag(row->name, name);
-    snprintf(left, sizeof left, "--%s%s%s", name, row->unit[0] ? " " : "",
+    snprintf(text, 2 * FLAG_NAME, "--%s%s%s", name, row->unit[0] ? " " : "",
              row->unit);
+    return text;
+}
+
+/* "  -b, --backend NAME   where programs run (default eval)" */
+static void
+print_flag(const struct flag_row *row, int width)
+{
+    char text[2 * FLAG_NAME];
     if (row->letter)
         printf("  -%c, ", row->letter);
     else
         printf("      ");
-    printf("%-20s %s", left, row->help);
+    printf("%-*s  %s", width, flag_text(row, text), row->help);
     if (row->initial)
-        printf(" (%s)", row->initial);
+        printf(" (default %s)", row->initial);
     printf("\n");
 }
 
@@ -51,10 +59,17 @@ print_command_help(const struct command *command)
     printf("kersey %s -- %s\n\nusage: kersey %s [FLAGS]%s%s\n\nflags:\n",
            command->name, command->purpose, command->name,
            command->operands[0] ? " " : "", command->operands);
+    int width = (int)strlen("--help");
+    for (int i = 0; i < FLAG_ID_COUNT; i++) {
+        char text[2 * FLAG_NAME];
+        int length = (int)strlen(flag_text(&flag_rows[i], text));
+        if (command->takes[i] && length > width)
+            width = length;
+    }
     for (int i = 0; i < FLAG_ID_COUNT; i++) {
         if (command->takes[i])
-            print_flag(&flag_rows[i]);
+            print_flag(&flag_rows[i], width);
     }
-    printf("  -h, %-20s %s\n\nexample:\n  %s\n", "--help", "this text",
+    printf("  -h, %-*s  this text\n\nexample:\n  %s\n", width, "--help",
            command->example);
 }
