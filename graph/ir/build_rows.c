@@ -21,13 +21,12 @@ krsi_matmul(krs_place at, krs_node a, krs_node b, bool ta, bool tb)
     krsi_put_int(&words, ta);
     krsi_put_int(&words, tb);
     bool live = krsi_get(a)->live_axes != 0;
+    krs_shape rows = KRS_SHAPE(0, 0), lead = sa;
+    lead.rank--;
     if (sa.rank > 2 && sb.rank == 2 && !ta && !live &&
-        sa.dim[sa.rank - 1] == sb.dim[tb ? 1 : 0]) {
-        krs_shape rows = {
-            2, {1, sa.dim[sa.rank - 1]}
-        };
-        for (int i = 0; i < sa.rank - 1; i++)
-            rows.dim[0] *= sa.dim[i];
+        sa.dim[sa.rank - 1] == sb.dim[tb ? 1 : 0] &&
+        krs_shape_elements(lead, &rows.dim[0])) {
+        rows.dim[1] = sa.dim[sa.rank - 1];
         in[0] = krs_reshape_at(at, a, rows);
         krs_node y = krsi_build(at, g, KRSI_MATMUL, in, 2, &words);
         sa.dim[sa.rank - 1] = sb.dim[tb ? 0 : 1];

@@ -100,6 +100,26 @@ check_live(krsi_make *m)
     return true;
 }
 
+/* A live length stays within its axis whatever the variables are. */
+static bool
+check_live_bounds(const krsi_make *m)
+{
+    char text[KRSI_INDEX_TEXT];
+    for (int a = 0; a < m->shape.rank; a++) {
+        int64_t low = 0, high = 0;
+        if (m->live_axes >> a & 1 &&
+            (!krsi_index_bounds(m->graph, m->live[a], &low, &high) || low < 0 ||
+             high > m->shape.dim[a]))
+            return krsi_refuse(
+                m->graph, m->at, krsi_ops[m->op].name, KRS_E_RANGE, NULL,
+                "live length %s reaches [%lld, %lld], axis %d "
+                "has size %lld",
+                krsi_index_text(text, m->graph, m->live[a]), (long long)low,
+                (long long)high, a, (long long)m->shape.dim[a]);
+    }
+    return true;
+}
+
 /* ---- hash-consing ---- */
 
 static uint64_t
@@ -232,7 +252,8 @@ krsi_infer(krsi_make *m)
         return krsi_refuse(m->graph, m->at, info->name, KRS_E_ARGUMENT, NULL,
                            "%d operands where %d are needed", m->count,
                            info->min_count);
-    return check_types(m) && info->shape(m) && check_result(m) && check_live(m);
+    return check_types(m) && info->shape(m) && check_result(m) &&
+           check_live(m) && check_live_bounds(m);
 }
 
 static krsi_node *

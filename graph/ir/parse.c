@@ -60,7 +60,7 @@ parse_type(parser *p, written_type *type)
         krsi_scan_blanks(p->s);
         const char *start = p->s->at;
         if (axis == KRS_MAX_RANK)
-            return krsi_scan_fail(p->s, start, NULL,
+            return krsi_scan_fail(p->s, start, "reshape it",
                                   "a tensor has at most %d axes", KRS_MAX_RANK);
         if (axis > 0)
             KRS_TRY(krsi_scan_expect(p->s, ",",
@@ -91,7 +91,7 @@ parse_node_ref(parser *p, uint32_t *out_id)
 {
     const char *start = p->s->at;
     int64_t number;
-    KRS_TRY(krsi_scan_expect(p->s, "%", NULL));
+    KRS_TRY(krsi_scan_expect(p->s, "%", "a node is written %1"));
     KRS_TRY(krsi_scan_int(p->s, "the number of a node", &number));
     size_t low = 0, high = p->nodes;
     while (low < high) {
@@ -118,8 +118,8 @@ parse_ints(parser *p, krsi_words *words)
     KRS_TRY(krsi_scan_expect(p->s, "[", "a list is as [1,2]"));
     while (!krsi_scan_accept(p->s, "]")) {
         if (count == KRS_MAX_RANK)
-            return krsi_scan_fail(p->s, p->s->at, NULL, "more than %d entries",
-                                  KRS_MAX_RANK);
+            return krsi_scan_fail(p->s, p->s->at, "there is one an axis",
+                                  "more than %d entries", KRS_MAX_RANK);
         if (count)
             KRS_TRY(krsi_scan_expect(p->s, ",",
                                      "entries stand between commas, then ']'"));
@@ -138,8 +138,8 @@ parse_indices(parser *p, krsi_words *words)
     KRS_TRY(krsi_scan_expect(p->s, "[", "a list is as [pos+1, 0]"));
     while (!krsi_scan_accept(p->s, "]")) {
         if (count == KRS_MAX_RANK)
-            return krsi_scan_fail(p->s, p->s->at, NULL, "more than %d entries",
-                                  KRS_MAX_RANK);
+            return krsi_scan_fail(p->s, p->s->at, "there is one an axis",
+                                  "more than %d entries", KRS_MAX_RANK);
         if (count)
             KRS_TRY(krsi_scan_expect(p->s, ",",
                                      "entries stand between commas, then ']'"));
@@ -171,7 +171,8 @@ parse_choice(parser *p, const krsi_attr *attr, krsi_words *words)
         name++;
     }
     p->s->at = start;
-    return krsi_scan_fail(p->s, start, NULL, "one of %.*s is expected, not %s",
+    return krsi_scan_fail(p->s, start, "write one of these words",
+                          "one of %.*s is expected, not %s",
                           (int)strcspn(attr->names, "}"), attr->names,
                           krsi_scan_here(p->s, found));
 }
@@ -193,14 +194,15 @@ parse_hex(parser *p, size_t bytes)
             return krsi_scan_fail(p->s, p->s->at, "close the data with '\"'",
                                   "two lower-case hex digits are expected");
         if (n == bytes)
-            return krsi_scan_fail(p->s, p->s->at, NULL,
+            return krsi_scan_fail(p->s, p->s->at,
+                                  "make the shape larger or the data shorter",
                                   "more than %zu bytes of data", bytes);
         if (!krsi_reserve(&p->data, &p->data_capacity, n + 1, 1))
             return krsi_scan_memory(p->s);
         p->data[n] = (unsigned char)(high * 16 + low);
     }
     if (n != bytes)
-        return krsi_scan_fail(p->s, start, NULL,
+        return krsi_scan_fail(p->s, start, "two digits a byte",
                               "%zu bytes of data where the type has %zu", n,
                               bytes);
     p->s->at++;
@@ -226,9 +228,9 @@ parse_elements(parser *p, krs_dtype dtype, int64_t elements)
                                   "print it with constant_limit -1",
                                   "the data was cut when it was printed");
         if (n == elements)
-            return krsi_scan_fail(p->s, p->s->at, NULL,
-                                  "more than %lld elements",
-                                  (long long)elements);
+            return krsi_scan_fail(
+                p->s, p->s->at, "make the shape larger or the data shorter",
+                "more than %lld elements", (long long)elements);
         if (!krsi_reserve(&p->data, &p->data_capacity, (size_t)(n + 1) * size,
                           1))
             return krsi_scan_memory(p->s);
@@ -246,13 +248,14 @@ parse_elements(parser *p, krs_dtype dtype, int64_t elements)
             KRS_TRY(krsi_scan_int(p->s, "an integer", &whole));
             krsi_store_int(dtype, p->data, (size_t)n, whole);
             if (krsi_load_int(dtype, p->data, (size_t)n) != whole)
-                return krsi_scan_fail(p->s, number, NULL,
+                return krsi_scan_fail(p->s, number, "choose a wider type",
                                       "%lld does not fit in %s",
                                       (long long)whole, krs_dtype_name(dtype));
         }
     }
     if (n != elements)
-        return krsi_scan_fail(p->s, start, NULL,
+        return krsi_scan_fail(p->s, start,
+                              "as many elements as the sizes multiply to",
                               "%lld elements of data where the type has %lld",
                               (long long)n, (long long)elements);
     return KRS_OK;
@@ -268,7 +271,7 @@ parse_data(parser *p, const written_type *type, krsi_words *words)
     if (!krs_shape_elements(type->shape, &elements) ||
         !krs_dtype_bytes(type->dtype, elements, &bytes))
         return krsi_scan_fail(
-            p->s, start, NULL,
+            p->s, start, "make the shape smaller",
             "a constant of that type has no size in bytes: too "
             "large, or not whole blocks");
     if (krs_dtype_class_of(type->dtype) == KRS_CLASS_BLOCK)
@@ -321,7 +324,7 @@ parse_value(parser *p, const krsi_attr *attr, const written_type *type,
     case 'e': return parse_choice(p, attr, words);
     case 'D': return parse_data(p, type, words);
     }
-    return krsi_scan_fail(p->s, p->s->at, NULL,
+    return krsi_scan_fail(p->s, p->s->at, "correct the row in ops.def",
                           "an attribute of unknown kind '%c'", attr->kind);
 }
 
@@ -372,7 +375,7 @@ parse_attributes(parser *p, enum krsi_op op, const written_type *type,
             "%s: the end of the line is expected, not %s", krsi_ops[op].name,
             krsi_scan_here(p->s, found));
     if (!krsi_words_valid(p->s->graph, op, words->word, words->count))
-        return krsi_scan_fail(p->s, p->s->at, NULL,
+        return krsi_scan_fail(p->s, p->s->at, "compare with a printed graph",
                               "%s: attributes out of range", krsi_ops[op].name);
     return KRS_OK;
 }
@@ -436,7 +439,7 @@ parse_node(parser *p)
     written_type type;
     krsi_words words;
 
-    KRS_TRY(krsi_scan_expect(p->s, "%", NULL));
+    KRS_TRY(krsi_scan_expect(p->s, "%", "a node is written %1"));
     KRS_TRY(krsi_scan_int(p->s, "the number of a node", &number));
     if (number < 1 || number > UINT32_MAX ||
         (p->nodes && number <= p->node[p->nodes - 1].number))
@@ -462,8 +465,8 @@ parse_node(parser *p)
     for (krsi_scan_blanks(p->s); *p->s->at == '%'; krsi_scan_blanks(p->s)) {
         if (krsi_ops[op].max_count != 255 &&
             p->operands == krsi_ops[op].max_count)
-            return krsi_scan_fail(p->s, p->s->at, NULL,
-                                  "%s takes at most %d operands",
+            return krsi_scan_fail(p->s, p->s->at, "drop the others",
+                                  "%s takes %d operands at most",
                                   krsi_ops[op].name, krsi_ops[op].max_count);
         if (p->operands == INT32_MAX ||
             !krsi_reserve(&p->operand, &p->operand_capacity, p->operands + 1,
@@ -474,8 +477,10 @@ parse_node(parser *p)
     }
     if (p->operands < krsi_ops[op].min_count)
         return krsi_scan_fail(
-            p->s, p->s->at, NULL, "%s takes at least %d operands, not %zu",
-            krsi_ops[op].name, krsi_ops[op].min_count, p->operands);
+            p->s, p->s->at,
+            "operands stand between the type and the attributes",
+            "%s takes %d operands or more, not %zu", krsi_ops[op].name,
+            krsi_ops[op].min_count, p->operands);
     KRS_TRY(parse_attributes(p, op, &type, &words));
 
     if (!krsi_reserve(&p->node, &p->node_capacity, p->nodes + 1,
@@ -500,7 +505,7 @@ parse_var(parser *p)
     KRS_TRY(krsi_scan_int(p->s, "the lower bound", &low));
     KRS_TRY(krsi_scan_int(p->s, "the upper bound", &high));
     if (p->s->graph->vars == VARS_MAX)
-        return krsi_scan_fail(p->s, start, NULL,
+        return krsi_scan_fail(p->s, start, "take a node for each instead",
                               "more than %d runtime integers", VARS_MAX);
     if (krsi_var_by_name(p->s->graph, p->s->word.text) >= 0)
         return krsi_scan_fail(
@@ -554,7 +559,7 @@ parse_text(parser *p, krs_node *outputs, size_t capacity, size_t *out_count)
                 "a statement is expected, not %s", krsi_scan_here(p->s, found));
         }
         if (!krsi_scan_line_end(p->s))
-            return krsi_scan_fail(p->s, p->s->at, NULL,
+            return krsi_scan_fail(p->s, p->s->at, "one statement a line",
                                   "the end of the line is expected, not %s",
                                   krsi_scan_here(p->s, found));
     }

@@ -83,7 +83,7 @@ krsi_scan_here(const krsi_scan *s, char text[KRSI_HERE_TEXT])
     size_t n = 0;
     text[0] = '\'';
     while (n < 24 && (unsigned char)s->at[n] > ' ' && s->at[n] != 0x7F &&
-           (n == 0 || !strchr(",]=\"", s->at[n])))
+           (n == 0 || !strchr(",]=\"[<", s->at[n])))
         n++;
     while (n > 1 && ((unsigned char)s->at[n] & 0xC0) == 0x80)
         n--; /* a whole character */
@@ -218,10 +218,10 @@ digits(krsi_scan *s, bool negative, int64_t *out)
     for (; isdigit((unsigned char)*s->at); s->at++)
         if (__builtin_mul_overflow(value, 10, &value) ||
             __builtin_sub_overflow(value, *s->at - '0', &value))
-            return krsi_scan_fail(s, start, NULL,
+            return krsi_scan_fail(s, start, "numbers lie in -2^63..2^63-1",
                                   "the number does not fit in 64 bits");
     if (!negative && __builtin_sub_overflow(0, value, &value))
-        return krsi_scan_fail(s, start, NULL,
+        return krsi_scan_fail(s, start, "numbers lie in -2^63..2^63-1",
                               "the number does not fit in 64 bits");
     *out = value;
     return KRS_OK;
@@ -234,8 +234,8 @@ krsi_scan_int(krsi_scan *s, const char *what, int64_t *out)
     krsi_scan_blanks(s);
     bool negative = *s->at == '-';
     if (!isdigit((unsigned char)s->at[negative]))
-        return krsi_scan_fail(s, s->at, NULL, "%s is expected, not %s", what,
-                              krsi_scan_here(s, found));
+        return krsi_scan_fail(s, s->at, "as 3 or -3", "%s is expected, not %s",
+                              what, krsi_scan_here(s, found));
     s->at += negative;
     return digits(s, negative, out);
 }
@@ -263,7 +263,8 @@ krsi_scan_bool(krsi_scan *s, bool *out)
     if (*out || strcmp(s->word.text, "false") == 0)
         return KRS_OK;
     s->at = start;
-    return krsi_scan_fail(s, start, NULL, "true or false is expected, not %s",
+    return krsi_scan_fail(s, start, "write the word",
+                          "true or false is expected, not %s",
                           krsi_scan_here(s, found));
 }
 
@@ -326,7 +327,7 @@ krsi_scan_index(krsi_scan *s, krs_index *out)
     }
     if (!krsi_index_bounds(s->graph, *out, &low, &high))
         return krsi_scan_fail(
-            s, start, NULL,
+            s, start, "simplify it",
             "the runtime integer overflows, or has more than %d "
             "variables",
             KRS_INDEX_TERMS);

@@ -5,6 +5,14 @@
 
 #include <string.h>
 
+/* a b, or -1 when that does not fit: an empty tensor may have such sizes */
+static int64_t
+product(int64_t a, int64_t b)
+{
+    int64_t result;
+    return a < 0 || __builtin_mul_overflow(a, b, &result) ? -1 : result;
+}
+
 /* Live axes of a reshape survive if the same axis, with the same elements
  * before it, is in the result. */
 static bool
@@ -17,10 +25,10 @@ reshape_live(krsi_make *m)
         int64_t before = 1, sum = 1;
         int to = 0;
         for (int i = 0; i < a; i++)
-            before *= x->dim[i];
+            before = product(before, x->dim[i]);
         while (to < m->shape.rank &&
-               (sum != before || m->shape.dim[to] != x->dim[a]))
-            sum *= m->shape.dim[to++];
+               (sum < 0 || sum != before || m->shape.dim[to] != x->dim[a]))
+            sum = product(sum, m->shape.dim[to++]);
         if (to == m->shape.rank)
             return REFUSE(m, UNSUPPORTED, NULL,
                           "axis %d has a live length and would be split or "
@@ -37,12 +45,10 @@ krsi_shape_reshape(krsi_make *m)
 {
     const krsi_node *x = m->in[0];
     const int64_t *dim;
-    int64_t from = 1, to = 1;
+    int64_t from = krsi_elements(x), to = 0;
     char type[KRSI_TYPE_TEXT];
     m->dtype = (krs_dtype)x->dtype;
     m->shape.rank = krsi_attr_ints(m->op, m->word, 0, &dim);
-    for (int a = 0; a < x->rank; a++)
-        from *= x->dim[a];
     for (int a = 0; a < m->shape.rank; a++)
         m->shape.dim[a] = dim[a];
     if (!krs_shape_elements(m->shape, &to) || from != to)
