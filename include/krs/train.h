@@ -11,6 +11,7 @@
 #ifndef KRS_TRAIN_H
 #define KRS_TRAIN_H
 
+#include <krs/data.h>
 #include <krs/graph.h>
 #include <krs/program.h>
 
@@ -222,8 +223,8 @@ typedef struct krs_train_model {
     krs_status (*write_config)(void *user, const char *path, krs_error *err);
 } krs_train_model;
 
-/* krs_train_causal(model) -- the next-token loss of a causal model, as .loss
- * with .user = model (krs_causal_model, borrowed). */
+/* krs_train_causal_loss -- the next-token loss of a causal model (causal.h), as
+ * .loss with .user pointing to its krs_causal_model. */
 KRS_API krs_node krs_train_causal_loss(void *user, krs_graph *g, krs_node ids,
                                        krs_node targets);
 
@@ -245,6 +246,18 @@ typedef struct krs_train_batches {
                                and compared on resume, as is the next one */
     uint64_t fingerprint;   /* of the data */
 } krs_train_batches;
+
+/* krs_train_text_new(data, batch, seed, &text, err) -- batches of `batch`
+ * windows of a text (data.h; borrowed, outlives text), shuffled by seed.
+ * krs_train_text_batches(text, bytes_per_token) -- as the trainer takes them;
+ * bytes_per_token is 1 for KRS_TOKENS_BYTES. Errors: RANGE, MEMORY. */
+typedef struct krs_train_text krs_train_text;
+KRS_API krs_status krs_train_text_new(const krs_data *data, int64_t batch,
+                                      uint64_t seed, krs_train_text **out,
+                                      krs_error *err);
+KRS_API void krs_train_text_free(krs_train_text *text); /* NULL is fine */
+KRS_API krs_train_batches krs_train_text_batches(krs_train_text *text,
+                                                 double bytes_per_token);
 
 /* ---- the trainer ---- */
 
@@ -291,7 +304,8 @@ KRS_API krs_status krs_trainer_step(krs_trainer *trainer,
                                     krs_train_report *report, krs_error *err);
 
 /* krs_trainer_evaluate(trainer, most_batches, &report, err) -- the mean loss
- * of the validation split; most_batches 0: all of it. Fills step, tokens and
+ * of the validation split; most_batches 0: all of it, else that many batches
+ * spread evenly over it. Fills step, tokens and
  * the evaluated part of report. Changes nothing. */
 KRS_API krs_status krs_trainer_evaluate(krs_trainer *trainer,
                                         int64_t most_batches,

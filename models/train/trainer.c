@@ -255,8 +255,8 @@ krs_trainer_evaluate(krs_trainer *t, int64_t most_batches,
                      krs_train_report *report, krs_error *err)
 {
     const krs_train_batches *batches = &t->options.batches;
-    int64_t count = batches->validation_count;
-    if (most_batches > 0 && most_batches < count)
+    int64_t all = batches->validation_count, count = all;
+    if (most_batches > 0 && most_batches < all)
         count = most_batches;
     if (count == 0)
         return krs_fail(err, KRS_E_RANGE,
@@ -268,7 +268,9 @@ krs_trainer_evaluate(krs_trainer *t, int64_t most_batches,
         if (t->stop)
             return krs_fail(err, KRS_E_CANCELLED,
                             "training: the evaluation was stopped");
-        KRS_TRY(batches->validation(batches->user, i, t->ids, t->targets, err));
+        int64_t which = count == all ? i : all / count * i;
+        KRS_TRY(
+            batches->validation(batches->user, which, t->ids, t->targets, err));
         int64_t here = counted(t);
         if (here == 0)
             continue;
