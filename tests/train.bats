@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# train.bats -- kersey train: settings, files it leaves, resume, interruption,
+# and what it says about mistakes. KERSEY is the program.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    cd "$BATS_TEST_TMPDIR"
+    for i in $(seq 60); do
+        echo "the cat number $i sat on the mat and the dog on the log"
+    done >text
+    small="--data text --batch 2 --seq 16 --layers 1 --dim 16 --heads 2 --ffn 32"
+}
+
+# a mistake: exit code, no data on stdout, one line on stderr that says $2
+refused() {
+    local code=$1 says=$2
+    shift 2
+    run "-$code" --separate-stderr "$KERSEY" train "$@"
+    [ -z "$output" ]
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    [[ "$stderr" == "kersey train: error: "*"$says"* ]]
+}
+
+@test "a run prints its checkpoint and leaves metrics of every step" {
+    run -0 --separate-stderr "$KERSEY" train $small --steps 5 --out r
+    [ "$output" = "r/checkpoint-00000005" ]
+    [ -s r/checkpoint-00000005/model.safetensors ]
+    [ -s r/checkpoint-00000005/config.json ]
+    [ "$(jq -s 'map(.step) == [1, 2, 3, 4, 5]' r/metrics.jsonl)" = true ]
+    [ "$(jq -s 'all(.loss > 0 and .grad_norm > 0 and .lr > 0 and .tok_s > 0)' \
+        r/metrics.jsonl)" = true ]
+    [ "$(jq -s 'last | .val_loss > 0 and .val_bits_per_byte > 0' \
+        r/metrics.jsonl)" = true ]
+    [[ "$stderr" == *"step 5/5  loss "*"grad norm "*"lr "*"tok/s  ETA 0:00"* ]]
+    [[ "$stderr" == *"bits per byte"* ]]
+    [[ "$stderr" != *$'\r'* && "$stderr" != *$'\033'* ]]
+}
+
+@test "with --json stdout is the metrics, line by line" {
+    run -0 --separate-stderr "$KERSEY" train $small --steps 3 --out r --json
+    [ "${#lines[@]}" -eq 3 ]
+    same='[.step, .tokens, (.loss * 1e5 | round), has("val_loss")]'
+    [ "$(jq -c "$same" <<<"$output")" = "$(jq -c "$same" r/metrics.jsonl)" ]
+}
+
+@test "training lowers the loss" {
+    "$KERSEY" train $small --steps 60 --lr 1e-2 --out r
+    [ "$(jq -s 'last.loss < first.loss - 1' r/metrics.jsonl)" = true ]
+}
+
+@test "a run resumed at half its steps ends in the same weights" {
+    # a run to step 8 whose checkpoint of step 4 is kept
+    "$KERSEY" train $small --steps 8 --save-every 4 --keep 9 --out whole
+    mkdir half
+    cp -r whole/checkpoint-00000004 half
+    cp whole/metrics.jsonl half
+    run -0 --separate-stderr "$KERSEY" train --data text --resume half
+    [ "$output" = "half/checkpoint-00000008" ]
+    [[ "$stderr" == *"continuing after step 4"* ]]
+    for file in model.safetensors optimizer.safetensors config.json; do
+        cmp whole/checkpoint-00000008/$file half/checkpoint-00000008/$file
+    done
+    [ "$(jq -s -c 'map(.step)' half/metrics.jsonl)" = "[1,2,3,4,5,6,7,8]" ]
+}
+
+@test "Ctrl-C finishes the step, saves, exits 130, and the run goes on" {
+    "$KERSEY" train $small --steps 1000000 --out r 2>talk >data &
+    pid=$!
+    for i in $(seq 200); do
+        [ -s r/metrics.jsonl ] && break
+        sleep 0.05
+    done
+    kill -INT $pid
+    code=0
+    wait $pid || code=$?
+    [ "$code" -eq 130 ]
+    [ ! -s data ]
+    grep -q "stopped after step" talk
+    grep -q -- "--resume r" talk
+    step=$(jq -s 'last.step' r/metrics.jsonl)
+    [ -d "$(printf 'r/checkpoint-%08d' "$step")" ]
+    run -0 "$KERSEY" train --data text --resume r --steps $((step + 2))
+    [ "$(jq -s 'last.step' r/metrics.jsonl)" -eq $((step + 2)) ]
+}
+
+@test "a model folder can be the start" {
+    "$KERSEY" train $small --steps 2 --out r
+    run -0 "$KERSEY" train r/checkpoint-00000002 --data text --steps 2 \
+        --batch 2 --seq 16 --out again
+    [ -d again/checkpoint-00000002 ]
+}
+
+@test "every optimizer and schedule trains" {
+    for optimizer in sgd adam adamw lion; do
+        "$KERSEY" train $small --steps 2 --optimizer $optimizer --out $optimizer
+    done
+    for schedule in constant linear cosine polynomial wsd wsd_cosine noam \
+        inverse_sqrt; do
+        "$KERSEY" train $small --steps 3 --warmup 1 --schedule $schedule \
+            --out $schedule
+    done
+}
+
+@test "mistakes in the usage are told with what to do and exit 2" {
+    refused 2 "--data FILE is missing"
+    refused 2 "did you mean --steps" --data text --step 3
+    refused 2 "did you mean llama-tiny" --data text llama-tny
+    refused 2 "neither a preset nor a folder" --data text /nowhere/model
+    refused 2 "there is no \"adamx\"; sgd, adam, adamw" $small --optimizer adamx
+    refused 2 "there is no \"cosin\"; constant" $small --schedule cosin
+    refused 2 "--batch and --seq" --data text --batch 0
+    refused 2 "--steps 3 leaves nothing" --data text --steps 3 --warmup 3
+    refused 2 "--validation" --data text --validation 1
+    refused 2 "--keep" --data text --keep 0
+    refused 2 "num_attention_heads" --data text --heads 0
+    refused 2 "leave out" --data text --resume r llama-tiny
+    [ ! -e run ]
+}
+
+@test "what cannot be read or does not fit is one sentence and exits 1" {
+    refused 1 "missing" --data missing
+    refused 1 "nothing" --data text --resume nothing
+    : >empty
+    refused 1 "empty" --data empty
+    mkdir bare
+    refused 1 "no checkpoint" --data text --resume bare
+    "$KERSEY" train $small --steps 2 --out r
+    sed -i s/cat/cow/ text
+    refused 1 "other data" --data text --resume r
+    printf x >>r/checkpoint-00000002/model.safetensors
+    refused 1 "damaged" --data text --resume r
+}
+
+@test "a run does not continue into the folder of another" {
+    "$KERSEY" train $small --steps 2 --out r
+    run -1 --separate-stderr "$KERSEY" train $small --steps 2 --out r
+    [[ "$stderr" == *"resume that one, or choose another folder"* ]]
+}
+
+@test "a backend that is not there exits 77" {
+    refused 77 "warp" $small --backend warp
+}

@@ -1,0 +1,417 @@
+/* train.c -- kersey train: train a LLaMA on the bytes of a text.
+ *
+ * In: a preset or a model folder, a text file, settings. Out: a run folder
+ * with metrics.jsonl and checkpoints; progress on stderr (progress.c); on
+ * stdout the path of the last checkpoint, or with --json the metrics of every
+ * step.
+ *
+ * --resume takes model and settings from a checkpoint; flags that are given
+ * replace them. Ctrl-C finishes the step, writes a checkpoint and exits with
+ * 130; a second one ends at once.
+ */
+#include "command.h"
+#include "progress.h"
+
+#include <krs/data.h>
+#include <krs/llama.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define BYTE_VALUES 256 /* vocabulary of a model of bytes */
+
+/* Sizes of a fresh model. */
+struct preset {
+    const char *name;
+    int64_t layers, dim, heads, kv_heads, ffn;
+};
+
+static const struct preset presets[] = {
+    {"llama-tiny", 2, 64,  4, 4, 176},
+    {"llama-2m",   5, 192, 6, 6, 512},
+};
+enum { PRESET_COUNT = sizeof presets / sizeof *presets };
+
+/* Everything that one training holds. */
+struct training {
+    const struct command_line *line;
+    const struct flags *flags;
+    krs_llama_config config;
+    krs_causal_model model;
+    krs_trainer_options options;
+    const char *weights; /* model folder to start from, NULL: fresh weights */
+    char *resume;        /* checkpoint to continue, NULL: from the start */
+    krs_device *device;
+    krs_store *store;
+    krs_data *data;
+    krs_train_text *text;
+    krs_trainer *trainer;
+};
+
+static bool
+given(const struct training *t, enum flag_id id)
+{
+    return t->flags->given[id];
+}
+
+static bool
+has_file(const char *folder, const char *name)
+{
+    char path[4096];
+    struct stat is;
+    int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+    return length > 0 && (size_t)length < sizeof path && !stat(path, &is);
+}
+
+/* ---- the model ---- */
+
+static const char *
+name_of_preset(int i, const void *context)
+{
+    (void)context;
+    return presets[i].name;
+}
+
+static void
+set_sizes(krs_llama_config *c, const struct preset *p)
+{
+    *c = krs_llama_defaults();
+    c->vocab_size = BYTE_VALUES;
+    c->num_hidden_layers = p->layers;
+    c->hidden_size = p->dim;
+    c->num_attention_heads = p->heads;
+    c->num_key_value_heads = p->kv_heads;
+    c->intermediate_size = p->ffn;
+    c->tie_word_embeddings = true;
+    c->bos_token_id = -1;
+    c->pad_token_id = -1;
+    c->eos_count = 0;
+}
+
+/* A flag replaces the preset's size. */
+static void
+override_sizes(const struct training *t, krs_llama_config *c)
+{
+    const struct flags *f = t->flags;
+    if (given(t, FLAG_ID_layers))
+        c->num_hidden_layers = f->layers;
+    if (given(t, FLAG_ID_dim))
+        c->hidden_size = f->dim;
+    if (given(t, FLAG_ID_heads))
+        c->num_attention_heads = c->num_key_value_heads = f->heads;
+    if (given(t, FLAG_ID_kv_heads))
+        c->num_key_value_heads = f->kv_heads;
+    if (given(t, FLAG_ID_ffn))
+        c->intermediate_size = f->ffn;
+    c->head_dim = c->num_attention_heads > 0
+                      ? c->hidden_size / c->num_attention_heads
+                      : 0;
+    c->max_position_embeddings = f->seq > 512 ? f->seq : 512;
+}
+
+/* EXIT_OK, or the exit code after a complaint */
+static int
+choose_model(struct training *t)
+{
+    krs_error err;
+    const char *name =
+        t->line->operand_count ? t->line->operands[0] : presets[0].name;
+    if (has_file(name, "config.json")) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/config.json", name);
+        if (krs_llama_config_read(path, &t->config, &err) != KRS_OK)
+            return complain(&err);
+        if (has_file(name, "model.safetensors"))
+            t->weights = name;
+    } else {
+        const struct preset *found = NULL;
+        for (int i = 0; i < PRESET_COUNT; i++)
+            if (!strcmp(name, presets[i].name))
+                found = &presets[i];
+        int near = nearest(name, PRESET_COUNT, name_of_preset, NULL);
+        if (!found)
+            return complain_usage(
+                "\"%s\" is neither a preset nor a folder with config.json; "
+                "%s %s?",
+                name, near >= 0 ? "did you mean" : "how about",
+                presets[near >= 0 ? near : 0].name);
+        set_sizes(&t->config, found);
+        override_sizes(t, &t->config);
+    }
+    if (krs_llama_check(&t->config, &err) != KRS_OK)
+        return complain_usage("%s", err.text);
+    if (t->config.vocab_size < BYTE_VALUES)
+        return complain_usage("%s: a vocabulary of %lld is too small for "
+                              "bytes",
+                              name, (long long)t->config.vocab_size);
+    return EXIT_OK;
+}
+
+/* ---- settings ---- */
+
+static int
+choose_names(const struct training *t, krs_optimizer *o)
+{
+    const struct flags *f = t->flags;
+    if (given(t, FLAG_ID_optimizer) || !t->resume)
+        if (!krs_optimizer_parse(f->optimizer, &o->kind))
+            return complain_usage("--optimizer: there is no \"%s\"; sgd, adam, "
+                                  "adamw or lion",
+                                  f->optimizer);
+    if (given(t, FLAG_ID_schedule) || !t->resume)
+        if (!krs_schedule_parse(f->schedule, &o->schedule.kind))
+            return complain_usage("--schedule: there is no \"%s\"; constant, "
+                                  "linear, cosine, polynomial, wsd, "
+                                  "wsd_cosine, noam or inverse_sqrt",
+                                  f->schedule);
+    return EXIT_OK;
+}
+
+/* A fresh run takes every flag, given or not; a resumed one those given. */
+static int
+choose_settings(struct training *t)
+{
+    const struct flags *f = t->flags;
+    krs_optimizer *o = &t->options.optimizer;
+    krs_schedule *s = &o->schedule;
+    bool fresh = !t->resume;
+#define TAKE(place, flag)                      \
+    do {                                       \
+        if (fresh || given(t, FLAG_ID_##flag)) \
+            place = f->flag;                   \
+    } while (0)
+    TAKE(o->learning_rate, lr);
+    TAKE(o->beta1, beta1);
+    TAKE(o->beta2, beta2);
+    TAKE(o->weight_decay, weight_decay);
+    TAKE(o->max_grad_norm, clip);
+    TAKE(s->min_ratio, min_lr);
+    TAKE(s->total_steps, steps);
+    TAKE(t->options.batch, batch);
+    TAKE(t->options.time, seq);
+#undef TAKE
+    if (given(t, FLAG_ID_warmup))
+        s->warmup_steps = f->warmup;
+    else if (fresh)
+        s->warmup_steps = f->steps / 10 < 50 ? f->steps / 10 : 50;
+    s->model_size = (double)t->config.hidden_size; /* noam */
+    if (s->total_steps <= s->warmup_steps)
+        return complain_usage("--steps %lld leaves nothing after --warmup %lld",
+                              (long long)s->total_steps,
+                              (long long)s->warmup_steps);
+    if (t->options.batch < 1 || t->options.time < 1)
+        return complain_usage("--batch and --seq must be at least 1");
+    if (f->keep < 1)
+        return complain_usage("--keep must be at least 1");
+    if (!(f->validation >= 0 && f->validation < 1))
+        return complain_usage("--validation must lie in [0, 1)");
+    return choose_names(t, o);
+}
+
+/* The checkpoint that --resume means: itself, or the latest of a run. */
+static int
+find_checkpoint(struct training *t)
+{
+    krs_error err;
+    const char *folder = t->flags->resume;
+    krs_checkpoint_info info;
+    if (has_file(folder, "trainer.json"))
+        t->resume = strdup(folder);
+    else if (krs_checkpoint_latest(folder, &t->resume, &err) != KRS_OK)
+        return complain(&err);
+    if (!t->resume)
+        return EXIT_FAILED;
+    if (krs_checkpoint_read(t->resume, &info, &err) != KRS_OK)
+        return complain(&err);
+    t->options.optimizer = info.optimizer;
+    t->options.batch = info.batch;
+    t->options.time = info.time;
+    t->options.batches.seed = info.seed;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/config.json", t->resume);
+    if (krs_llama_config_read(path, &t->config, &err) != KRS_OK)
+        return complain(&err);
+    return EXIT_OK;
+}
+
+static int
+choose(struct training *t)
+{
+    if (!t->flags->data)
+        return complain_usage("--data FILE is missing: the text to train on");
+    t->options = (krs_trainer_options){
+        .struct_size = sizeof t->options,
+        .model.struct_size = sizeof t->options.model,
+        .batches.struct_size = sizeof t->options.batches,
+        .optimizer = krs_optimizer_default(),
+    };
+    if (t->flags->resume && t->line->operand_count)
+        return complain_usage("--resume takes the model from the checkpoint; "
+                              "leave out \"%s\"",
+                              t->line->operands[0]);
+    int code = t->flags->resume ? find_checkpoint(t) : choose_model(t);
+    return code == EXIT_OK ? choose_settings(t) : code;
+}
+
+/* ---- opening and running ---- */
+
+static krs_status
+write_config(void *user, const char *path, krs_error *err)
+{
+    const krs_causal_model *model = user;
+    return krs_llama_config_write(path, model->config, err);
+}
+
+static krs_status
+open_text(struct training *t, krs_error *err)
+{
+    const krs_data_options options = {.struct_size = sizeof options,
+                                      .window = t->options.time,
+                                      .validation = t->flags->validation,
+                                      .vocabulary = t->config.vocab_size};
+    uint64_t seed = t->options.batches.seed;
+    if (!t->resume || given(t, FLAG_ID_seed))
+        seed = (uint64_t)t->flags->seed;
+    KRS_TRY(krs_data_open(&t->flags->data, 1, KRS_TOKENS_BYTES, &options,
+                          &t->data, err));
+    KRS_TRY(krs_train_text_new(t->data, t->options.batch, seed, &t->text, err));
+    t->options.batches = krs_train_text_batches(t->text, 1);
+    return KRS_OK;
+}
+
+static krs_status
+open_model(struct training *t, krs_error *err)
+{
+    KRS_TRY(krs_store_new(t->device, &t->store, err));
+    uint64_t seed = t->options.batches.seed;
+    if (t->weights)
+        KRS_TRY(krs_llama_open(t->weights, t->store, &t->config, err));
+    else /* a checkpoint's weights replace these */
+        KRS_TRY(krs_llama_init(t->store, &t->config, seed, err));
+    t->model = krs_llama_model(&t->config);
+    t->options.model.user = &t->model;
+    t->options.model.loss = krs_train_causal_loss;
+    t->options.model.write_config = write_config;
+    KRS_TRY(krs_trainer_new(t->store, &t->options, &t->trainer, err));
+    return t->resume ? krs_trainer_load(t->trainer, t->resume, err) : KRS_OK;
+}
+
+static void
+introduce(const struct training *t, const char *out)
+{
+    int64_t all = krs_data_tokens(t->data);
+    talk("%lld parameters; %lld bytes of text, of which %lld to validate; "
+         "steps of %lld x %lld bytes on %s",
+         (long long)krs_trainer_parameters(t->trainer), (long long)all,
+         (long long)(all - krs_data_validation_start(t->data)),
+         (long long)t->options.batch, (long long)t->options.time,
+         krs_device_name(t->device));
+    if (t->resume)
+        talk("continuing after step %lld from %s; results in %s",
+             (long long)krs_trainer_steps(t->trainer), t->resume, out);
+    else
+        talk("results in %s", out);
+}
+
+static krs_trainer *running; /* for the signal handler alone */
+
+static void
+stop_running(int signal_number)
+{
+    (void)signal_number;
+    krs_trainer_stop(running);
+}
+
+static void
+catch_signals(krs_trainer *trainer)
+{
+    struct sigaction action = {.sa_handler = stop_running,
+                               .sa_flags = (int)SA_RESETHAND};
+    running = trainer;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+/* The folder of the run: --out, else where the checkpoint lies. */
+static char *
+run_folder(const struct training *t)
+{
+    if (!t->resume || given(t, FLAG_ID_out))
+        return strdup(t->flags->out);
+    const char *slash = strrchr(t->resume, '/');
+    return slash ? strndup(t->resume, (size_t)(slash - t->resume))
+                 : strdup(".");
+}
+
+static int
+run(struct training *t, const char *out)
+{
+    krs_error err;
+    struct progress progress = progress_start(
+        t->options.optimizer.schedule.total_steps, t->flags->json);
+    const krs_train_run plan = {.struct_size = sizeof plan,
+                                .folder = out,
+                                .steps = progress.steps,
+                                .evaluate_every = t->flags->eval_every,
+                                .evaluate_batches = t->flags->eval_batches,
+                                .save_every = t->flags->save_every,
+                                .keep = (int)t->flags->keep,
+                                .report = progress_report,
+                                .user = &progress};
+    introduce(t, out);
+    catch_signals(t->trainer);
+    krs_status status = krs_trainer_run(t->trainer, &plan, &err);
+    progress_end(&progress);
+    if (status != KRS_OK && status != KRS_E_CANCELLED)
+        return complain(&err);
+    char *checkpoint;
+    if (status == KRS_E_CANCELLED)
+        complain(&err);
+    krs_error lookup;
+    if (krs_checkpoint_latest(out, &checkpoint, &lookup) != KRS_OK)
+        return complain(&lookup);
+    if (status == KRS_E_CANCELLED)
+        talk("saved %s; continue with --resume %s", checkpoint, out);
+    else if (!t->flags->json)
+        printf("%s\n", checkpoint);
+    free(checkpoint);
+    return status == KRS_OK ? EXIT_OK : EXIT_INTERRUPTED;
+}
+
+static int
+train(struct training *t)
+{
+    int code = choose(t);
+    if (code == EXIT_OK)
+        code = open_device(t->line, &t->device);
+    if (code != EXIT_OK)
+        return code;
+    krs_error err;
+    if (open_text(t, &err) != KRS_OK || open_model(t, &err) != KRS_OK)
+        return complain(&err);
+    char *out = run_folder(t);
+    if (!out) {
+        krs_fail(&err, KRS_E_MEMORY, "no memory for a path");
+        return complain(&err);
+    }
+    code = run(t, out);
+    free(out);
+    return code;
+}
+
+int
+command_train(const struct command_line *line)
+{
+    struct training t = {.line = line, .flags = &line->flags};
+    int code = train(&t);
+    krs_trainer_free(t.trainer);
+    krs_train_text_free(t.text);
+    krs_data_free(t.data);
+    krs_store_free(t.store);
+    krs_device_close(t.device);
+    free(t.resume);
+    return code;
+}
