@@ -8,12 +8,18 @@ last_line() {
     tail -n 1 <<<"$output"
 }
 
-@test "eval passes every golden case whose operation exists" {
-    run -0 --separate-stderr "$KERSEY" conform \
-        --cases "$TESTS_DIR/golden/ops" --backend eval
-    [ "$(last_line)" = "204 passed, 0 failed, 45 skipped" ]
-    [ "$(grep -c '^skipped ' <<<"$output")" -eq 45 ]
-    [ -z "$stderr" ]
+@test "every backend here passes every golden case whose operation exists" {
+    set -o pipefail
+    backends=$("$KERSEY" doctor --json |
+        jq -r '.devices[] | select(.present).name')
+    [[ "$backends" == *eval* ]]
+    for backend in $backends; do
+        run -0 --separate-stderr "$KERSEY" conform \
+            --cases "$TESTS_DIR/golden/ops" --backend "$backend"
+        [ "$(last_line)" = "204 passed, 0 failed, 45 skipped" ]
+        [ "$(grep -c '^skipped ' <<<"$output")" -eq 45 ]
+        [ -z "$stderr" ]
+    done
 }
 
 @test "only one case, one operation, or the second derivatives are run" {

@@ -349,12 +349,14 @@ START_TEST(a_mask_that_fits_wrongly_is_refused)
 {
     static uint8_t data[COUNT];
     memset(data, 1, sizeof data);
+    krs_shape row = KRS_SHAPE(ROWS), shorter = KRS_SHAPE(ROWS - 1);
+    krs_shape flat = KRS_SHAPE(COUNT), deeper = KRS_SHAPE(ROWS, COLUMNS, 1);
     krs_view bad[] = {
-        {KRS_BOOL,        KRS_SHAPE(ROWS - 1),             data,                                                       ROWS - 1                                                                                                               }, /* short */
-        {                                                                                                                                                                                                                                                 KRS_BOOL,                                    KRS_SHAPE(ROWS),                                  data,                                                           ROWS - 1                                                                                                                  }, /* lies */
-        {                                                                                                                                                                                                                    KRS_U8, KRS_SHAPE(ROWS),                                       data,                                                                                 ROWS                                                                                                                                                                                                   }, /* type */
-        {                                                                                                                                                                                                                                            KRS_BOOL,                                           KRS_SHAPE(COUNT), data, COUNT}, /* flat */
-        { KRS_BOOL,                                            KRS_SHAPE(ROWS,                                                         COLUMNS,                                                                                                                    1),                                                                                                                                                                                                                                            data, COUNT}, /* rank */
+        {KRS_BOOL, shorter, data, ROWS - 1},
+        {KRS_BOOL, row,     data, ROWS - 1},
+        {KRS_U8,   row,     data, ROWS    },
+        {KRS_BOOL, flat,    data, COUNT   },
+        {KRS_BOOL, deeper,  data, COUNT   },
     };
     fill();
     krs_error err;

@@ -63,11 +63,15 @@ run_file(const char *folder, const char *stem, const char *tensor_stem,
     snprintf(path, sizeof path, "%s/%s.json", folder, stem);
     json_t *cases = json_load_file(path, JSON_REJECT_DUPLICATES, &problem),
            *description;
+    if (!cases && problem.line < 0)
+        return krs_fail(err, KRS_E_IO, "%s", problem.text);
+    if (!cases)
+        return krs_fail(err, KRS_E_FORMAT, "%s: line %d: %s", path,
+                        problem.line, problem.text);
     if (!json_is_array(cases)) {
         json_decref(cases);
-        return krs_fail(err, KRS_E_FORMAT, "%s: line %d: %s", path,
-                        cases ? 1 : problem.line,
-                        cases ? "expected a list of cases" : problem.text);
+        return krs_fail(err, KRS_E_FORMAT, "%s: expected a list of cases",
+                        path);
     }
     krs_weights *tensors = NULL;
     snprintf(path, sizeof path, "%s/%s.safetensors", folder, tensor_stem);
