@@ -284,7 +284,8 @@ START_TEST(arguments_that_make_no_file_are_refused)
     ck_assert_int_eq(
         krs_weights_write(temp_path("no/x"), tensors, 1, NULL, 0, &err),
         KRS_E_IO);
-    ck_assert_ptr_nonnull(strstr(err.text, "cannot create: No such file"));
+    ck_assert_ptr_nonnull(
+        strstr(err.text, "cannot create a file beside it: No such"));
 }
 END_TEST
 
@@ -310,11 +311,11 @@ START_TEST(a_failing_disk_leaves_the_old_file)
         const char *says;
     } rows[] = {
         {&write_fault,  6, ENOSPC,
-         "cannot write: No space left on device; free some space"            },
-        {&write_fault,  6, EIO,    "cannot write: Input/output error"        },
-        {&fsync_fault,  1, EIO,    "cannot flush to disk: Input/output error"},
-        {&fsync_fault,  1, ENOSPC, "cannot flush to disk: No space left"     },
-        {&rename_fault, 1, EIO,    "cannot put the new file in place: Input" },
+         "cannot write: No space left on device; free some space"                },
+        {&write_fault,  6, EIO,    "cannot write: Input/output error"            },
+        {&fsync_fault,  1, EIO,    "cannot flush to the disk: Input/output error"},
+        {&fsync_fault,  1, ENOSPC, "cannot flush to the disk: No space left"     },
+        {&rename_fault, 1, EIO,    "cannot rename the new file to it: Input"     },
     };
     write_file("x", "old", 3);
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
@@ -349,7 +350,7 @@ END_TEST
 START_TEST(a_left_over_temporary_file_is_not_in_the_way)
 {
     char name[64];
-    snprintf(name, sizeof name, "x.tmp-%ld-0", (long)getpid());
+    snprintf(name, sizeof name, "x.new-%ld-0", (long)getpid());
     write_file(name, "left", 4);
     ck_assert_int_eq(
         krs_weights_write(temp_path("x"), tensors, COUNT, NULL, 0, &err), 0);

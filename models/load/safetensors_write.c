@@ -5,28 +5,21 @@
  * size, then name; notes by key; no spaces in the JSON, which is padded with
  * spaces so that the data begins at a multiple of 8.
  *
- * Method: everything is checked and laid out before the first byte is
- * written. The bytes go to "<path>.tmp-<process>-<n>", created anew in the
- * same folder; write, fsync, rename, fsync of the folder. An error at fsync
- * is an error: the pages may be lost. A crash leaves at worst the temporary
- * file, never half of the real one.
+ * Everything is checked and laid out before the first byte is written; the
+ * old file is replaced at once, by file_write.c.
  */
-#include "file_read.h"
+#include "file_write.h"
 #include "json_file.h"
 
 #include <krs/weights.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define WRITE_BYTES  ((size_t)1 << 30) /* Linux writes at most 2 GiB at once */
-#define HEADER_BYTES 100000000u        /* limit of the format */
+#define HEADER_BYTES 100000000u /* limit of the format */
 #define QUOTED       96
 
 typedef struct placed {
@@ -240,102 +233,19 @@ build_header(const char *path, const placed *list, size_t count,
     return status;
 }
 
+/* The header and the data of every tensor, one after the other. */
 static krs_status
-io_error(const char *path, const char *doing, krs_error *err)
+write_file(const char *path, const char *header, size_t header_size,
+           const placed *list, size_t count, krs_error *err)
 {
-    int error = errno;
-    return krs_fail(err, krsi_file_status(error), "%s: %s: %s%s", path, doing,
-                    strerror(error),
-                    error == ENOSPC ? "; free some space and try again" : "");
-}
-
-static krs_status
-write_bytes(int fd, const char *path, const void *data, size_t bytes,
-            krs_error *err)
-{
-    size_t done = 0;
-    while (done < bytes) {
-        size_t want = bytes - done < WRITE_BYTES ? bytes - done : WRITE_BYTES;
-        ssize_t put = write(fd, (const char *)data + done, want);
-        if (put < 0 && errno != EINTR)
-            return io_error(path, "cannot write", err);
-        if (put > 0)
-            done += (size_t)put;
-    }
-    return KRS_OK;
-}
-
-/* A new file beside path; its name in temporary[bytes]. */
-static int
-create_beside(const char *path, char *temporary, size_t bytes)
-{
-    for (int n = 0; n < 1000; n++) {
-        snprintf(temporary, bytes, "%s.tmp-%ld-%d", path, (long)getpid(), n);
-        int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
-    }
-    return -1;
-}
-
-static krs_status
-fill(int fd, const char *path, const char *header, size_t header_size,
-     const placed *list, size_t count, krs_error *err)
-{
-    krs_status status = write_bytes(fd, path, header, header_size, err);
-    for (size_t i = 0; status == KRS_OK && i < count; i++)
-        status =
-            write_bytes(fd, path, list[i].source->data, list[i].bytes, err);
-    if (status == KRS_OK && fsync(fd) != 0)
-        status = io_error(path, "cannot flush to disk", err);
-    if (close(fd) != 0 && status == KRS_OK)
-        status = io_error(path, "cannot close", err);
-    return status;
-}
-
-/* Make the rename last through a crash. */
-static krs_status
-flush_folder(const char *path, char *folder, krs_error *err)
-{
-    strcpy(folder, path);
-    char *slash = strrchr(folder, '/');
-    if (!slash)
-        strcpy(folder, ".");
-    else
-        slash[slash == folder] = 0;
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return io_error(folder, "cannot open the folder to flush it", err);
-    krs_status status = KRS_OK;
-    /* some file systems cannot flush a folder and say EINVAL */
-    if (fsync(fd) != 0 && errno != EINVAL)
-        status = io_error(folder, "cannot flush the folder", err);
-    close(fd);
-    return status;
-}
-
-static krs_status
-replace_file(const char *path, const char *header, size_t header_size,
-             const placed *list, size_t count, krs_error *err)
-{
-    size_t bytes = strlen(path) + 40;
-    char *temporary = malloc(bytes);
-    if (!temporary)
+    krsi_bytes *pieces = calloc(count + 1, sizeof *pieces);
+    if (!pieces)
         return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
-    int fd = create_beside(path, temporary, bytes);
-    krs_status status;
-    if (fd < 0) {
-        status = io_error(temporary, "cannot create", err);
-    } else {
-        status = fill(fd, temporary, header, header_size, list, count, err);
-        if (status == KRS_OK && rename(temporary, path) != 0)
-            status = io_error(path, "cannot put the new file in place", err);
-        if (status != KRS_OK)
-            unlink(temporary);
-    }
-    if (status == KRS_OK)
-        status = flush_folder(path, temporary, err);
-    free(temporary);
+    pieces[0] = (krsi_bytes){header, header_size};
+    for (size_t i = 0; i < count; i++)
+        pieces[i + 1] = (krsi_bytes){list[i].source->data, list[i].bytes};
+    krs_status status = krsi_file_write_pieces(path, pieces, count + 1, err);
+    free(pieces);
     return status;
 }
 
@@ -378,7 +288,7 @@ krs_weights_write(const char *path, const krs_weight_source *tensors,
                               &header_size, err);
     }
     if (status == KRS_OK)
-        status = replace_file(path, header, header_size, list, count, err);
+        status = write_file(path, header, header_size, list, count, err);
     free(header);
     free(sorted);
     free(list);
