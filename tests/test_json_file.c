@@ -3,7 +3,7 @@
 #include "models/load/json_file.h"
 #include "suite.h"
 
-#include <locale.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -280,6 +280,33 @@ START_TEST(quotes_escape_controls_and_cut_whole_characters)
 }
 END_TEST
 
+START_TEST(utf8_is_what_jansson_takes_for_it)
+{
+    /* every first byte, then bytes at the edges of what is allowed */
+    static const unsigned char edges[] = {
+        0x01, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2, 0xDF,
+        0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF};
+    enum { E = sizeof edges };
+    int valid = 0;
+    for (int a = 1; a < 256; a++)
+        for (int b = 0; b < E; b++)
+            for (int c = 0; c <= E; c++)
+                for (int d = 0; d <= E; d++) {
+                    char text[5] = {(char)a, (char)edges[b]};
+                    text[2] = c < E ? (char)edges[c] : 0;
+                    text[3] = d < E ? (char)edges[d] : 0;
+                    json_t *string = json_string(text);
+                    ck_assert_msg(krsi_is_utf8(text) == (string != NULL),
+                                  "%02x %02x %02x %02x", a, edges[b],
+                                  (unsigned char)text[2],
+                                  (unsigned char)text[3]);
+                    valid += string != NULL;
+                    json_decref(string);
+                }
+    ck_assert_int_gt(valid, 1000);
+}
+END_TEST
+
 START_TEST(files_are_opened_only_if_regular_and_small_enough)
 {
     char folder[] = "/tmp/kersey-json-XXXXXX", path[64];
@@ -320,4 +347,5 @@ SUITE(values_of_the_right_type_are_given,
       every_cut_and_every_flipped_bit_gives_a_value_or_a_sentence,
       deep_nesting_is_refused_and_long_keys_are_cut,
       quotes_escape_controls_and_cut_whole_characters,
+      utf8_is_what_jansson_takes_for_it,
       files_are_opened_only_if_regular_and_small_enough)

@@ -189,7 +189,7 @@ print_text(printer *p)
 static void
 send_json(printer *p, const char *before, json_t *value, const char *after)
 {
-    char *text = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    char *text = value ? krsi_json_print(value, JSON_ENCODE_ANY, NULL) : NULL;
     size_t bytes = text ? strlen(before) + strlen(text) + strlen(after) + 1 : 0;
     char *line = text ? malloc(bytes) : NULL;
     if (line) {
@@ -231,8 +231,7 @@ stats_json(printer *p, size_t i)
 static json_t *
 path_json(const char *path)
 {
-    json_t *text = json_string(path);
-    return text ? text : json_null();
+    return krsi_is_utf8(path) ? json_string(path) : json_null();
 }
 
 static json_t *

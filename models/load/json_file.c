@@ -11,6 +11,9 @@
  * Each value carries its path as text: a chain of pointers to parents would
  * be shorter, and would dangle in the first caller that returns a value.
  *
+ * An allocation that fails in the middle of jansson's scanner looks like a
+ * syntax error to it, and so to us: FORMAT instead of MEMORY.
+ *
  * Not done here: writing, comments, JSON lines.
  */
 #include "json_file.h"
@@ -75,6 +78,29 @@ krsi_json_quote(const char *text, char *out, size_t size)
     out[n++] = '"';
     out[n] = 0;
     return out;
+}
+
+bool
+krsi_is_utf8(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    while (*s) {
+        int more = *s < 0x80 ? 0 : *s < 0xE0 ? 1 : *s < 0xF0 ? 2 : 3;
+        if ((*s >= 0x80 && *s < 0xC2) || *s > 0xF4)
+            return false;
+        uint32_t code = more ? *s & (0x3Fu >> more) : *s;
+        for (s++; more > 0; more--, s++) {
+            if ((*s & 0xC0) != 0x80)
+                return false;
+            code = code << 6 | (*s & 0x3Fu);
+            /* the second byte tells what is overlong, surrogate, too large */
+            if ((more == 2 && s[-1] >= 0xE0 && s[-1] < 0xF0 &&
+                 (code < 0x20 || (code >= 0x360 && code < 0x380))) ||
+                (more == 3 && (code < 0x10 || code >= 0x110)))
+                return false;
+        }
+    }
+    return true;
 }
 
 static bool
@@ -173,7 +199,8 @@ parse_error(const char *name, const json_error_t *e, krs_error *err)
     const char *reason = NULL;
     krs_status status = KRS_E_FORMAT;
     enum json_error_code code = json_error_code(e);
-    if (code == json_error_out_of_memory) {
+    /* jansson leaves the error empty where a small allocation failed */
+    if (code == json_error_out_of_memory || e->text[0] == 0) {
         status = KRS_E_MEMORY;
         reason = "out of memory while parsing";
     } else if (code == json_error_invalid_utf8) {
@@ -186,6 +213,8 @@ parse_error(const char *name, const json_error_t *e, krs_error *err)
     } else if (code == json_error_numeric_overflow) {
         reason = "a number is too large to be represented";
     }
+    if (status == KRS_E_MEMORY)
+        return krs_fail(err, status, "%s: %s", name, reason);
     if (reason)
         return krs_fail(err, status, "%s: line %d, byte %d: %s", name, e->line,
                         e->position, reason);
@@ -534,4 +563,45 @@ krsi_json_choice(const krsi_json *object, const char *key,
                                      "%s \"%s\"", i ? "," : "", names[i]);
     }
     return expected(&value, err, want);
+}
+
+/* Text that grows; a failed allocation sticks. */
+typedef struct growing {
+    char *text;
+    size_t bytes, capacity;
+    bool failed;
+} growing;
+
+static int
+append(const char *piece, size_t bytes, void *user)
+{
+    growing *g = user;
+    if (g->failed)
+        return -1;
+    if (g->capacity - g->bytes <= bytes) {
+        size_t capacity = 2 * g->capacity + bytes + 64;
+        char *text = realloc(g->text, capacity);
+        g->failed = text == NULL;
+        if (g->failed)
+            return -1;
+        g->text = text;
+        g->capacity = capacity;
+    }
+    memcpy(g->text + g->bytes, piece, bytes);
+    g->bytes += bytes;
+    return 0;
+}
+
+char *
+krsi_json_print(const json_t *value, size_t flags, size_t *bytes)
+{
+    growing g = {0};
+    int failed = json_dump_callback(value, append, &g, flags);
+    if (failed || g.failed || append("", 1, &g) != 0) {
+        free(g.text);
+        return NULL;
+    }
+    if (bytes)
+        *bytes = g.bytes - 1;
+    return g.text;
 }

@@ -134,6 +134,14 @@ krs_status krsi_json_as_string(const krsi_json *value, const char **out,
 krs_status krsi_json_wrong(const krsi_json *value, krs_error *err,
                            const char *format, ...) KRS_PRINTF(3, 4);
 
+/* krsi_json_print(value, flags, &bytes) -- the text of a value with the flags
+ * of json_dumps, to be freed; NULL when memory is out (json_dumps 2.14 drops
+ * a key in silence then). bytes may be NULL. */
+char *krsi_json_print(const struct json_t *value, size_t flags, size_t *bytes);
+
+/* krsi_is_utf8(text) -- no overlong form, surrogate or code beyond U+10FFFF. */
+bool krsi_is_utf8(const char *text);
+
 /* krsi_json_quote(text, out, size) -- "text" in quotes for a message:
  * control characters as \xNN, cut with "..." to fit size bytes. Returns out.
  */

@@ -129,10 +129,7 @@ set(const char *path, json_t *object, const char *key, json_t *value,
     }
     if (!value)
         return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
-    json_t *probe = json_string(key);
-    bool valid = probe != NULL;
-    json_decref(probe);
-    if (!valid) {
+    if (!krsi_is_utf8(key)) {
         json_decref(value);
         return krs_fail(err, KRS_E_NAME, "%s: write: %s %s is not valid UTF-8",
                         path, what, name);
@@ -161,9 +158,9 @@ add_notes(const char *path, json_t *root, krs_weights_note *notes, size_t count,
         return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
     qsort(notes, count, sizeof *notes, by_key);
     for (size_t i = 0; status == KRS_OK && i < count; i++) {
-        json_t *value = json_string(notes[i].value);
-        if (value)
-            status = set(path, object, notes[i].key, value, "note", err);
+        if (krsi_is_utf8(notes[i].value))
+            status = set(path, object, notes[i].key,
+                         json_string(notes[i].value), "note", err);
         else
             status = krs_fail(err, KRS_E_NAME,
                               "%s: write: the value of note %zu is not valid "
@@ -181,10 +178,11 @@ static krs_status
 header_text(const char *path, const json_t *root, char **out, size_t *out_bytes,
             krs_error *err)
 {
-    char *text = json_dumps(root, JSON_COMPACT);
+    size_t bytes = 0;
+    char *text = krsi_json_print(root, JSON_COMPACT, &bytes);
     if (!text)
         return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
-    size_t bytes = strlen(text), padded = (bytes + 7) & ~(size_t)7;
+    size_t padded = (bytes + 7) & ~(size_t)7;
     krs_status status = KRS_OK;
     char *header = NULL;
     if (padded > HEADER_BYTES)
