@@ -264,3 +264,9 @@ krs_decoder_capacity(const krs_decoder *d)
 {
     return d->capacity;
 }
+
+bool
+krs_decoder_padded(const krs_decoder *d)
+{
+    return d->padded;
+}

@@ -7,6 +7,9 @@
  * of it is not looked at. The draw for new id i of row r takes 53 bits of the
  * random stream r at step i: it does not depend on the other rows, on the
  * prompt, or on how it was cut into chunks.
+ *
+ * When the cache is full, the last `keep` ids of each row become the prompt of
+ * a fresh start, so that a text may be longer than the model's context.
  */
 #include <krs/generate.h>
 #include <krs/random.h>
@@ -19,7 +22,8 @@ struct loop {
     krs_decoder *decoder;
     const krs_generate_options *options;
     int64_t batch, vocab, most;
-    int64_t *history; /* [batch, capacity]: prompt without padding, new ids */
+    int64_t room;     /* ids of prompt and continuation */
+    int64_t *history; /* [batch, room]: prompt without padding, new ids */
     int64_t *length;  /* [batch], of the history */
     int64_t *next;    /* [batch] */
     bool *ended;      /* [batch] */
@@ -44,10 +48,9 @@ choose(struct loop *l, int64_t i, int64_t row, int64_t *out, krs_error *err)
     const float *logits = krs_decoder_logits(l->decoder) + row * l->vocab;
     for (int64_t v = 0; v < l->vocab; v++)
         l->logits[v] = (double)logits[v];
-    int64_t capacity = krs_decoder_capacity(l->decoder);
     KRS_TRY(krs_logits_apply(o->rules, o->rule_count, l->logits, l->vocab,
-                             l->history + row * capacity,
-                             (size_t)l->length[row], err));
+                             l->history + row * l->room, (size_t)l->length[row],
+                             err));
     int64_t best = krs_logits_argmax(l->logits, l->vocab);
     if (isinf(l->logits[best]))
         return krs_fail(err, KRS_E_RANGE,
@@ -73,7 +76,6 @@ choose_all(struct loop *l, int64_t i, int64_t *out, bool *running,
            krs_error *err)
 {
     const krs_generate_options *o = l->options;
-    int64_t capacity = krs_decoder_capacity(l->decoder);
     *running = false;
     for (int64_t row = 0; row < l->batch; row++) {
         l->next[row] = 0;
@@ -82,7 +84,7 @@ choose_all(struct loop *l, int64_t i, int64_t *out, bool *running,
         KRS_TRY(choose(l, i, row, &l->next[row], err));
         int64_t id = l->next[row];
         out[row * l->most + i] = id;
-        l->history[row * capacity + l->length[row]++] = id;
+        l->history[row * l->room + l->length[row]++] = id;
         l->ended[row] = is_stop(o, id);
         *running |= !l->ended[row];
         if (o->token != NULL && !o->token(o->user, row, id)) {
@@ -91,6 +93,43 @@ choose_all(struct loop *l, int64_t i, int64_t *out, bool *running,
         }
     }
     return KRS_OK;
+}
+
+/* The last `keep` ids of each row, at the right of [batch, keep]. A row with
+ * fewer begins with padding; if the decoder has none, only rows that have
+ * ended can be shorter than the others, and those may begin with anything. */
+static krs_status
+start_again(struct loop *l, krs_error *err)
+{
+    int64_t keep = l->options->keep;
+    int64_t *ids = calloc((size_t)(l->batch * keep), sizeof *ids);
+    int64_t *padding = calloc((size_t)l->batch, sizeof *padding);
+    krs_status status = KRS_OK;
+    if (ids == NULL || padding == NULL)
+        status = krs_fail(err, KRS_E_MEMORY, "generate: no memory for %lld ids",
+                          (long long)(l->batch * keep));
+    for (int64_t row = 0; status == KRS_OK && row < l->batch; row++) {
+        int64_t length = l->length[row], count = length < keep ? length : keep;
+        padding[row] = keep - count;
+        memcpy(ids + row * keep + padding[row],
+               l->history + row * l->room + length - count,
+               (size_t)count * sizeof *ids);
+    }
+    if (status == KRS_OK)
+        status = krs_decoder_prompt(
+            l->decoder, ids, keep,
+            krs_decoder_padded(l->decoder) ? padding : NULL, err);
+    free(padding);
+    free(ids);
+    return status;
+}
+
+static krs_status
+advance(struct loop *l, krs_error *err)
+{
+    if (krs_decoder_length(l->decoder) == krs_decoder_capacity(l->decoder))
+        return start_again(l, err);
+    return krs_decoder_step(l->decoder, l->next, err);
 }
 
 static krs_status
@@ -102,7 +141,7 @@ turn(struct loop *l, int64_t *out, int64_t *made, krs_error *err)
         *made = i + 1;
         if (l->stopped || !running || i + 1 == l->most)
             break;
-        KRS_TRY(krs_decoder_step(l->decoder, l->next, err));
+        KRS_TRY(advance(l, err));
     }
     return KRS_OK;
 }
@@ -111,11 +150,10 @@ static void
 remember_prompts(struct loop *l, const int64_t *ids, int64_t length,
                  const int64_t *padding)
 {
-    int64_t capacity = krs_decoder_capacity(l->decoder);
     for (int64_t row = 0; row < l->batch; row++) {
         int64_t skip = padding != NULL ? padding[row] : 0;
         l->length[row] = length - skip;
-        memcpy(l->history + row * capacity, ids + row * length + skip,
+        memcpy(l->history + row * l->room, ids + row * length + skip,
                (size_t)l->length[row] * sizeof *ids);
     }
 }
@@ -124,10 +162,9 @@ static krs_status
 begin(struct loop *l, const int64_t *ids, int64_t length,
       const int64_t *padding, krs_error *err)
 {
-    size_t batch = (size_t)l->batch;
-    size_t capacity = (size_t)krs_decoder_capacity(l->decoder), ids_room;
-    if (!__builtin_mul_overflow(batch, capacity, &ids_room)) {
-        l->history = calloc(ids_room, sizeof *l->history);
+    size_t batch = (size_t)l->batch, room = (size_t)l->room, all;
+    if (!__builtin_mul_overflow(batch, room, &all)) {
+        l->history = calloc(all, sizeof *l->history);
         l->length = calloc(batch, sizeof *l->length);
         l->next = calloc(batch, sizeof *l->next);
         l->ended = calloc(batch, sizeof *l->ended);
@@ -137,7 +174,7 @@ begin(struct loop *l, const int64_t *ids, int64_t length,
         l->ended == NULL || l->logits == NULL)
         return krs_fail(err, KRS_E_MEMORY,
                         "generate: no memory for %lld rows of %zu ids",
-                        (long long)l->batch, capacity);
+                        (long long)l->batch, room);
     KRS_TRY(krs_decoder_prompt(l->decoder, ids, length, padding, err));
     remember_prompts(l, ids, length, padding);
     return KRS_OK;
@@ -150,13 +187,22 @@ check_options(const krs_decoder *d, const krs_generate_options *o,
     if (o->struct_size != sizeof *o)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "generate: options of another version (struct_size)");
-    int64_t room = krs_decoder_capacity(d) - length;
-    if (o->max_new_tokens < 0 || o->max_new_tokens > room)
+    int64_t capacity = krs_decoder_capacity(d), room = capacity - length;
+    if (length < 1 || o->max_new_tokens < 0 ||
+        o->max_new_tokens > INT64_MAX / 2 - length)
+        return krs_fail(err, KRS_E_RANGE,
+                        "generate: %lld new ids after a prompt of %lld",
+                        (long long)o->max_new_tokens, (long long)length);
+    if (o->keep < 0 || o->keep > capacity)
+        return krs_fail(err, KRS_E_RANGE,
+                        "generate: cannot keep %lld ids in a cache of %lld",
+                        (long long)o->keep, (long long)capacity);
+    if (o->keep == 0 && o->max_new_tokens > room)
         return krs_fail(err, KRS_E_RANGE,
                         "generate: %lld new ids after a prompt of %lld do not "
                         "fit the %lld places of the cache",
                         (long long)o->max_new_tokens, (long long)length,
-                        (long long)krs_decoder_capacity(d));
+                        (long long)capacity);
     return KRS_OK;
 }
 
@@ -170,7 +216,8 @@ krs_generate(krs_decoder *decoder, const int64_t *ids, int64_t length,
                      .options = options,
                      .batch = krs_decoder_batch(decoder),
                      .vocab = krs_decoder_vocab(decoder),
-                     .most = options->max_new_tokens};
+                     .most = options->max_new_tokens,
+                     .room = length + options->max_new_tokens};
     int64_t made = 0;
     for (int64_t i = 0; i < l.batch * l.most; i++)
         out[i] = options->pad_id;

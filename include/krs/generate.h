@@ -132,6 +132,8 @@ KRS_API int64_t krs_decoder_batch(const krs_decoder *decoder);
 KRS_API int64_t krs_decoder_vocab(const krs_decoder *decoder);
 KRS_API int64_t krs_decoder_length(const krs_decoder *decoder);
 KRS_API int64_t krs_decoder_capacity(const krs_decoder *decoder);
+/* prompts may begin with padding */
+KRS_API bool krs_decoder_padded(const krs_decoder *decoder);
 
 /* ---- the loop ---- */
 
@@ -141,6 +143,8 @@ typedef struct krs_generate_options {
     const int64_t *stop_ids; /* a row ends after one of them */
     size_t stop_count;
     int64_t pad_id; /* what a row gets after its end */
+    int64_t keep;   /* when the cache is full, go on from the last `keep` ids
+                       of each row; 0: refuse what does not fit */
 
     bool sample;                  /* false: the likeliest id (greedy) */
     const krs_logits_rule *rules; /* applied in order, greedy or not */
@@ -159,8 +163,9 @@ typedef struct krs_generate_options {
  *
  * Ends when every row has ended, at max_new_tokens, or when the callback says
  * so.
- * Errors     RANGE if prompt and new ids exceed the cache, a rule's value is
- *            out of bounds, a logit is NaN, or no id is left to choose. */
+ * Errors     RANGE if prompt and new ids exceed the cache (and keep is 0), a
+ *            rule's value is out of bounds, a logit is NaN, or no id is left
+ *            to choose. */
 KRS_API krs_status krs_generate(krs_decoder *decoder, const int64_t *ids,
                                 int64_t length, const int64_t *padding,
                                 const krs_generate_options *options,

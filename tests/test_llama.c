@@ -1,0 +1,748 @@
+/* test_llama.c -- LLaMA on the graph interpreter: the golden folders, the
+ * key/value cache against recomputation, padding, fresh and saved parameters.
+ */
+#include "suite.h"
+#include "temp_folder.h"
+
+#include <krs/generate.h>
+#include <krs/llama.h>
+#include <krs/ops.h>
+#include <krs/verify.h>
+#include <krs/weights.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODELS TESTS_DIR "/golden/models/"
+
+static krs_device *device;
+static krs_store *store;
+
+static void
+ok(krs_status status, const krs_error *err)
+{
+    ck_assert_msg(status == KRS_OK, "%s", err->text);
+}
+
+static void
+open_store(void)
+{
+    krs_error err = {0};
+    ok(krs_device_open("eval", &device, &err), &err);
+    ok(krs_store_new(device, &store, &err), &err);
+}
+
+static void
+close_store(void)
+{
+    krs_store_free(store);
+    krs_device_close(device);
+}
+
+/* ---- golden folders ---- */
+
+static void
+expect_passed(void *user, const krs_verify_check *check)
+{
+    (void)user;
+    ck_assert_msg(check->reason == NULL, "%s: %s", check->name, check->reason);
+}
+
+static void
+expect_equal_to_golden(const char *name, size_t layers, size_t parameters)
+{
+    char folder[512];
+    krs_error err = {0};
+    size_t passed, failed;
+    ok(krs_device_open("eval", &device, &err), &err);
+    snprintf(folder, sizeof folder, MODELS "%s", name);
+    ok(krs_verify_folder(folder, device, expect_passed, NULL, &passed, &failed,
+                         &err),
+       &err);
+    ck_assert_uint_eq(failed, 0);
+    /* hidden states, logits, loss, gradients, one continuation */
+    ck_assert_uint_eq(passed, layers + 1 + 2 + parameters + 1);
+    krs_device_close(device);
+}
+
+START_TEST(grouped_heads_and_a_tied_output_are_equal_to_golden)
+{
+    expect_equal_to_golden("llama_gqa", 3, 29);
+}
+END_TEST
+
+START_TEST(as_many_key_heads_as_heads_are_equal_to_golden)
+{
+    expect_equal_to_golden("llama_mha", 2, 21);
+}
+END_TEST
+
+START_TEST(one_key_head_biases_and_own_head_size_are_equal_to_golden)
+{
+    expect_equal_to_golden("llama_mqa_headdim", 2, 35);
+}
+END_TEST
+
+START_TEST(linear_rope_is_equal_to_golden)
+{
+    expect_equal_to_golden("llama_rope_linear", 2, 21);
+}
+END_TEST
+
+START_TEST(llama3_rope_is_equal_to_golden)
+{
+    expect_equal_to_golden("llama_rope_scaling", 2, 21);
+}
+END_TEST
+
+/* A folder that differs from a golden one in its config.json alone. */
+static const char *
+changed_folder(const char *name, const krs_llama_config *config)
+{
+    static const char *const files[] = {"golden.json", "golden.safetensors",
+                                        "model.safetensors"};
+    krs_error err = {0};
+    char from[512];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(from, sizeof from, MODELS "%s/%s", name, files[i]);
+        ck_assert_int_eq(symlink(from, temp_path(files[i])), 0);
+    }
+    ok(krs_llama_config_write(temp_path("config.json"), config, &err), &err);
+    return temp_folder();
+}
+
+static void
+expect_found(krs_llama_config *config, size_t least)
+{
+    krs_error err = {0};
+    size_t passed, failed;
+    ok(krs_device_open("eval", &device, &err), &err);
+    ok(krs_verify_folder(changed_folder("llama_mha", config), device, NULL,
+                         NULL, &passed, &failed, &err),
+       &err);
+    ck_assert_msg(failed >= least, "only %zu of %zu found", failed,
+                  passed + failed);
+    krs_device_close(device);
+}
+
+static krs_llama_config
+golden_config(const char *name)
+{
+    char path[512];
+    krs_error err = {0};
+    krs_llama_config config;
+    snprintf(path, sizeof path, MODELS "%s/config.json", name);
+    ok(krs_llama_config_read(path, &config, &err), &err);
+    return config;
+}
+
+START_TEST(verification_finds_another_rope_theta)
+{
+    krs_llama_config config = golden_config("llama_mha");
+    config.rope.rope_theta = 10100.0;
+    expect_found(&config, 10);
+}
+END_TEST
+
+START_TEST(verification_finds_another_epsilon)
+{
+    krs_llama_config config = golden_config("llama_mha");
+    config.rms_norm_eps = 1e-4;
+    expect_found(&config, 10);
+}
+END_TEST
+
+/* ---- a small model of our own ---- */
+
+static krs_llama_config
+small_config(void)
+{
+    krs_llama_config c = krs_llama_defaults();
+    c.vocab_size = 29;
+    c.hidden_size = 12;
+    c.intermediate_size = 20;
+    c.num_hidden_layers = 2;
+    c.num_attention_heads = 4;
+    c.num_key_value_heads = 2;
+    c.head_dim = 4;
+    c.max_position_embeddings = 24;
+    c.initializer_range = 0.4;
+    return c;
+}
+
+/* logits f32 [B,T,V] of the plain forward pass; free them. tokens bool [B,T]
+ * or NULL */
+static float *
+full_logits(const krs_llama_config *config, const int64_t *ids,
+            const bool *tokens, int64_t B, int64_t T)
+{
+    krs_error err = {0};
+    krs_causal_model model = krs_llama_model(config);
+    krs_graph *g = krs_graph_new();
+    krs_causal_call call = {.struct_size = sizeof call,
+                            .ids =
+                                krs_input(g, "ids", KRS_I64, KRS_SHAPE(B, T))};
+    if (tokens != NULL)
+        call.attention_mask = krs_input(g, "tokens", KRS_BOOL, KRS_SHAPE(B, T));
+    krs_causal_result result = {.struct_size = sizeof result};
+    krs_node logits = krs_causal_forward(g, &model, &call, &result);
+    krs_program *program;
+    ok(krs_program_new(store, &logits, 1, &program, &err), &err);
+    krs_graph_free(g);
+    size_t count = (size_t)(B * T);
+    ok(krs_program_set_input(program, "ids", ids, count * sizeof *ids, &err),
+       &err);
+    if (tokens != NULL)
+        ok(krs_program_set_input(program, "tokens", tokens, count, &err), &err);
+    ok(krs_program_run(program, &err), &err);
+    size_t bytes = count * (size_t)config->vocab_size * sizeof(float);
+    float *out = malloc(bytes);
+    ok(krs_program_read(program, 0, out, bytes, &err), &err);
+    krs_program_free(program);
+    return out;
+}
+
+static void
+expect_close(const float *got, const float *want, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        ck_assert_msg(fabsf(got[i] - want[i]) <= 1e-5F + 1e-5F * fabsf(want[i]),
+                      "logit %lld: %.8g, not %.8g", (long long)i,
+                      (double)got[i], (double)want[i]);
+}
+
+static void
+expect_cached_equals_recomputed(int64_t chunk)
+{
+    enum { LENGTH = 11, PROMPT = 7 };
+    const int64_t ids[LENGTH] = {3, 28, 0, 7, 7, 19, 2, 5, 11, 23, 1};
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 5, &err), &err);
+    float *want = full_logits(&config, ids, NULL, 1, LENGTH);
+    krs_decoder_options options = {.struct_size = sizeof options,
+                                   .chunk = chunk};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &options, &decoder, &err), &err);
+    ok(krs_decoder_prompt(decoder, ids, PROMPT, NULL, &err), &err);
+    for (int64_t t = PROMPT - 1;; t++) {
+        expect_close(krs_decoder_logits(decoder), want + t * config.vocab_size,
+                     config.vocab_size);
+        ck_assert_int_eq(krs_decoder_length(decoder), t + 1);
+        if (t + 1 == LENGTH)
+            break;
+        ok(krs_decoder_step(decoder, &ids[t + 1], &err), &err);
+    }
+    krs_decoder_close(decoder);
+    free(want);
+    close_store();
+}
+
+START_TEST(the_cache_equals_recomputation_whatever_the_chunk)
+{
+    const int64_t chunks[] = {1, 2, 3, 7, 24};
+    for (size_t i = 0; i < sizeof chunks / sizeof *chunks; i++)
+        expect_cached_equals_recomputed(chunks[i]);
+}
+END_TEST
+
+/* The likeliest next id, each time from the whole text anew. */
+START_TEST(greedy_ids_with_the_cache_equal_those_without)
+{
+    enum { PROMPT = 5, NEW = 15 };
+    int64_t text[PROMPT + NEW] = {1, 14, 9, 26, 3}, ids[NEW], made;
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 8, &err), &err);
+    krs_decoder_options sizes = {.struct_size = sizeof sizes, .chunk = 4};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_generate_options options = {.struct_size = sizeof options,
+                                    .max_new_tokens = NEW};
+    ok(krs_generate(decoder, text, PROMPT, NULL, &options, ids, &made, &err),
+       &err);
+    ck_assert_int_eq(made, NEW);
+    for (int64_t t = PROMPT; t < PROMPT + NEW; t++) {
+        float *logits = full_logits(&config, text, NULL, 1, t);
+        const float *last = logits + (t - 1) * config.vocab_size;
+        int64_t best = 0;
+        for (int64_t v = 1; v < config.vocab_size; v++)
+            if (last[v] > last[best])
+                best = v;
+        ck_assert_int_eq(ids[t - PROMPT], best);
+        text[t] = best;
+        free(logits);
+    }
+    krs_decoder_close(decoder);
+    close_store();
+}
+END_TEST
+
+START_TEST(left_padding_changes_nothing_of_the_text)
+{
+    enum { T = 6, PAD = 2 };
+    const int64_t padded[2 * T] = {0, 0, 4, 9, 20, 11, 7, 1, 3, 5, 28, 2};
+    const bool tokens[2 * T] = {0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    open_store();
+    ok(krs_llama_init(store, &config, 2, &err), &err);
+    int64_t V = config.vocab_size;
+    float *both = full_logits(&config, padded, tokens, 2, T);
+    float *short_one = full_logits(&config, padded + PAD, NULL, 1, T - PAD);
+    float *long_one = full_logits(&config, padded + T, NULL, 1, T);
+    for (int64_t i = 0; i < 2 * T * V; i++)
+        ck_assert(isfinite(both[i]));
+    expect_close(both + PAD * V, short_one, (T - PAD) * V);
+    expect_close(both + T * V, long_one, T * V);
+    free(long_one);
+    free(short_one);
+    free(both);
+    close_store();
+}
+END_TEST
+
+static void
+generate_rows(const krs_llama_config *config, const int64_t *ids, int64_t batch,
+              int64_t length, const int64_t *padding, int64_t count,
+              int64_t *out)
+{
+    krs_error err = {0};
+    int64_t made;
+    krs_causal_model model = krs_llama_model(config);
+    krs_decoder_options sizes = {.struct_size = sizeof sizes,
+                                 .batch = batch,
+                                 .chunk = 3,
+                                 .padded = padding != NULL};
+    krs_generate_options options = {.struct_size = sizeof options,
+                                    .max_new_tokens = count};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    ok(krs_generate(decoder, ids, length, padding, &options, out, &made, &err),
+       &err);
+    ck_assert_int_eq(made, count);
+    krs_decoder_close(decoder);
+}
+
+START_TEST(prompts_of_several_lengths_continue_as_each_alone)
+{
+    enum { T = 5, NEW = 6 };
+    const int64_t prompts[2 * T] = {0, 0, 0, 17, 6, 8, 1, 24, 13, 2};
+    const int64_t padding[2] = {3, 0};
+    int64_t both[2 * NEW], first[NEW], second[NEW];
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    open_store();
+    ok(krs_llama_init(store, &config, 4, &err), &err);
+    generate_rows(&config, prompts, 2, T, padding, NEW, both);
+    generate_rows(&config, prompts + 3, 1, T - 3, NULL, NEW, first);
+    generate_rows(&config, prompts + T, 1, T, NULL, NEW, second);
+    ck_assert_mem_eq(both, first, sizeof first);
+    ck_assert_mem_eq(both + NEW, second, sizeof second);
+    close_store();
+}
+END_TEST
+
+/* ---- the loop around the model ---- */
+
+struct counted {
+    int64_t calls, most;
+};
+
+static bool
+count_calls(void *user, int64_t row, int64_t id)
+{
+    struct counted *c = user;
+    (void)row;
+    (void)id;
+    return ++c->calls < c->most;
+}
+
+START_TEST(generation_stops_where_it_is_told)
+{
+    enum { NEW = 12 };
+    const int64_t prompts[4] = {1, 5, 6, 9};
+    int64_t free_run[2 * NEW], out[2 * NEW], made;
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 3, &err), &err);
+    krs_decoder_options sizes = {.struct_size = sizeof sizes, .batch = 2};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_generate_options options = {
+        .struct_size = sizeof options, .max_new_tokens = NEW, .pad_id = -7};
+    ok(krs_generate(decoder, prompts, 2, NULL, &options, free_run, &made, &err),
+       &err);
+
+    /* row 0 ends at its fourth id, or before if that one came earlier */
+    int64_t stop = free_run[3], end = 0;
+    while (free_run[end] != stop)
+        end++;
+    options.stop_ids = &stop;
+    options.stop_count = 1;
+    ok(krs_generate(decoder, prompts, 2, NULL, &options, out, &made, &err),
+       &err);
+    for (int64_t i = 0; i < made; i++)
+        ck_assert_int_eq(out[i], i <= end ? free_run[i] : -7);
+
+    struct counted counted = {.most = 5};
+    options.stop_count = 0;
+    options.token = count_calls;
+    options.user = &counted;
+    ok(krs_generate(decoder, prompts, 2, NULL, &options, out, &made, &err),
+       &err);
+    ck_assert_int_eq(counted.calls, 5);
+    ck_assert_int_eq(made, 3); /* 2 + 2 + 1 ids */
+    ck_assert_int_eq(out[NEW + 2], -7);
+    krs_decoder_close(decoder);
+    close_store();
+}
+END_TEST
+
+START_TEST(a_text_longer_than_the_cache_goes_on_from_its_end)
+{
+    enum { NEW = 20, CAPACITY = 8, KEEP = 3 };
+    const int64_t prompt[2] = {4, 4};
+    int64_t out[NEW], again[NEW], made;
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 6, &err), &err);
+    krs_decoder_options sizes = {.struct_size = sizeof sizes,
+                                 .cache_length = CAPACITY};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_generate_options options = {.struct_size = sizeof options,
+                                    .max_new_tokens = NEW};
+    ck_assert_int_eq(
+        krs_generate(decoder, prompt, 2, NULL, &options, out, &made, &err),
+        KRS_E_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "20 new ids after a prompt of 2"));
+    options.keep = KEEP;
+    ok(krs_generate(decoder, prompt, 2, NULL, &options, out, &made, &err),
+       &err);
+    ck_assert_int_eq(made, NEW);
+    /* the 8 places are full after prompt + 6 ids; id 7 was chosen from them,
+     * and ids 8.. follow from the last 3 as from a prompt */
+    options.max_new_tokens = CAPACITY - KEEP + 1;
+    ok(krs_generate(decoder, out + 7 - KEEP, KEEP, NULL, &options, again, &made,
+                    &err),
+       &err);
+    ck_assert_mem_eq(out + 7, again, sizeof *again * (CAPACITY - KEEP + 1));
+    krs_decoder_close(decoder);
+    close_store();
+}
+END_TEST
+
+START_TEST(samples_depend_on_the_seed_alone)
+{
+    enum { NEW = 16 };
+    const int64_t prompt[3] = {4, 1, 2};
+    const krs_logits_rule rules[] = {
+        {KRS_LOGITS_TEMPERATURE, 1.5},
+        {KRS_LOGITS_TOP_K,       20 }
+    };
+    int64_t one[NEW], same[NEW], other[NEW], made;
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 6, &err), &err);
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, NULL, &decoder, &err), &err);
+    krs_generate_options options = {.struct_size = sizeof options,
+                                    .max_new_tokens = NEW,
+                                    .sample = true,
+                                    .rules = rules,
+                                    .rule_count = 2,
+                                    .seed = 1};
+    ok(krs_generate(decoder, prompt, 3, NULL, &options, one, &made, &err),
+       &err);
+    ok(krs_generate(decoder, prompt, 3, NULL, &options, same, &made, &err),
+       &err);
+    options.seed = 2;
+    ok(krs_generate(decoder, prompt, 3, NULL, &options, other, &made, &err),
+       &err);
+    ck_assert_mem_eq(one, same, sizeof one);
+    ck_assert_mem_ne(one, other, sizeof one);
+    krs_decoder_close(decoder);
+    close_store();
+}
+END_TEST
+
+START_TEST(a_decoder_refuses_what_it_has_no_room_for)
+{
+    const int64_t ids[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, padding = 1;
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 6, &err), &err);
+    krs_decoder_options sizes = {.struct_size = sizeof sizes,
+                                 .cache_length = 4};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    ck_assert_int_eq(krs_decoder_step(decoder, ids, &err), KRS_E_ARGUMENT);
+    ck_assert_int_eq(krs_decoder_prompt(decoder, ids, 5, NULL, &err),
+                     KRS_E_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "prompt of 5"));
+    ck_assert_int_eq(krs_decoder_prompt(decoder, ids, 3, &padding, &err),
+                     KRS_E_ARGUMENT);
+    ok(krs_decoder_prompt(decoder, ids, 3, NULL, &err), &err);
+    ok(krs_decoder_step(decoder, ids, &err), &err);
+    ck_assert_int_eq(krs_decoder_step(decoder, ids, &err), KRS_E_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "cache of 4"));
+    krs_decoder_close(decoder);
+    close_store();
+}
+END_TEST
+
+/* ---- the call ---- */
+
+static void
+expect_refused(krs_causal_call *call, krs_graph *g, const char *text)
+{
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    krs_causal_result result = {.struct_size = sizeof result};
+    krs_node y = krs_causal_forward(g, &model, call, &result);
+    ck_assert(!krs_node_is_valid(y));
+    ck_assert_ptr_nonnull(krs_graph_error(g));
+    ck_assert_msg(strstr(krs_graph_error(g)->text, text) != NULL, "%s",
+                  krs_graph_error(g)->text);
+    krs_graph_free(g);
+}
+
+START_TEST(a_call_that_does_not_fit_together_is_refused)
+{
+    krs_graph *g = krs_graph_new();
+    krs_causal_call call = {.struct_size = sizeof call,
+                            .ids = krs_input(g, "x", KRS_F32, KRS_SHAPE(2, 3))};
+    expect_refused(&call, g, "ids must be i64");
+
+    g = krs_graph_new();
+    call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
+    call.attention_mask = krs_input(g, "m", KRS_BOOL, KRS_SHAPE(2, 4));
+    expect_refused(&call, g, "attention_mask must be bool [2, 3]");
+
+    g = krs_graph_new();
+    call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
+    call.attention_mask = KRS_NONE;
+    call.labels = krs_input(g, "l", KRS_I64, KRS_SHAPE(3, 2));
+    expect_refused(&call, g, "labels must be i64 [2, 3]");
+
+    g = krs_graph_new();
+    call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
+    call.labels = KRS_NONE;
+    call.cache_length = 2;
+    expect_refused(&call, g, "a cache of 2 slots does not hold 3 ids");
+
+    g = krs_graph_new();
+    call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
+    call.cache_length = 4;
+    expect_refused(&call, g, "room for its updates");
+
+    g = krs_graph_new();
+    call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
+    call.cache_length = 0;
+    call.position = KRS_INDEX(1);
+    expect_refused(&call, g, "a position needs a cache");
+
+    g = krs_graph_new();
+    call =
+        (krs_causal_call){.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3))};
+    expect_refused(&call, g, "struct_size");
+}
+END_TEST
+
+START_TEST(settings_that_break_a_rule_poison_the_graph)
+{
+    krs_llama_config config = small_config();
+    config.num_key_value_heads = 3;
+    krs_causal_model model = krs_llama_model(&config);
+    krs_graph *g = krs_graph_new();
+    krs_causal_call call = {.struct_size = sizeof call,
+                            .ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(1, 1))};
+    krs_causal_result result = {.struct_size = sizeof result};
+    ck_assert(
+        !krs_node_is_valid(krs_causal_forward(g, &model, &call, &result)));
+    ck_assert_ptr_nonnull(
+        strstr(krs_graph_error(g)->text, "llama: num_attention_heads: 4"));
+    krs_graph_free(g);
+}
+END_TEST
+
+/* ---- parameters ---- */
+
+static void
+read_parameter(const char *name, float *out, size_t count)
+{
+    krs_error err = {0};
+    ok(krs_store_read(store, name, out, count * sizeof *out, &err), &err);
+}
+
+START_TEST(fresh_parameters_depend_on_name_and_seed_alone)
+{
+    enum { C = 12, V = 29 };
+    static const char embedding[] = "model.embed_tokens.weight";
+    float norm[C], deep[V * C], shallow[V * C], other[V * C];
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    open_store();
+    ok(krs_llama_init(store, &config, 1, &err), &err);
+    ck_assert_uint_eq(krs_store_count(store), 21);
+    read_parameter("model.layers.1.post_attention_layernorm.weight", norm, C);
+    for (int i = 0; i < C; i++)
+        ck_assert_float_eq(norm[i], 1.0F);
+    read_parameter(embedding, deep, V * C);
+    double sum = 0.0, squares = 0.0;
+    for (int i = 0; i < V * C; i++) {
+        sum += (double)deep[i];
+        squares += (double)deep[i] * (double)deep[i];
+    }
+    ck_assert_double_eq_tol(sum / (V * C), 0.0, 0.1);
+    ck_assert_double_eq_tol(sqrt(squares / (V * C)), 0.4, 0.06);
+    close_store();
+
+    config.num_hidden_layers = 1;
+    open_store();
+    ok(krs_llama_init(store, &config, 1, &err), &err);
+    read_parameter(embedding, shallow, V * C);
+    ck_assert_mem_eq(deep, shallow, sizeof deep);
+    ok(krs_llama_init(store, &config, 2, &err), &err);
+    read_parameter(embedding, other, V * C);
+    ck_assert_mem_ne(deep, other, sizeof deep);
+    close_store();
+}
+END_TEST
+
+START_TEST(biases_begin_at_zero)
+{
+    float bias[20];
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    config.mlp_bias = true;
+    open_store();
+    ok(krs_llama_init(store, &config, 1, &err), &err);
+    read_parameter("model.layers.0.mlp.up_proj.bias", bias, 20);
+    for (int i = 0; i < 20; i++)
+        ck_assert_float_eq(bias[i], 0.0F);
+    close_store();
+}
+END_TEST
+
+START_TEST(a_saved_folder_opens_to_the_same_parameters)
+{
+    krs_error err = {0};
+    krs_llama_config config = small_config(), back;
+    config.tie_word_embeddings = true;
+    config.attention_bias = true;
+    open_store();
+    krs_store *first = store, *second;
+    ok(krs_llama_init(first, &config, 9, &err), &err);
+    ok(krs_llama_save(temp_folder(), first, &config, &err), &err);
+    ok(krs_store_new(device, &second, &err), &err);
+    ok(krs_llama_open(temp_folder(), second, &back, &err), &err);
+    ck_assert(back.tie_word_embeddings && back.attention_bias);
+    ck_assert_uint_eq(krs_store_count(first), krs_store_count(second));
+    for (size_t i = 0; i < krs_store_count(first); i++) {
+        const char *name;
+        krs_shape shape;
+        int64_t count;
+        ok(krs_store_entry(first, i, &name, NULL, &shape, &err), &err);
+        ck_assert(krs_shape_elements(shape, &count));
+        size_t bytes = (size_t)count * sizeof(float);
+        void *a = malloc(bytes), *b = malloc(bytes);
+        ok(krs_store_read(first, name, a, bytes, &err), &err);
+        ok(krs_store_read(second, name, b, bytes, &err), &err);
+        ck_assert_mem_eq(a, b, bytes);
+        free(a);
+        free(b);
+    }
+    krs_store_free(second);
+    close_store();
+}
+END_TEST
+
+/* Save with one configuration, open with another. */
+static void
+expect_mismatch(const krs_llama_config *saved, const krs_llama_config *opened,
+                krs_status status, const char *text)
+{
+    krs_error err = {0};
+    krs_llama_config back;
+    open_store();
+    krs_store *second;
+    ok(krs_llama_init(store, saved, 9, &err), &err);
+    ok(krs_llama_save(temp_folder(), store, saved, &err), &err);
+    ok(krs_llama_config_write(temp_path("config.json"), opened, &err), &err);
+    ok(krs_store_new(device, &second, &err), &err);
+    ck_assert_int_eq(krs_llama_open(temp_folder(), second, &back, &err),
+                     status);
+    ck_assert_msg(strstr(err.text, text) != NULL, "%s", err.text);
+    ck_assert_uint_eq(krs_store_count(second), 0);
+    krs_store_free(second);
+    close_store();
+}
+
+START_TEST(weights_that_do_not_belong_to_the_settings_are_refused)
+{
+    krs_llama_config saved = small_config(), opened = small_config();
+    opened.tie_word_embeddings = true;
+    expect_mismatch(&saved, &opened, KRS_E_NAME,
+                    "no use for the tensor lm_head.weight");
+    opened = small_config();
+    opened.num_hidden_layers = 3;
+    expect_mismatch(&saved, &opened, KRS_E_NAME,
+                    "the tensor model.layers.2.input_layernorm.weight is "
+                    "missing");
+    opened = small_config();
+    opened.intermediate_size = 21;
+    expect_mismatch(&saved, &opened, KRS_E_SHAPE,
+                    "model.layers.0.mlp.gate_proj.weight has the shape [20, "
+                    "12]; the model's settings make it [21, 12]");
+}
+END_TEST
+
+START_TEST(a_parameter_without_a_rule_is_named)
+{
+    const krs_init_rule rule = {"*.bias", KRS_INIT_ZEROS, 0.0};
+    krs_error err = {0};
+    open_store();
+    krs_graph *g = krs_graph_new();
+    krs_node w = krs_state(g, "some.weight", KRS_F32, KRS_SHAPE(2));
+    ck_assert_int_eq(krs_nn_init(store, &w, 1, &rule, 1, 0, &err), KRS_E_NAME);
+    ck_assert_ptr_nonnull(strstr(err.text, "some.weight"));
+    krs_graph_free(g);
+    close_store();
+}
+END_TEST
+
+SUITE(grouped_heads_and_a_tied_output_are_equal_to_golden,
+      as_many_key_heads_as_heads_are_equal_to_golden,
+      one_key_head_biases_and_own_head_size_are_equal_to_golden,
+      linear_rope_is_equal_to_golden, llama3_rope_is_equal_to_golden,
+      verification_finds_another_rope_theta, verification_finds_another_epsilon,
+      the_cache_equals_recomputation_whatever_the_chunk,
+      greedy_ids_with_the_cache_equal_those_without,
+      left_padding_changes_nothing_of_the_text,
+      prompts_of_several_lengths_continue_as_each_alone,
+      generation_stops_where_it_is_told,
+      a_text_longer_than_the_cache_goes_on_from_its_end,
+      samples_depend_on_the_seed_alone,
+      a_decoder_refuses_what_it_has_no_room_for,
+      a_call_that_does_not_fit_together_is_refused,
+      settings_that_break_a_rule_poison_the_graph,
+      fresh_parameters_depend_on_name_and_seed_alone, biases_begin_at_zero,
+      a_saved_folder_opens_to_the_same_parameters,
+      weights_that_do_not_belong_to_the_settings_are_refused,
+      a_parameter_without_a_rule_is_named)
