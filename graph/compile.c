@@ -54,6 +54,7 @@ krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
     krs_graph *made = NULL;
     size_t last;
     KRS_TRY(last_of(last_stage, &last, err));
+    /* every later pass copies too: the first is there to be printed */
     for (size_t i = last > 0; i <= last; i++) {
         krs_graph *next;
         krs_status status =
@@ -63,6 +64,13 @@ krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
         if (status != KRS_OK)
             return status;
         made = next;
+#ifndef NDEBUG
+        status = krsi_verify(made, err);
+        if (status != KRS_OK) {
+            krs_graph_free(made);
+            return status;
+        }
+#endif
     }
     *out = made;
     return KRS_OK;
