@@ -2,7 +2,8 @@
  *
  * A suite that includes this file is linked with --wrap=malloc,--wrap=calloc,
  * --wrap=realloc (see tests/CMakeLists.txt): calls out of the library come
- * here. Those of jansson come here after memory_watch_json().
+ * here, and those of Check too: assert nothing until memory_struck() was
+ * called. Those of jansson come here after memory_watch_json().
  *
  *     memory_fail_at(n);
  *     status = f();

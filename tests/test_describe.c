@@ -1,6 +1,7 @@
 /* test_describe.c -- what `kersey inspect` prints about a weights file. */
 #include <krs/weights.h>
 
+#include "fault_memory.h"
 #include "suite.h"
 #include "temp_folder.h"
 
@@ -24,6 +25,17 @@ take(void *user, const char *line)
     strcat(p->text, line);
     strcat(p->text, "\n");
     return ++p->lines != p->most;
+}
+
+/* The same without Check, which allocates too. */
+static bool
+collect(void *user, const char *line)
+{
+    page *p = user;
+    if (strlen(p->text) + strlen(line) + 2 > sizeof p->text)
+        return false;
+    strcat(strcat(p->text, line), "\n");
+    return true;
 }
 
 static const float values[] = {1, 2, 3, -4, 0, NAN, INFINITY, -INFINITY};
@@ -187,8 +199,38 @@ START_TEST(a_sink_may_stop_the_description)
 }
 END_TEST
 
+START_TEST(every_failed_allocation_is_reported_or_harmless)
+{
+    memory_watch_json();
+    krs_weights *w = model();
+    krs_describe_options options = {sizeof options, KRS_DESCRIBE_JSON, true};
+    page want = {.most = -1};
+    int n = 1, refused = 0;
+    ck_assert_int_eq(krs_weights_describe(w, &options, collect, &want, &err),
+                     0);
+    for (;; n++) {
+        page p = {.most = -1};
+        memory_fail_at(n);
+        krs_status status =
+            krs_weights_describe(w, &options, collect, &p, &err);
+        bool struck = memory_struck();
+        if (status == KRS_OK) {
+            ck_assert_str_eq(p.text, want.text);
+        } else {
+            ck_assert_int_eq(status, KRS_E_MEMORY);
+            refused++;
+        }
+        if (!struck)
+            break;
+    }
+    ck_assert_int_gt(refused, 50);
+    krs_weights_close(w);
+}
+END_TEST
+
 SUITE(statistics_keep_finite_values_apart_from_the_others,
       a_large_mean_does_not_swallow_the_deviation,
       no_finite_value_gives_nan_statistics,
       text_lines_up_and_hides_control_characters, json_is_one_valid_document,
-      a_sink_may_stop_the_description)
+      a_sink_may_stop_the_description,
+      every_failed_allocation_is_reported_or_harmless)

@@ -1,6 +1,7 @@
 /* test_text_data.c -- windows of text: split, order, cursor, refusals. */
 #include <krs/data.h>
 
+#include "fault_memory.h"
 #include "models/data/order.h"
 #include "suite.h"
 #include "temp_folder.h"
@@ -401,6 +402,41 @@ START_TEST(bad_options_are_refused)
 }
 END_TEST
 
+START_TEST(every_failed_allocation_is_reported)
+{
+    const uint8_t tokens[T + 1] = {0};
+    krs_data_options o = options(0);
+    krs_data *data = NULL;
+    int opened = 1, made = 1;
+    write_file("a", "0123456789", 10);
+    for (;; opened++) {
+        const char *paths[] = {temp_path("a"), temp_path("a")};
+        memory_fail_at(opened);
+        krs_status status =
+            krs_data_open(paths, 2, KRS_TOKENS_BYTES, &o, &data, &err);
+        if (!memory_struck())
+            break;
+        ck_assert_int_eq(status, KRS_E_MEMORY);
+        ck_assert_ptr_null(data);
+    }
+    ck_assert_int_eq(krs_data_tokens(data), 20);
+    ck_assert_int_eq(opened, 4);
+    krs_data_free(data);
+    data = NULL;
+    for (;; made++) {
+        memory_fail_at(made);
+        krs_status status =
+            krs_data_new(tokens, T + 1, KRS_TOKENS_BYTES, &o, &data, &err);
+        if (!memory_struck())
+            break;
+        ck_assert_int_eq(status, KRS_E_MEMORY);
+        ck_assert_ptr_null(data);
+    }
+    ck_assert_int_eq(made, 3);
+    krs_data_free(data);
+}
+END_TEST
+
 SUITE(the_shuffled_order_is_a_permutation,
       the_shuffled_order_is_even_and_new_each_epoch,
       an_epoch_draws_every_window_once,
@@ -410,4 +446,5 @@ SUITE(the_shuffled_order_is_a_permutation,
       cursors_of_other_data_are_refused_and_do_not_move,
       malformed_cursor_text_is_refused_with_its_path,
       files_of_each_kind_are_read_one_after_the_other,
-      files_that_give_no_window_are_refused, bad_options_are_refused)
+      files_that_give_no_window_are_refused, bad_options_are_refused,
+      every_failed_allocation_is_reported)

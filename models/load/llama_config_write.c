@@ -5,6 +5,7 @@
  * forward pass has, that llama_config.c reads back to the same settings.
  */
 #include "file_write.h"
+#include "json_file.h"
 
 #include <krs/llama.h>
 
@@ -108,7 +109,7 @@ config_text(const krs_llama_config *c)
     put_id(&w, "bos_token_id", c->bos_token_id);
     put_id(&w, "pad_token_id", c->pad_token_id);
     put(&w, "eos_token_id", stop_ids(c));
-    char *text = w.failed ? NULL : json_dumps(w.object, JSON_INDENT(2));
+    char *text = w.failed ? NULL : krsi_json_print(w.object, JSON_INDENT(2), NULL);
     json_decref(w.object);
     return text;
 }

@@ -10,6 +10,8 @@
  */
 #include "trainer.h"
 
+#include "../load/json_file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -94,7 +96,7 @@ write_metrics(run_state *run, const krs_train_report *r, krs_error *err)
                (r->bits_per_byte == 0 ||
                 !json_object_set_new(line, "val_bits_per_byte",
                                      number(r->bits_per_byte)));
-    char *text = made ? json_dumps(line, JSON_COMPACT) : NULL;
+    char *text = made ? krsi_json_print(line, JSON_COMPACT, NULL) : NULL;
     json_decref(line);
     if (!text)
         return krs_fail(err, KRS_E_MEMORY, "%s: no memory for a line",
