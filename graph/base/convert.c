@@ -78,15 +78,16 @@ krsi_bf16_to_float(uint16_t bits)
 float
 krsi_f16_to_float(uint16_t bits)
 {
-    int exponent = bits >> 10 & 31;
-    int fraction = bits & 1023;
+    uint32_t exponent = bits >> 10 & 31;
+    uint32_t fraction = bits & 1023;
+    uint32_t wide = (exponent + 112) << 23 | fraction << 13; /* if normal */
     float magnitude;
     if (exponent == 31)
         magnitude = fraction ? NAN : INFINITY;
     else if (exponent == 0)
-        magnitude = ldexpf((float)fraction, -24);
+        magnitude = (float)fraction * 0x1p-24F;
     else
-        magnitude = ldexpf((float)(fraction | 1024), exponent - 25);
+        memcpy(&magnitude, &wide, sizeof magnitude);
     return bits >> 15 ? -magnitude : magnitude;
 }
 

@@ -8,7 +8,9 @@
  * hostile file cannot move the cursor of a terminal. JSON strings and numbers
  * are printed by jansson, which does not ask the locale.
  *
- * Mean and deviation: Welford 1962, one pass, stable for a large mean.
+ * Mean and deviation: two passes over groups of 256 values, the groups merged
+ * (Chan, Golub and LeVeque 1979): one pass over the file, stable for a large
+ * mean.
  */
 #include "stored.h"
 #include "weights_file.h"
@@ -23,6 +25,51 @@
 
 #define NAME_BYTES 4200 /* of a quoted name in text; longer ones are cut */
 #define LINE_BYTES 6000
+#define GROUP      256 /* values of which the moments are taken at once */
+
+/* Number, mean and summed squared distance from the mean of some values. */
+typedef struct moments {
+    double count, mean, squares;
+} moments;
+
+static void
+merge(moments *all, const moments *part)
+{
+    double count = all->count + part->count;
+    double delta = part->mean - all->mean;
+    all->squares +=
+        part->squares + delta * delta * all->count * part->count / count;
+    all->mean += delta * part->count / count;
+    all->count = count;
+}
+
+/* values is overwritten */
+static void
+add_group(krs_weight_stats *s, moments *all, double *values, size_t count)
+{
+    moments part = {0};
+    size_t finite = 0;
+    for (size_t i = 0; i < count; i++) {
+        double value = values[i];
+        if (isfinite(value)) {
+            values[finite++] = value;
+            part.mean += value;
+            s->zeros += value == 0;
+            s->min = value < s->min ? value : s->min;
+            s->max = value > s->max ? value : s->max;
+        } else {
+            s->nans += isnan(value) != 0;
+            s->infinities += isinf(value) != 0;
+        }
+    }
+    if (finite == 0)
+        return;
+    part.count = (double)finite;
+    part.mean /= part.count;
+    for (size_t i = 0; i < finite; i++)
+        part.squares += (values[i] - part.mean) * (values[i] - part.mean);
+    merge(all, &part);
+}
 
 krs_status
 krs_weights_stats(const krs_weights *w, size_t i, krs_weight_stats *out,
@@ -39,32 +86,22 @@ krs_weights_stats(const krs_weights *w, size_t i, krs_weight_stats *out,
                         krs_stored_name(t->stored));
     krs_weight_stats s = {
         .count = t->count, .min = (double)INFINITY, .max = -(double)INFINITY};
+    moments all = {0};
     uint64_t piece[KRSI_PIECE_BYTES / sizeof(uint64_t)];
+    double values[GROUP];
     int64_t most = (int64_t)(sizeof piece / krs_stored_bytes(t->stored));
-    int64_t finite = 0;
-    double squares = 0;
     for (int64_t done = 0; done < t->count; done += most) {
         int64_t n = t->count - done < most ? t->count - done : most;
         KRS_TRY(krsi_weights_piece(w, i, done, n, piece, err));
-        for (size_t k = 0; k < (size_t)n; k++) {
-            double value = krsi_stored_double(t->stored, piece, k);
-            if (!isfinite(value)) {
-                s.nans += isnan(value) != 0;
-                s.infinities += isinf(value) != 0;
-                continue;
-            }
-            double delta = value - s.mean;
-            finite++;
-            s.mean += delta / (double)finite;
-            squares += delta * (value - s.mean);
-            s.zeros += value == 0;
-            s.min = fmin(s.min, value);
-            s.max = fmax(s.max, value);
+        for (int64_t k = 0; k < n; k += GROUP) {
+            size_t group = (size_t)(n - k < GROUP ? n - k : GROUP);
+            krsi_stored_doubles(t->stored, piece, (size_t)k, group, values);
+            add_group(&s, &all, values, group);
         }
     }
-    if (finite > 0)
-        s.std = sqrt(squares / (double)finite);
-    else
+    s.mean = all.mean;
+    s.std = sqrt(all.squares / all.count);
+    if (all.count == 0)
         s.min = s.max = s.mean = s.std = (double)NAN;
     *out = s;
     return KRS_OK;

@@ -226,6 +226,27 @@ krsi_stored_double(krs_stored from, const void *src, size_t i)
     return value;
 }
 
+void
+krsi_stored_doubles(krs_stored from, const void *src, size_t first,
+                    size_t count, double *out)
+{
+    float wide[PIECE];
+    krs_dtype dtype;
+    const char *at = (const char *)src + first * krs_stored_bytes(from);
+    if (!krs_stored_dtype(from, &dtype) || !krs_dtype_is_float(dtype)) {
+        for (size_t i = 0; i < count; i++)
+            out[i] = krsi_stored_double(from, src, first + i);
+        return;
+    }
+    for (size_t done = 0; done < count; done += PIECE) {
+        size_t piece = count - done < PIECE ? count - done : PIECE;
+        krsi_stored_convert(from, at + done * krs_stored_bytes(from), KRS_F32,
+                            wide, piece);
+        for (size_t i = 0; i < piece; i++)
+            out[done + i] = (double)wide[i];
+    }
+}
+
 /* The float next to value towards zero, its last bit set if inexact. */
 static float
 round_to_odd(double value)

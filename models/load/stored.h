@@ -21,6 +21,9 @@ size_t krsi_stored_convert(krs_stored from, const void *src, krs_dtype to,
 
 /* krsi_stored_double(from, src, i) -- element i; NaN for C64. */
 double krsi_stored_double(krs_stored from, const void *src, size_t i);
+/* the same for elements [first, first + count) */
+void krsi_stored_doubles(krs_stored from, const void *src, size_t first,
+                         size_t count, double *out);
 /* element i of an integer or boolean type; false if it is above INT64_MAX */
 bool krsi_stored_int(krs_stored from, const void *src, size_t i, int64_t *out);
 
