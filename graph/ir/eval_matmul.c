@@ -15,19 +15,11 @@
 
 enum { PANEL_ROWS = 128, PANEL_COLUMNS = 256, FEW_ROWS = 4 };
 
-typedef struct product {
-    int64_t m, n, k;
-    const double *a;
-    int64_t a_row, a_column; /* strides */
-    const krsi_value *b;
-    int64_t b_first; /* element where this batch begins */
-    bool tb, block;
-    double *y;
-    double *panel; /* PANEL_ROWS * PANEL_COLUMNS, or k if the rows are few */
-} product;
-
 /* y[j] += a[0] b[0][j] + .. + a[3] b[3][j] */
-static void
+typedef void four_rows(int64_t n, double *restrict y, const double a[4],
+                       const double *restrict b, int64_t b_row);
+
+static inline void
 add_four_rows(int64_t n, double *restrict y, const double a[4],
               const double *restrict b, int64_t b_row)
 {
@@ -37,6 +29,49 @@ add_four_rows(int64_t n, double *restrict y, const double a[4],
     for (int64_t j = 0; j < n; j++)
         y[j] += (a0 * b0[j] + a1 * b1[j]) + (a2 * b2[j] + a3 * b3[j]);
 }
+
+static void
+add_four_rows_anywhere(int64_t n, double *restrict y, const double a[4],
+                       const double *restrict b, int64_t b_row)
+{
+    add_four_rows(n, y, a, b, b_row);
+}
+
+/* The same with wider vectors where the processor has them: element by
+ * element the same operations, so the same bits. */
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("avx2"))) static void
+add_four_rows_avx2(int64_t n, double *restrict y, const double a[4],
+                   const double *restrict b, int64_t b_row)
+{
+    add_four_rows(n, y, a, b, b_row);
+}
+
+static four_rows *
+best_four_rows(void)
+{
+    return __builtin_cpu_supports("avx2") ? add_four_rows_avx2
+                                          : add_four_rows_anywhere;
+}
+#else
+static four_rows *
+best_four_rows(void)
+{
+    return add_four_rows_anywhere;
+}
+#endif
+
+typedef struct product {
+    int64_t m, n, k;
+    const double *a;
+    int64_t a_row, a_column; /* strides */
+    const krsi_value *b;
+    int64_t b_first; /* element where this batch begins */
+    bool tb, block;
+    double *y;
+    four_rows *add;
+    double *panel; /* PANEL_ROWS * PANEL_COLUMNS, or k if the rows are few */
+} product;
 
 static void
 add_row(int64_t n, double *restrict y, double a, const double *restrict b)
@@ -81,7 +116,7 @@ multiply_panel(const product *p, int64_t k0, int64_t rows, int64_t n0,
             double four[4];
             for (int t = 0; t < 4; t++)
                 four[t] = a[(k + t) * p->a_column];
-            add_four_rows(columns, y, four, b + k * b_row, b_row);
+            p->add(columns, y, four, b + k * b_row, b_row);
         }
         for (; k < rows; k++)
             add_row(columns, y, a[k * p->a_column], b + k * b_row);
@@ -144,6 +179,7 @@ krsi_eval_matmul(krsi_call *call)
                  .n = out->dim[out->rank - 1],
                  .k = a->dim[a->rank - (ta ? 2 : 1)],
                  .b = b,
+                 .add = best_four_rows(),
                  .tb = krsi_int(call->node, 1) != 0};
     p.block = krs_dtype_class_of((krs_dtype)b->dtype) == KRS_CLASS_BLOCK;
     p.a_row = ta ? 1 : p.k;
