@@ -18,7 +18,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIZE_CLASSES = 256, FOREVER = UINT32_MAX - 1, NO_STEP = UINT32_MAX };
+enum { SIZE_CLASSES = 256 };
+/* no number of a step: a value that outlives the run; a node without one */
+#define FOREVER (UINT32_MAX - 1)
+#define NO_STEP UINT32_MAX
 
 typedef struct krsi_buffer {
     struct krsi_buffer *next; /* in a free list */

@@ -19,8 +19,10 @@ enum { ROUNDS = 12 };
 typedef struct copier {
     const krs_graph *from;
     krs_graph *to;
-    uint32_t *id;   /* by id of from: of to; 0 where not needed */
-    uint32_t scope; /* string of from whose scope is open in to */
+    uint32_t *id;     /* by id of from: of to; 0 where not needed */
+    uint32_t *in;     /* operands of one node, as ids of to */
+    krs_node *handle; /* and as handles */
+    uint32_t scope;   /* string of from whose scope is open in to */
     bool expand;
 } copier;
 
@@ -79,36 +81,22 @@ copy_node(copier *c, uint32_t id)
 {
     const krsi_node *n = c->from->node[id];
     krs_place at = {0};
-    krs_node in_few[8], result = krsi_poison(c->to);
-    krs_node *in = in_few;
-    uint32_t *ids = NULL;
-    if (n->count > 8)
-        in = malloc(n->count * sizeof *in);
-    ids = malloc((n->count + 1) * sizeof *ids);
-    if (!in || !ids) {
-        krsi_refuse_memory(c->to);
-        goto done;
-    }
     for (uint32_t k = 0; k < n->count; k++) {
-        ids[k] = c->id[n->in[k]];
-        in[k] = krsi_handle(c->to, ids[k]);
+        c->in[k] = c->id[n->in[k]];
+        c->handle[k] = krsi_handle(c->to, c->in[k]);
     }
     krsi_node_place(c->from, id, 0, &at);
     enter_scope(c, n->scope);
     if (c->expand && krsi_ops[n->op].composite) {
-        krsi_use use = {at, c->to, n, in, (int)n->count};
-        result = krsi_expansions[n->op](&use);
-    } else {
-        krsi_words words;
-        if (translate(c, n, &words))
-            result = krsi_add(c->to, at, (enum krsi_op)n->op, ids,
-                              (int)n->count, words.word, words.count);
+        krsi_use use = {at, c->to, n, c->handle, (int)n->count};
+        return krsi_expansions[n->op](&use).id;
     }
-done:
-    if (in != in_few)
-        free(in);
-    free(ids);
-    return result.id;
+    krsi_words words;
+    if (!translate(c, n, &words))
+        return 0;
+    return krsi_add(c->to, at, (enum krsi_op)n->op, c->in, (int)n->count,
+                    words.word, words.count)
+        .id;
 }
 
 static bool
@@ -164,15 +152,24 @@ static krs_status
 round_of(const krs_graph *g, const uint32_t *roots, size_t count, bool expand,
          krs_graph **out, uint32_t *out_roots, krs_error *err)
 {
+    size_t operands = 1;
+    for (size_t id = 1; id <= g->nodes; id++)
+        if (g->node[id]->count > operands)
+            operands = g->node[id]->count;
     copier c = {.from = g,
                 .to = krs_graph_new(),
                 .id = calloc(g->nodes + 1, sizeof *c.id),
+                .in = calloc(operands, sizeof *c.in),
+                .handle = calloc(operands, sizeof *c.handle),
                 .expand = expand};
     krs_status status =
-        c.to && c.id ? copy_round(&c, roots, count, out_roots, err)
-                     : krs_fail(err, KRS_E_MEMORY,
-                                "expand: no memory for %zu nodes", g->nodes);
+        c.to && c.id && c.in && c.handle
+            ? copy_round(&c, roots, count, out_roots, err)
+            : krs_fail(err, KRS_E_MEMORY, "expand: no memory for %zu nodes",
+                       g->nodes);
     free(c.id);
+    free(c.in);
+    free(c.handle);
     if (status != KRS_OK) {
         krs_graph_free(c.to);
         return status;
