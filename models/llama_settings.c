@@ -27,12 +27,16 @@ krs_llama_defaults(void)
                               .eos_count = 1};
 }
 
+/* Far above every model that exists, and low enough that a config.json made to
+ * harm cannot have a graph without end built, or a table of frequencies. */
+enum { LAYERS_MAX = 4096, HEAD_DIM_MAX = 65536 };
+
 static krs_status
-check_size(const char *name, int64_t value, krs_error *err)
+check_size(const char *name, int64_t value, int64_t most, krs_error *err)
 {
-    if (value < 1 || value > INT32_MAX)
-        return krs_fail(err, KRS_E_RANGE, "%s: %lld is not a size in [1, %d]",
-                        name, (long long)value, INT32_MAX);
+    if (value < 1 || value > most)
+        return krs_fail(err, KRS_E_RANGE, "%s: %lld is not a size in [1, %lld]",
+                        name, (long long)value, (long long)most);
     return KRS_OK;
 }
 
@@ -60,15 +64,21 @@ check_positive(const char *name, double value, krs_error *err)
 krs_status
 krs_llama_check(const krs_llama_config *c, krs_error *err)
 {
-    KRS_TRY(check_size("vocab_size", c->vocab_size, err));
-    KRS_TRY(check_size("hidden_size", c->hidden_size, err));
-    KRS_TRY(check_size("intermediate_size", c->intermediate_size, err));
-    KRS_TRY(check_size("num_hidden_layers", c->num_hidden_layers, err));
-    KRS_TRY(check_size("num_attention_heads", c->num_attention_heads, err));
-    KRS_TRY(check_size("num_key_value_heads", c->num_key_value_heads, err));
-    KRS_TRY(check_size("head_dim", c->head_dim, err));
-    KRS_TRY(
-        check_size("max_position_embeddings", c->max_position_embeddings, err));
+    const struct {
+        const char *name;
+        int64_t value, most;
+    } sizes[] = {
+        {"vocab_size",              c->vocab_size,              INT32_MAX   },
+        {"hidden_size",             c->hidden_size,             INT32_MAX   },
+        {"intermediate_size",       c->intermediate_size,       INT32_MAX   },
+        {"num_hidden_layers",       c->num_hidden_layers,       LAYERS_MAX  },
+        {"num_attention_heads",     c->num_attention_heads,     INT32_MAX   },
+        {"num_key_value_heads",     c->num_key_value_heads,     INT32_MAX   },
+        {"head_dim",                c->head_dim,                HEAD_DIM_MAX},
+        {"max_position_embeddings", c->max_position_embeddings, INT32_MAX   },
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        KRS_TRY(check_size(sizes[i].name, sizes[i].value, sizes[i].most, err));
     if (c->num_attention_heads % c->num_key_value_heads != 0)
         return krs_fail(err, KRS_E_RANGE,
                         "num_attention_heads: %lld is not a multiple of "

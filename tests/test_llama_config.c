@@ -146,6 +146,8 @@ static const struct {
     {"{\"hidden_size\": 99999999999}",                                     "$.hidden_size",                                      "99999999999"                                  },
     {"{\"intermediate_size\": 0}",                                         "$.intermediate_size",                                "0"                                            },
     {"{\"num_hidden_layers\": 0}",                                         "$.num_hidden_layers",                                "0"                                            },
+    {"{\"num_hidden_layers\": 2000000000}",                                "$.num_hidden_layers",                                "4096"                                         },
+    {"{\"head_dim\": 2000000000}",                                         "$.head_dim",                                         "65536"                                        },
     {"{\"num_attention_heads\": 0}",                                       "$.num_attention_heads",                              "0"                                            },
     {"{\"max_position_embeddings\": 0}",                                   "$.max_position_embeddings",                          "0"                                            },
     {"{\"num_attention_heads\": 32, \"num_key_value_heads\": 5}",

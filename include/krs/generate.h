@@ -107,7 +107,8 @@ typedef struct krs_decoder_options {
 
 /* krs_decoder_open(store, model, options, &decoder, err) -- options NULL: all
  * zero. The store must hold the parameters and outlive the decoder; model and
- * its config too. */
+ * its config too. The cache is states of the store named after its size, which
+ * the next decoder of that size uses again. */
 KRS_API krs_status krs_decoder_open(krs_store *store,
                                     const krs_causal_model *model,
                                     const krs_decoder_options *options,

@@ -6,21 +6,36 @@
  *   ops.h       the operations
  *   random.h    the random numbers that graphs use, on the host
  *   program.h   devices, stores of tensors, programs: run a graph
- *   weights.h   tensors in safetensors files: list, read, write, describe
- *   data.h      text as training batches
  *   check.h     compare results element by element
+ *
+ *   nn.h        layers with their parameters; fresh, loaded, saved
+ *   weights.h   tensors in safetensors files: list, read, write, describe
+ *   causal.h    decoder-only language models, whichever
+ *   llama.h     LLaMA, its settings and folders
+ *   rope.h      rotary frequencies for long contexts
+ *   data.h      text as training batches
+ *   train.h     training: schedules, optimizers, the trainer
+ *   generate.h  sampling, decoding with a cache, text
+ *   verify.h    a model folder against golden results
  */
 #ifndef KRS_KRS_H
 #define KRS_KRS_H
 
+#include <krs/causal.h>
 #include <krs/check.h>
 #include <krs/data.h>
 #include <krs/dtype.h>
+#include <krs/generate.h>
 #include <krs/graph.h>
+#include <krs/llama.h>
+#include <krs/nn.h>
 #include <krs/ops.h>
 #include <krs/program.h>
 #include <krs/random.h>
+#include <krs/rope.h>
 #include <krs/status.h>
+#include <krs/train.h>
+#include <krs/verify.h>
 #include <krs/weights.h>
 
 #endif

@@ -82,6 +82,29 @@ stop_ids(const krs_llama_config *c)
     return list;
 }
 
+/* With the fewest digits that read back to the same numbers: 1e-6, and not
+ * 9.9999999999999995e-7. */
+static char *
+print_short(const json_t *value)
+{
+    for (size_t digits = 15; digits < 17; digits++) {
+        char *text = krsi_json_print(
+            value, JSON_INDENT(2) | JSON_REAL_PRECISION(digits), NULL);
+        json_t *back = text != NULL ? json_loads(text, 0, NULL) : NULL;
+        if (back == NULL) {
+            free(text);
+            return NULL;
+        }
+        bool same = json_equal(value, back);
+        json_decref(back);
+        if (same)
+            return text;
+        free(text);
+    }
+    return krsi_json_print(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17),
+                           NULL);
+}
+
 /* NULL when memory is out */
 static char *
 config_text(const krs_llama_config *c)
@@ -109,7 +132,7 @@ config_text(const krs_llama_config *c)
     put_id(&w, "bos_token_id", c->bos_token_id);
     put_id(&w, "pad_token_id", c->pad_token_id);
     put(&w, "eos_token_id", stop_ids(c));
-    char *text = w.failed ? NULL : krsi_json_print(w.object, JSON_INDENT(2), NULL);
+    char *text = w.failed ? NULL : print_short(w.object);
     json_decref(w.object);
     return text;
 }

@@ -1,0 +1,113 @@
+#!/usr/bin/env bats
+# models.bats -- kersey verify and kersey generate on the golden models, what
+# they say about mistakes, and the map from equations to lines.
+
+bats_require_minimum_version 1.5.0
+
+MODELS="$TESTS_DIR/golden/models"
+
+# a mistake: exit code $1, one line on stderr that says $2
+refused() {
+    local code=$1 says=$2
+    shift 2
+    run "-$code" --separate-stderr "$KERSEY" "$@"
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    [[ "$stderr" == "kersey $1: error: "*"$says"* ]]
+}
+
+# a copy of a golden model, with config.json changed by jq
+changed() {
+    cp -r "$MODELS/$1" "$BATS_TEST_TMPDIR/$1"
+    chmod -R u+w "$BATS_TEST_TMPDIR/$1"
+    jq "$2" "$MODELS/$1/config.json" >"$BATS_TEST_TMPDIR/$1/config.json"
+    echo "$BATS_TEST_TMPDIR/$1"
+}
+
+@test "verify compares every tensor of every LLaMA folder" {
+    run -0 --separate-stderr "$KERSEY" verify "$MODELS"/llama_*
+    [ "$(tail -n 1 <<<"$output")" = "158 passed, 0 failed" ]
+    [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 5 ]
+    [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 5 ]
+    [ -z "$stderr" ]
+}
+
+@test "verify ends with 3 and names the tensors when one falls short" {
+    folder=$(changed llama_mha '.rms_norm_eps = 1e-4')
+    run -3 --separate-stderr "$KERSEY" verify "$folder"
+    [[ "$output" == *"  logits: "*"worst at ["* ]]
+    [[ "$output" == *"  grad.model.norm.weight: "* ]]
+    [[ "$(tail -n 1 <<<"$output")" != *" 0 failed" ]]
+}
+
+@test "verify compares the greedy ids exactly" {
+    folder=$(changed llama_mha .)
+    jq '.generation[0].max_new_tokens = 11' "$MODELS/llama_mha/golden.json" \
+        >"$folder/golden.json"
+    run -3 --separate-stderr "$KERSEY" verify "$folder"
+    [[ "$output" == *"  greedy    0 passed, 1 failed"* ]]
+    [ "$(tail -n 1 <<<"$output")" = "26 passed, 1 failed" ]
+}
+
+@test "verify says what is wrong with a folder" {
+    refused 1 "nowhere/golden.json" verify nowhere
+    folder=$(changed llama_mha '.num_key_value_heads = 3')
+    refused 1 "config.json: \$.num_attention_heads: 4 is not a multiple of \
+num_key_value_heads 3" verify "$folder"
+    jq '.class = "GPT2LMHeadModel"' "$MODELS/llama_mha/golden.json" \
+        >"$folder/golden.json"
+    refused 1 '$.class' verify "$folder"
+    rm "$folder/golden.safetensors"
+    jq . "$MODELS/llama_mha/golden.json" >"$folder/golden.json"
+    refused 1 "golden.safetensors" verify "$folder"
+}
+
+@test "generate prints the prompt and the same bytes for the same seed" {
+    run -0 --separate-stderr "$KERSEY" generate "$MODELS/llama_mqa_headdim" \
+        -p "abc" -n 6 --seed 4
+    [[ "$output" == abc* ]]
+    [[ "$stderr" == *"tokens/s"* ]]
+    continue_with() {
+        "$KERSEY" generate "$MODELS/llama_mqa_headdim" -p abc -n 30 "$@" \
+            2>/dev/null | od -An -tx1
+    }
+    [ "$(continue_with --seed 4)" = "$(continue_with --seed 4)" ]
+    [ "$(continue_with --seed 4)" != "$(continue_with --seed 5)" ]
+    # the likeliest token, three ways of asking for it
+    [ "$(continue_with -t 0)" = "$(continue_with --top-k 1)" ]
+    [ "$(continue_with -t 0)" = "$(continue_with --top-p 1e-6 --seed 7)" ]
+}
+
+@test "generate goes on beyond the context of the model" {
+    folder=$(changed llama_mqa_headdim '.eos_token_id = null')
+    "$KERSEY" generate "$folder" -p abc -n 150 >"$BATS_TEST_TMPDIR/text"
+    [ "$(wc -c <"$BATS_TEST_TMPDIR/text")" -eq 154 ] # 64 places; prompt, tokens, newline
+}
+
+@test "generate says what is wrong" {
+    mha="$MODELS/llama_mha"
+    refused 2 "-p TEXT" generate "$mha"
+    refused 2 "-p TEXT" generate "$mha" -p ""
+    refused 1 "byte 230 at place 0" generate "$mha" -p "日" -n 1
+    refused 1 "vocabulary of 257" generate "$MODELS/llama_gqa" -p a
+    refused 1 "temperature -1" generate "$mha" -p a --temperature -1
+    refused 1 "top_p 1.5" generate "$mha" -p a --top-p 1.5
+    refused 1 "nowhere" generate nowhere -p a
+    refused 77 "nothing" generate "$mha" -p a --backend nothing
+}
+
+# | equation | source | file:line | `code` |
+@test "each line of the equation map holds the code beside it" {
+    folder="$TESTS_DIR/../models"
+    rows=0
+    while IFS= read -r row; do
+        place=$(sed -E 's/.*\| ([a-z_]+\.c:[0-9]+) \|.*/\1/' <<<"$row")
+        code=$(sed -E 's/.*\| `(.*)` \|$/\1/' <<<"$row")
+        line=$(sed -n "${place#*:}p" "$folder/${place%:*}")
+        [[ "$line" == *"$code"* ]] || {
+            echo "$place is \"$line\", without \"$code\""
+            false
+        }
+        rows=$((rows + 1))
+    done < <(grep -E '^\|.*\| [a-z_]+\.c:[0-9]+ \|' "$folder/README.md")
+    [ "$rows" -ge 20 ]
+}
