@@ -29,14 +29,21 @@ krsi_string_vformat(krsi_string *s, const char *format, va_list args)
 {
     va_list again;
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
-    if (s->failed || length < 0 ||
-        !krsi_reserve(&s->text, &s->capacity, s->length + (size_t)length + 1,
-                      1)) {
+    size_t room = s->failed ? 0 : s->capacity - s->length;
+    int length =
+        vsnprintf(room ? s->text + s->length : NULL, room, format, args);
+    if (s->failed || length < 0) {
         s->failed = true;
-    } else {
+    } else if ((size_t)length < room) {
+        s->length += (size_t)length;
+    } else if (krsi_reserve(&s->text, &s->capacity,
+                            s->length + (size_t)length + 1, 1)) {
         vsnprintf(s->text + s->length, (size_t)length + 1, format, again);
         s->length += (size_t)length;
+    } else {
+        s->failed = true;
+        if (room)
+            s->text[s->length] = 0;
     }
     va_end(again);
 }

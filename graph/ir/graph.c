@@ -33,10 +33,12 @@ krs_graph_free(krs_graph *g)
     free(g->string);
     free(g->string_table);
     free(g->blob);
+    free(g->blob_table);
     free(g->var);
     free(g->place);
     free(g->scope);
     free(g->leaf);
+    free(g->leaf_by_name);
     free(g->stream_scope);
     free(g);
 }
@@ -105,21 +107,48 @@ krsi_intern(krs_graph *g, const char *text)
     return (uint32_t)g->strings++;
 }
 
+static bool
+grow_blob_table(krs_graph *g)
+{
+    size_t capacity = g->blob_table_capacity ? g->blob_table_capacity * 2 : 16;
+    uint32_t *table = calloc(capacity, sizeof *table);
+    if (!table)
+        return false;
+    for (size_t i = 0; i < g->blobs; i++) {
+        size_t at = g->blob[i].hash;
+        while (table[at &= capacity - 1])
+            at++;
+        table[at] = (uint32_t)i + 1;
+    }
+    free(g->blob_table);
+    g->blob_table = table;
+    g->blob_table_capacity = capacity;
+    return true;
+}
+
 uint32_t
 krsi_blob_add(krs_graph *g, const void *data, size_t bytes)
 {
+    if (g->blobs * 2 >= g->blob_table_capacity && !grow_blob_table(g))
+        return UINT32_MAX;
     uint64_t hash = XXH3_64bits(data, bytes);
-    for (size_t i = 0; i < g->blobs; i++)
-        if (g->blob[i].hash == hash && g->blob[i].bytes == bytes &&
-            (bytes == 0 || memcmp(g->blob[i].data, data, bytes) == 0))
-            return (uint32_t)i;
+    size_t at = hash;
+    for (; g->blob_table[at &= g->blob_table_capacity - 1]; at++) {
+        uint32_t id = g->blob_table[at] - 1;
+        const krsi_blob *blob = &g->blob[id];
+        if (blob->hash == hash && blob->bytes == bytes &&
+            (bytes == 0 || memcmp(blob->data, data, bytes) == 0))
+            return id;
+    }
     void *copy = krsi_arena_alloc(&g->arena, bytes);
-    if (!copy || !krsi_reserve(&g->blob, &g->blob_capacity, g->blobs + 1,
-                               sizeof *g->blob))
+    if (!copy || g->blobs >= UINT32_MAX - 1 ||
+        !krsi_reserve(&g->blob, &g->blob_capacity, g->blobs + 1,
+                      sizeof *g->blob))
         return UINT32_MAX;
     if (bytes)
         memcpy(copy, data, bytes);
     g->blob[g->blobs] = (krsi_blob){copy, bytes, hash};
+    g->blob_table[at] = (uint32_t)g->blobs + 1;
     return (uint32_t)g->blobs++;
 }
 

@@ -70,6 +70,8 @@ struct krs_graph {
     size_t string_table_capacity;
     krsi_blob *blob;
     size_t blobs, blob_capacity;
+    uint32_t *blob_table; /* open addressing, number + 1 */
+    size_t blob_table_capacity;
     krsi_var *var;
     size_t vars, var_capacity;
     krsi_place_entry *place; /* [0] unused */
@@ -78,6 +80,8 @@ struct krs_graph {
     size_t scopes, scope_capacity;
     uint32_t *leaf; /* inputs and states, by name: ids */
     size_t leaves, leaf_capacity;
+    uint32_t *leaf_by_name; /* by string: id, 0: none */
+    size_t leaf_names, leaf_name_capacity;
     uint32_t *stream_scope; /* scope of each automatic random stream */
     size_t streams, stream_capacity;
     krs_error error; /* status KRS_OK: none */

@@ -293,6 +293,22 @@ new_node(krs_graph *g, const krsi_make *m, const uint32_t *in, int words)
     return n;
 }
 
+/* the leaf `id`, whose name is that string */
+static bool
+add_leaf(krs_graph *g, size_t name, uint32_t id)
+{
+    if (!krsi_reserve(&g->leaf, &g->leaf_capacity, g->leaves + 1,
+                      sizeof *g->leaf) ||
+        !krsi_reserve(&g->leaf_by_name, &g->leaf_name_capacity, name + 1,
+                      sizeof *g->leaf_by_name))
+        return false;
+    while (g->leaf_names <= name)
+        g->leaf_by_name[g->leaf_names++] = 0;
+    g->leaf_by_name[name] = id;
+    g->leaf[g->leaves++] = id;
+    return true;
+}
+
 krs_node
 krsi_add(krs_graph *g, krs_place at, enum krsi_op op, const uint32_t *in,
          int count, const int64_t *word, int words)
@@ -340,13 +356,10 @@ krsi_add(krs_graph *g, krs_place at, enum krsi_op op, const uint32_t *in,
         free(operand);
     if (!n)
         return krsi_poison(g);
-    if (op == KRSI_INPUT || op == KRSI_STATE) {
-        if (!krsi_reserve(&g->leaf, &g->leaf_capacity, g->leaves + 1,
-                          sizeof *g->leaf)) {
-            krsi_refuse_memory(g);
-            return krsi_poison(g);
-        }
-        g->leaf[g->leaves++] = (uint32_t)g->nodes + 1;
+    if ((op == KRSI_INPUT || op == KRSI_STATE) &&
+        !add_leaf(g, (size_t)krsi_int(n, 0), (uint32_t)g->nodes + 1)) {
+        krsi_refuse_memory(g);
+        return krsi_poison(g);
     }
     n->hash = hash;
     g->node[++g->nodes] = n;

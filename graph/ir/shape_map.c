@@ -31,12 +31,11 @@ krsi_shape_typed(krsi_make *m)
     char type[KRSI_TYPE_TEXT];
     if (name == 0)
         return REFUSE(m, NAME, NULL, "the name is empty");
-    for (size_t i = 0; i < g->leaves; i++) {
-        const krsi_node *n = g->node[g->leaf[i]];
-        if (krsi_int(n, 0) == name)
-            return REFUSE(m, NAME, "names are unique among inputs and states",
-                          "%s: already declared as %s %s", g->string[name],
-                          krsi_ops[n->op].name, krsi_type_text(type, n));
+    if ((size_t)name < g->leaf_names && g->leaf_by_name[name]) {
+        const krsi_node *n = g->node[g->leaf_by_name[name]];
+        return REFUSE(m, NAME, "names are unique among inputs and states",
+                      "%s: already declared as %s %s", g->string[name],
+                      krsi_ops[n->op].name, krsi_type_text(type, n));
     }
     m->dtype = (krs_dtype)attr_int(m, 1);
     return shape_attribute(m, 2);

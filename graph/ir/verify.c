@@ -208,7 +208,7 @@ verify_all(const krs_graph *g, const krsi_node **room, krs_error *err)
 {
     krs_graph copy = *g;
     copy.error = (krs_error){KRS_OK, ""};
-    copy.leaves = 0;
+    copy.leaf_names = 0;
     for (size_t id = 1; id <= g->nodes; id++)
         KRS_TRY(verify_form(g, id, err));
     for (size_t id = 1; id <= g->nodes; id++)
