@@ -235,7 +235,8 @@ krsi_json_parse(const char *name, const char *text, size_t bytes,
 {
     size_t name_bytes = strlen(name) + 1;
     krsi_json_file *file = malloc(sizeof *file + name_bytes);
-    json_error_t error;
+    /* zeroed: where memory is out jansson leaves the code unset */
+    json_error_t error = {0};
     if (!file)
         return krs_fail(err, KRS_E_MEMORY, "%s: out of memory", name);
     memcpy(file->name, name, name_bytes);
