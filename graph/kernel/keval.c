@@ -1,0 +1,668 @@
+/* keval.c -- the kernel interpreter: slow, plain, trusted, bit-exact.
+ *
+ * In: a verified kernel, the facts of a target, buffers and arguments. Out:
+ * the buffers as every backend of such a target must leave them. Opening
+ * decodes the instructions once into an array of steps with operand offsets
+ * into a register file: running neither searches nor allocates per step.
+ *
+ * Every value owns its lanes in the file. Leaves are not steps: constants are
+ * written when the kernel is opened, arguments once a launch, axis indices
+ * once a group. A carry's next value is computed in the carry's own register
+ * where nothing reads the old value afterwards, else copied; where a next
+ * value is itself another carry, all go through registers of the NEXTs.
+ *
+ * The items of a group run in turn, each from barrier to barrier. Scratch and
+ * shared memory hold 0xFF bytes (NaN) when a launch begins.
+ */
+#include "keval.h"
+
+#include "kb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Axis, argument and local leaves: where their value goes. */
+struct leaf {
+    uint8_t op;
+    uint16_t slot;
+    uint32_t dst;
+};
+
+struct memory {
+    char *data;
+    int64_t count; /* elements */
+};
+
+struct krs_keval {
+    const krs_kernel *kernel;
+    struct keval_op *ops;
+    size_t op_count, op_capacity;
+    uint32_t *registers; /* byte offset of each value */
+    size_t register_bytes;
+    char *file; /* register files of all items of a group */
+    struct leaf *leaves;
+    size_t leaf_count, leaf_capacity;
+    uint32_t *counters; /* of each item, between barriers */
+    struct memory *memory;
+    char **owned; /* scratch (of all items) and shared memory, by buffer */
+    size_t *owned_bytes;
+    size_t items;
+    int64_t group[KRS_K_AXES];
+};
+
+/* Decoding */
+
+static krs_status
+no_memory(krs_error *err, const krs_kernel *kernel)
+{
+    return krs_fail(err, KRS_E_MEMORY, "kernel %s: no memory to interpret it",
+                    kernel->name);
+}
+
+static size_t
+value_bytes(krs_ktype type)
+{
+    return (size_t)krsi_kdtype_bytes(type.dtype) * type.lanes;
+}
+
+static struct keval_op *
+emit(krs_keval *keval, uint32_t inst, enum keval_code code)
+{
+    if (!krsi_reserve(&keval->ops, &keval->op_capacity, keval->op_count + 1,
+                      sizeof *keval->ops))
+        return NULL;
+    const krs_kinst *from = &keval->kernel->insts[inst];
+    struct keval_op *op = &keval->ops[keval->op_count++];
+    *op = (struct keval_op){.code = (uint8_t)code,
+                            .lanes = from->type.lanes,
+                            .element_bytes =
+                                (uint8_t)krsi_kdtype_bytes(from->type.dtype),
+                            .align_log2 = from->align_log2,
+                            .masked = from->c != 0,
+                            .is_bool = from->type.dtype == KRS_BOOL,
+                            .slot = from->slot,
+                            .dst = keval->registers[inst],
+                            .a = keval->registers[from->a],
+                            .b = keval->registers[from->b],
+                            .c = keval->registers[from->c],
+                            .d = keval->registers[from->d],
+                            .inst = inst};
+    return op;
+}
+
+static bool
+emit_copy(krs_keval *keval, uint32_t inst, uint32_t dst, uint32_t from)
+{
+    struct keval_op *op = emit(keval, inst, KEVAL_PURE);
+    if (!op)
+        return false;
+    op->fn = krsi_keval_copy();
+    op->dst = dst;
+    op->a = from;
+    return true;
+}
+
+/* Give every value its register. A next value shares that of its carry if it
+ * is computed in the body of the same loop by a lane-wise instruction and the
+ * carry is not read later. Lane-wise: reading and writing one register in one
+ * step is safe. */
+static bool
+place_values(krs_keval *keval)
+{
+    const krs_kernel *kernel = keval->kernel;
+    uint32_t count = kernel->inst_count;
+    uint32_t *last_use = calloc(count, sizeof *last_use);
+    uint32_t *scope = calloc(count, sizeof *scope);
+    uint32_t *parent = calloc(count, sizeof *parent);
+    bool good = last_use && scope && parent;
+    uint32_t now = 0;
+    size_t bytes = 64; /* offset 0 stands for "no operand" */
+    for (uint32_t i = 1; good && i < count; i++) {
+        const krs_kinst *inst = &kernel->insts[i];
+        const uint32_t refs[] = {inst->a, inst->b, inst->c, inst->d};
+        scope[i] = now;
+        if (inst->op == KRS_K_FOR) {
+            parent[i] = now;
+            now = i;
+            scope[i] = i;
+        } else if (inst->op == KRS_K_END) {
+            now = parent[inst->a];
+        }
+        for (int k = 0; k < 4; k++)
+            if (refs[k] && inst->op != KRS_K_END && inst->op != KRS_K_RESULT &&
+                !(inst->op == KRS_K_NEXT && k == 0))
+                last_use[refs[k]] = i;
+        if (krs_kop_has_result((krs_kop)inst->op) || inst->op == KRS_K_NEXT) {
+            keval->registers[i] = (uint32_t)bytes;
+            bytes += (value_bytes(inst->type) + 15) / 16 * 16;
+            good = bytes < UINT32_MAX / 2;
+        }
+    }
+    for (uint32_t i = 1; good && i < count; i++) {
+        const krs_kinst *inst = &kernel->insts[i];
+        if (inst->op != KRS_K_NEXT)
+            continue;
+        uint32_t carry = inst->a, value = inst->b;
+        const krs_kinst *from = &kernel->insts[value];
+        bool lanewise = from->op == KRS_K_SCALAR &&
+                        from->scalar != KRS_KS_CONVERT &&
+                        from->scalar != KRS_KS_BITCAST &&
+                        krs_kscalar_arity((krs_kscalar)from->scalar) > 0;
+        bool compares =
+            from->op == KRS_K_SCALAR && from->a &&
+            !krsi_ktype_same(from->type, kernel->insts[from->a].type);
+        if (lanewise && !compares && scope[value] == scope[carry] &&
+            last_use[carry] <= value)
+            keval->registers[value] = keval->registers[carry];
+    }
+    keval->register_bytes = (bytes + 63) / 64 * 64;
+    free(last_use);
+    free(scope);
+    free(parent);
+    return good;
+}
+
+static bool
+decode_leaf(krs_keval *keval, uint32_t i)
+{
+    const krs_kinst *inst = &keval->kernel->insts[i];
+    if (!krsi_reserve(&keval->leaves, &keval->leaf_capacity,
+                      keval->leaf_count + 1, sizeof *keval->leaves))
+        return false;
+    keval->leaves[keval->leaf_count++] =
+        (struct leaf){inst->op, inst->slot, keval->registers[i]};
+    return true;
+}
+
+/* All NEXTs of the loop that ends at `end`, as if at once. */
+static bool
+decode_nexts(krs_keval *keval, uint32_t end)
+{
+    const krs_kinst *insts = keval->kernel->insts;
+    uint32_t first = end;
+    bool crossed = false;
+    while (insts[first - 1].op == KRS_K_NEXT)
+        first--;
+    for (uint32_t i = first; i < end; i++)
+        for (uint32_t j = first; j < end; j++)
+            crossed = crossed || (i != j && insts[i].b == insts[j].a);
+    for (uint32_t i = first; i < end; i++) {
+        uint32_t dst = keval->registers[insts[i].a];
+        uint32_t from = keval->registers[insts[i].b];
+        if (dst != from &&
+            !emit_copy(keval, i, crossed ? keval->registers[i] : dst, from))
+            return false;
+    }
+    for (uint32_t i = first; crossed && i < end; i++) {
+        uint32_t dst = keval->registers[insts[i].a];
+        if (dst != keval->registers[insts[i].b] &&
+            !emit_copy(keval, i, dst, keval->registers[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool
+decode_inst(krs_keval *keval, uint32_t i, const krs_kfacts *facts)
+{
+    static const uint8_t codes[] = {[KRS_K_LOAD] = KEVAL_LOAD,
+                                    [KRS_K_GATHER] = KEVAL_GATHER,
+                                    [KRS_K_STORE] = KEVAL_STORE,
+                                    [KRS_K_SCATTER] = KEVAL_SCATTER};
+    const krs_kinst *insts = keval->kernel->insts, *inst = &insts[i];
+    struct keval_op *op;
+    int bytes = krsi_kdtype_bytes(inst->type.dtype);
+    bool last_head =
+        i + 1 >= keval->kernel->inst_count || insts[i + 1].op != KRS_K_CARRY;
+    switch ((krs_kop)inst->op) {
+    case KRS_K_CONST:
+        for (int k = 0; k < inst->type.lanes; k++)
+            memcpy(keval->file + keval->registers[i] + k * bytes, &inst->u.bits,
+                   (size_t)bytes);
+        return true;
+    case KRS_K_LANES:
+        for (int32_t k = 0; k < inst->type.lanes; k++)
+            memcpy(keval->file + keval->registers[i] + k * bytes, &k, sizeof k);
+        return true;
+    case KRS_K_ARG:
+    case KRS_K_AXIS:
+    case KRS_K_LOCAL: return decode_leaf(keval, i);
+    case KRS_K_SCALAR:
+        op = emit(keval, i, KEVAL_PURE);
+        if (!op)
+            return false;
+        op->fn = krsi_keval_scalar((krs_kscalar)inst->scalar,
+                                   (krs_dtype)insts[inst->a].type.dtype,
+                                   (krs_dtype)inst->type.dtype, facts);
+        return true;
+    case KRS_K_BROADCAST:
+        op = emit(keval, i, KEVAL_PURE);
+        if (op)
+            op->fn = krsi_keval_broadcast(bytes);
+        return op != NULL;
+    case KRS_K_SHUFFLE:
+        op = emit(keval, i, KEVAL_PURE);
+        if (!op)
+            return false;
+        op->fn = krsi_keval_shuffle(bytes);
+        op->lane_table = inst->u.lanes;
+        op->jump = insts[inst->a].type.lanes;
+        return true;
+    case KRS_K_LOAD:
+    case KRS_K_GATHER:
+    case KRS_K_STORE:
+    case KRS_K_SCATTER:
+        op = emit(keval, i, (enum keval_code)codes[inst->op]);
+        if (op && inst->b)
+            op->offset_bytes =
+                (uint8_t)krsi_kdtype_bytes(insts[inst->b].type.dtype);
+        return op != NULL;
+    case KRS_K_FOR:
+        return emit(keval, i, KEVAL_ENTER) &&
+               (!last_head || emit(keval, i, KEVAL_TEST));
+    case KRS_K_CARRY: {
+        if (!emit_copy(keval, i, keval->registers[i],
+                       keval->registers[inst->a]))
+            return false;
+        uint32_t loop = i;
+        while (insts[loop].op != KRS_K_FOR)
+            loop--;
+        return !last_head || emit(keval, loop, KEVAL_TEST);
+    }
+    case KRS_K_END: {
+        if (!decode_nexts(keval, i) || !emit(keval, inst->a, KEVAL_AGAIN))
+            return false;
+        size_t test = keval->op_count - 1;
+        while (keval->ops[test].code != KEVAL_TEST ||
+               keval->ops[test].inst != inst->a)
+            test--;
+        keval->ops[keval->op_count - 1].jump = (uint32_t)test + 1;
+        keval->ops[test].jump = (uint32_t)keval->op_count;
+        return true;
+    }
+    case KRS_K_RESULT:
+        return emit_copy(keval, i, keval->registers[i],
+                         keval->registers[inst->a]);
+    case KRS_K_BARRIER: return emit(keval, i, KEVAL_BARRIER) != NULL;
+    case KRS_K_PREFETCH:
+    case KRS_K_NEXT:
+    case KRS_K_NOTHING:
+    case KRS_K_COUNT: break;
+    }
+    return true;
+}
+
+krs_status
+krs_keval_open(const krs_kernel *kernel, const krs_kfacts *facts,
+               krs_keval **out, krs_error *err)
+{
+    *out = NULL;
+    KRS_TRY(krs_kernel_verify(kernel, err));
+    if (!facts || facts->struct_size < sizeof *facts)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "kernel %s: the facts of the target are missing",
+                        kernel->name);
+    krs_keval *keval = calloc(1, sizeof *keval);
+    if (!keval)
+        return no_memory(err, kernel);
+    keval->kernel = kernel;
+    keval->items = 1;
+    for (int i = 0; i < KRS_K_AXES; i++) {
+        keval->group[i] = kernel->group[i];
+        keval->items *= kernel->group[i];
+    }
+    size_t buffers = kernel->buffer_count + 1, bytes;
+    keval->registers = calloc(kernel->inst_count, sizeof *keval->registers);
+    keval->memory = calloc(buffers * keval->items, sizeof *keval->memory);
+    keval->owned = calloc(buffers, sizeof *keval->owned);
+    keval->owned_bytes = calloc(buffers, sizeof *keval->owned_bytes);
+    keval->counters = calloc(keval->items, sizeof *keval->counters);
+    bool good = keval->registers && keval->memory && keval->owned &&
+                keval->owned_bytes && keval->counters && place_values(keval);
+    good =
+        good &&
+        !__builtin_mul_overflow(keval->register_bytes, keval->items, &bytes) &&
+        posix_memalign((void **)&keval->file, 64, bytes) == 0;
+    if (good) {
+        memset(keval->file, 0, bytes);
+        for (uint32_t i = 1; good && i < kernel->inst_count; i++)
+            good = decode_inst(keval, i, facts);
+        good = good && emit(keval, 0, KEVAL_STOP);
+        for (size_t i = 1; good && i < keval->items; i++)
+            memcpy(keval->file + i * keval->register_bytes, keval->file,
+                   keval->register_bytes);
+    }
+    if (!good) {
+        krs_keval_close(keval);
+        return no_memory(err, kernel);
+    }
+    *out = keval;
+    return KRS_OK;
+}
+
+void
+krs_keval_close(krs_keval *keval)
+{
+    if (!keval)
+        return;
+    for (uint32_t i = 0; keval->owned && i < keval->kernel->buffer_count; i++)
+        free(keval->owned[i]);
+    free(keval->owned);
+    free(keval->owned_bytes);
+    free(keval->memory);
+    free(keval->counters);
+    free(keval->leaves);
+    free(keval->file);
+    free(keval->registers);
+    free(keval->ops);
+    free(keval);
+}
+
+/* Running */
+
+struct run {
+    const krs_keval *keval;
+    const struct memory *memory; /* of this item */
+    int64_t at[KRS_K_AXES];      /* the group */
+    krs_error *err;
+};
+
+static krs_status
+fail_at(const struct run *run, const struct keval_op *op, krs_status status,
+        const char *what)
+{
+    const krs_kernel *kernel = run->keval->kernel;
+    const krs_kinst *inst = &kernel->insts[op->inst];
+    return krs_fail(run->err, status,
+                    "kernel %s: instruction %u (%s) of group (%lld, %lld, "
+                    "%lld): %s",
+                    kernel->name, op->inst, krs_kop_name((krs_kop)inst->op),
+                    (long long)run->at[0], (long long)run->at[1],
+                    (long long)run->at[2], what);
+}
+
+static krs_status
+out_of_range(const struct run *run, const struct keval_op *op, int64_t element)
+{
+    const krs_kbuffer *buffer = &run->keval->kernel->buffers[op->slot];
+    char text[300];
+    snprintf(text, sizeof text, "element %lld of buffer %s, which has %lld",
+             (long long)element, buffer->name,
+             (long long)run->memory[op->slot].count);
+    return fail_at(run, op, KRS_E_RANGE, text);
+}
+
+static krs_status
+misaligned(const struct run *run, const struct keval_op *op, int64_t element)
+{
+    const krs_kbuffer *buffer = &run->keval->kernel->buffers[op->slot];
+    char text[300];
+    snprintf(text, sizeof text,
+             "element %lld of buffer %s is not at a multiple of %d bytes",
+             (long long)element, buffer->name, 1 << op->align_log2);
+    return fail_at(run, op, KRS_E_RANGE, text);
+}
+
+/* Element a + offset of one lane; false on overflow. */
+static bool
+lane_element(const char *registers, const struct keval_op *op, int lane,
+             int64_t *out)
+{
+    int64_t base, offset = lane;
+    memcpy(&base, registers + op->a, sizeof base);
+    if (op->offset_bytes == 8) {
+        memcpy(&offset, registers + op->b + 8 * lane, sizeof offset);
+    } else if (op->offset_bytes == 4) {
+        int32_t narrow;
+        memcpy(&narrow, registers + op->b + 4 * lane, sizeof narrow);
+        offset = narrow;
+    }
+    return !__builtin_add_overflow(base, offset, out);
+}
+
+/* A lane at a time: masked, gathering, scattering. */
+static krs_status
+lanes_one_by_one(const struct run *run, char *registers,
+                 const struct keval_op *op, bool writes)
+{
+    const struct memory *memory = &run->memory[op->slot];
+    size_t bytes = op->element_bytes;
+    char *value = registers + (writes ? op->d : op->dst);
+    for (int i = 0; i < op->lanes; i++) {
+        int64_t element;
+        if (op->masked && !registers[op->c + (uint32_t)i]) {
+            if (!writes)
+                memset(value + (size_t)i * bytes, 0, bytes);
+            continue;
+        }
+        if (!lane_element(registers, op, i, &element) || element < 0 ||
+            element >= memory->count)
+            return out_of_range(run, op, element);
+        char *at = memory->data + (size_t)element * bytes;
+        if (writes)
+            memcpy(at, value + (size_t)i * bytes, bytes);
+        else
+            memcpy(value + (size_t)i * bytes, at, bytes);
+    }
+    return KRS_OK;
+}
+
+static krs_status
+access_memory(const struct run *run, char *registers, const struct keval_op *op)
+{
+    const struct memory *memory = &run->memory[op->slot];
+    bool writes = op->code == KEVAL_STORE || op->code == KEVAL_SCATTER;
+    size_t bytes = op->element_bytes;
+    krs_status status = KRS_OK;
+    int64_t index;
+    memcpy(&index, registers + op->a, sizeof index);
+    if (((uintptr_t)memory->data + (uintptr_t)index * bytes) &
+        (((uintptr_t)1 << op->align_log2) - 1))
+        return misaligned(run, op, index);
+    if (op->masked || op->offset_bytes)
+        status = lanes_one_by_one(run, registers, op, writes);
+    else if (index < 0 || index > memory->count - op->lanes)
+        return out_of_range(
+            run, op,
+            index < 0 || index >= memory->count ? index : memory->count);
+    else if (writes)
+        memcpy(memory->data + (size_t)index * bytes, registers + op->d,
+               bytes * op->lanes);
+    else
+        memcpy(registers + op->dst, memory->data + (size_t)index * bytes,
+               bytes * op->lanes);
+    if (op->is_bool && !writes)
+        for (int i = 0; i < op->lanes; i++)
+            registers[op->dst + (uint32_t)i] =
+                registers[op->dst + (uint32_t)i] != 0;
+    return status;
+}
+
+static int64_t
+word_at(const char *registers, uint32_t offset)
+{
+    int64_t value;
+    memcpy(&value, registers + offset, sizeof value);
+    return value;
+}
+
+/* Run one item from *counter to the next barrier or the end. */
+static krs_status
+run_item(const struct run *run, char *registers, uint32_t *counter)
+{
+    const struct keval_op *ops = run->keval->ops;
+    uint32_t at = *counter;
+    int64_t index;
+    for (;;) {
+        const struct keval_op *op = &ops[at++];
+        switch ((enum keval_code)op->code) {
+        case KEVAL_PURE: op->fn(registers, op); break;
+        case KEVAL_LOAD:
+        case KEVAL_GATHER:
+        case KEVAL_STORE:
+        case KEVAL_SCATTER: KRS_TRY(access_memory(run, registers, op)); break;
+        case KEVAL_ENTER:
+            if (word_at(registers, op->c) <= 0)
+                return fail_at(run, op, KRS_E_RANGE,
+                               "the step of the loop is not positive");
+            memcpy(registers + op->dst, registers + op->a, sizeof index);
+            break;
+        case KEVAL_TEST:
+            if (word_at(registers, op->dst) >= word_at(registers, op->b))
+                at = op->jump;
+            break;
+        case KEVAL_AGAIN:
+            if (!__builtin_add_overflow(word_at(registers, op->dst),
+                                        word_at(registers, op->c), &index) &&
+                index < word_at(registers, op->b)) {
+                memcpy(registers + op->dst, &index, sizeof index);
+                at = op->jump;
+            }
+            break;
+        case KEVAL_BARRIER: *counter = at; return KRS_OK;
+        case KEVAL_STOP: *counter = at - 1; return KRS_OK;
+        }
+    }
+}
+
+static void
+set_leaves(const krs_keval *keval, char *registers, size_t item,
+           const krs_klaunch *launch, const int64_t at[KRS_K_AXES],
+           krs_kop kind)
+{
+    int64_t local[KRS_K_AXES];
+    size_t rest = item;
+    for (int i = 0; i < KRS_K_AXES; i++) {
+        local[i] = (int64_t)(rest % (size_t)keval->group[i]);
+        rest /= (size_t)keval->group[i];
+    }
+    for (size_t i = 0; i < keval->leaf_count; i++) {
+        const struct leaf *leaf = &keval->leaves[i];
+        char *to = registers + leaf->dst;
+        if (leaf->op != kind)
+            continue;
+        if (leaf->op == KRS_K_AXIS)
+            memcpy(to, &at[leaf->slot], sizeof *at);
+        else if (leaf->op == KRS_K_LOCAL)
+            memcpy(to, &local[leaf->slot], sizeof *local);
+        else if (keval->kernel->args[leaf->slot].dtype == KRS_I64)
+            memcpy(to, &launch->args[leaf->slot].i, sizeof(int64_t));
+        else
+            memcpy(to, &launch->args[leaf->slot].f, sizeof(float));
+    }
+}
+
+static krs_status
+run_group(krs_keval *keval, const krs_klaunch *launch, struct run *run)
+{
+    size_t buffers = keval->kernel->buffer_count;
+    size_t waiting;
+    for (size_t item = 0; item < keval->items; item++) {
+        keval->counters[item] = 0;
+        set_leaves(keval, keval->file + item * keval->register_bytes, item,
+                   launch, run->at, KRS_K_AXIS);
+    }
+    do {
+        waiting = 0;
+        for (size_t item = 0; item < keval->items; item++) {
+            run->memory = keval->memory + item * buffers;
+            KRS_TRY(run_item(run, keval->file + item * keval->register_bytes,
+                             &keval->counters[item]));
+            if (keval->ops[keval->counters[item]].code != KEVAL_STOP)
+                waiting++;
+        }
+    } while (waiting > 0);
+    return KRS_OK;
+}
+
+/* Sizes and addresses of all buffers, for every item of a group. */
+static krs_status
+bind_buffers(krs_keval *keval, const krs_klaunch *launch, krs_error *err)
+{
+    const krs_kernel *kernel = keval->kernel;
+    for (uint32_t i = 0; i < kernel->buffer_count; i++) {
+        const krs_kbuffer *buffer = &kernel->buffers[i];
+        size_t element = (size_t)krsi_kdtype_bytes(buffer->dtype);
+        size_t align = (size_t)1 << buffer->align_log2;
+        struct memory memory = {NULL, buffer->count};
+        size_t stride = 0;
+        if (buffer->space == KRS_K_PARAM) {
+            memory.data = launch->buffers[i];
+            memory.count = (int64_t)(launch->buffer_bytes[i] / element);
+            if ((uintptr_t)memory.data & (align - 1))
+                return krs_fail(err, KRS_E_ARGUMENT,
+                                "kernel %s: buffer %s is not at a multiple of "
+                                "%zu bytes",
+                                kernel->name, buffer->name, align);
+        } else {
+            size_t copies = buffer->space == KRS_K_SCRATCH ? keval->items : 1,
+                   bytes;
+            if (buffer->count_arg >= 0 &&
+                (launch->args[buffer->count_arg].i < 0 ||
+                 __builtin_mul_overflow(memory.count,
+                                        launch->args[buffer->count_arg].i,
+                                        &memory.count)))
+                return krs_fail(err, KRS_E_RANGE,
+                                "kernel %s: buffer %s: %lld times %lld "
+                                "elements",
+                                kernel->name, buffer->name,
+                                (long long)buffer->count,
+                                (long long)launch->args[buffer->count_arg].i);
+            if (__builtin_mul_overflow((size_t)memory.count, element,
+                                       &stride) ||
+                __builtin_add_overflow(stride, (size_t)4095, &stride) ||
+                __builtin_mul_overflow(stride &= ~(size_t)4095, copies, &bytes))
+                return no_memory(err, kernel);
+            if (keval->owned_bytes[i] < bytes) {
+                void *fresh;
+                if (posix_memalign(&fresh, 4096, bytes) != 0)
+                    return no_memory(err, kernel);
+                free(keval->owned[i]);
+                keval->owned[i] = fresh;
+                keval->owned_bytes[i] = bytes;
+            }
+            if (bytes)
+                memset(keval->owned[i], 0xFF, bytes);
+            memory.data = keval->owned[i];
+        }
+        for (size_t item = 0; item < keval->items; item++) {
+            keval->memory[item * kernel->buffer_count + i] = memory;
+            if (buffer->space == KRS_K_SCRATCH && memory.data)
+                memory.data += stride;
+        }
+    }
+    return KRS_OK;
+}
+
+krs_status
+krs_keval_run(krs_keval *keval, const krs_klaunch *launch, krs_error *err)
+{
+    const krs_kernel *kernel = keval->kernel;
+    if (!launch || launch->struct_size < sizeof *launch ||
+        (kernel->param_count && (!launch->buffers || !launch->buffer_bytes)) ||
+        (kernel->arg_count && !launch->args))
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "kernel %s: the launch lacks buffers or arguments",
+                        kernel->name);
+    for (int i = 0; i < KRS_K_AXES; i++)
+        if (launch->grid[i] < 0 ||
+            (i >= (int)kernel->axes && launch->grid[i] != 1))
+            return krs_fail(err, KRS_E_ARGUMENT,
+                            "kernel %s: %lld groups along axis %d of a grid "
+                            "of %u axes",
+                            kernel->name, (long long)launch->grid[i], i,
+                            kernel->axes);
+    KRS_TRY(bind_buffers(keval, launch, err));
+    struct run run = {.keval = keval, .err = err};
+    for (size_t item = 0; item < keval->items; item++) {
+        char *registers = keval->file + item * keval->register_bytes;
+        set_leaves(keval, registers, item, launch, run.at, KRS_K_ARG);
+        set_leaves(keval, registers, item, launch, run.at, KRS_K_LOCAL);
+    }
+    for (run.at[2] = 0; run.at[2] < launch->grid[2]; run.at[2]++)
+        for (run.at[1] = 0; run.at[1] < launch->grid[1]; run.at[1]++)
+            for (run.at[0] = 0; run.at[0] < launch->grid[0]; run.at[0]++)
+                KRS_TRY(run_group(keval, launch, &run));
+    return KRS_OK;
+}

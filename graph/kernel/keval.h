@@ -1,0 +1,53 @@
+/* keval.h -- between the two halves of the kernel interpreter.
+ *
+ * keval.c decodes a kernel into these and runs them; keval_scalar.c holds one
+ * function for each row of scalar.def and element type.
+ */
+#ifndef KRSI_KEVAL_H
+#define KRSI_KEVAL_H
+
+#include "kernel.h"
+
+enum keval_code {
+    KEVAL_PURE, /* fn does it all */
+    KEVAL_LOAD,
+    KEVAL_GATHER,
+    KEVAL_STORE,
+    KEVAL_SCATTER,
+    KEVAL_ENTER, /* FOR: the index takes its first value */
+    KEVAL_TEST,  /* skip the loop if it has no trip */
+    KEVAL_AGAIN, /* END: step, and back to `jump` */
+    KEVAL_BARRIER,
+    KEVAL_STOP
+};
+
+/* One step. Operands are byte offsets into the registers of an item; dst may
+ * be one of them exactly, never overlap one partly. */
+struct keval_op {
+    void (*fn)(char *registers, const struct keval_op *op);
+    uint8_t code; /* enum keval_code */
+    uint8_t lanes;
+    uint8_t element_bytes;
+    uint8_t align_log2;
+    uint8_t offset_bytes; /* of an offset of GATHER, SCATTER */
+    bool masked;
+    bool is_bool;
+    uint16_t slot;
+    uint32_t dst, a, b, c, d;
+    uint32_t jump;
+    uint32_t inst;             /* for messages */
+    const uint8_t *lane_table; /* SHUFFLE */
+};
+
+typedef void (*keval_fn)(char *registers, const struct keval_op *op);
+
+/* keval_scalar.c -- the function of a scalar instruction whose operands have
+ * the type `from` and whose result has the type `to`; never NULL for what the
+ * verifier accepts. */
+keval_fn krsi_keval_scalar(krs_kscalar op, krs_dtype from, krs_dtype to,
+                           const krs_kfacts *facts);
+keval_fn krsi_keval_broadcast(int element_bytes);
+keval_fn krsi_keval_shuffle(int element_bytes);
+keval_fn krsi_keval_copy(void); /* element_bytes * lanes from a to dst */
+
+#endif
