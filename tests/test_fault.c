@@ -1,0 +1,334 @@
+/* test_fault.c -- memory runs out at every allocation, once and for good,
+ * while two models are built, differentiated, verified, printed, read back,
+ * compiled and run.
+ *
+ * Linked with --wrap for malloc, calloc, realloc, strdup and free, so that
+ * the n-th allocation of the library can fail and what lives is counted. For
+ * every n: the status is MEMORY (or, where the library can do without, the
+ * result is the right one), the message is set, and nothing stays allocated.
+ */
+#include <krs/ops.h>
+#include <krs/program.h>
+
+#include "graph/ir/ir.h"
+#include "suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static long countdown; /* 0: no call fails */
+static bool for_good;  /* the calls after it fail too */
+static bool struck;
+static long alive; /* allocations not freed yet */
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+void __real_free(void *data);
+void __wrap_free(void *data);
+
+static bool
+strikes(void)
+{
+    if (countdown == 0 || --countdown > 0)
+        return false;
+    if (for_good)
+        countdown = 1;
+    struck = true;
+    return true;
+}
+
+void *
+__wrap_malloc(size_t bytes)
+{
+    void *data = strikes() ? NULL : __real_malloc(bytes);
+    alive += data != NULL;
+    return data;
+}
+
+void *
+__wrap_calloc(size_t count, size_t bytes)
+{
+    void *data = strikes() ? NULL : __real_calloc(count, bytes);
+    alive += data != NULL;
+    return data;
+}
+
+void *
+__wrap_realloc(void *old, size_t bytes)
+{
+    void *data = strikes() ? NULL : __real_realloc(old, bytes);
+    alive += data && !old;
+    return data;
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+    char *data = strikes() ? NULL : __real_strdup(text);
+    alive += data != NULL;
+    return data;
+}
+
+void
+__wrap_free(void *data)
+{
+    alive -= data != NULL;
+    __real_free(data);
+}
+
+/* ---- the models ---- */
+
+enum { OUTPUTS = 12, T = 2, C = 8, H = 2, D = 4, S = 6 };
+
+typedef struct model {
+    krs_graph *graph;
+    krs_node output[OUTPUTS];
+    size_t outputs;
+} model;
+
+/* value - rate * gradient, for each parameter */
+static void
+train(model *m, krs_node loss, const krs_node *parameter, size_t count)
+{
+    krs_node gradient[OUTPUTS];
+    m->output[m->outputs++] = loss;
+    krs_grad(loss, parameter, count, gradient);
+    for (size_t i = 0; i < count; i++)
+        m->output[m->outputs++] = krs_update(
+            parameter[i], krs_sub(parameter[i], krs_scale(gradient[i], 0.1)));
+}
+
+/* two layers and cross-entropy, one step of gradient descent */
+static void
+mlp(model *m)
+{
+    krs_graph *g = m->graph;
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(4, 3));
+    krs_node t = krs_input(g, "t", KRS_I64, KRS_SHAPE(4));
+    krs_scope_push(g, "layers.%d", 0);
+    krs_node w1 = krs_state(g, "w", KRS_F32, KRS_SHAPE(5, 3));
+    krs_node b1 = krs_state(g, "b", KRS_F32, KRS_SHAPE(5));
+    krs_node h = krs_gelu(krs_linear(x, w1, b1)); /* [4,5] */
+    krs_scope_pop(g);
+    krs_scope_push(g, "layers.%d", 1);
+    krs_node w2 = krs_state(g, "w", KRS_F32, KRS_SHAPE(6, 5));
+    krs_node b2 = krs_state(g, "b", KRS_F32, KRS_SHAPE(6));
+    krs_node logits = krs_linear(h, w2, b2); /* [4,6] */
+    krs_scope_pop(g);
+    const krs_node parameter[] = {w1, b1, w2, b2};
+    train(m, krs_cross_entropy(logits, t, KRS_NONE, NULL), parameter, 4);
+}
+
+static krs_node
+heads(krs_node x) /* [1,T,C] -> [1,H,T,D] */
+{
+    return krs_permute(krs_reshape(x, KRS_SHAPE(1, T, H, D)),
+                       KRS_AXES(0, 2, 1, 3));
+}
+
+/* one layer of attention: trained causally, and run with a KV cache */
+static void
+attention(model *m)
+{
+    static const double frequency[D / 2] = {1, 0.01};
+    krs_graph *g = m->graph;
+    krs_attention_options causal = {sizeof causal, 0, true, KRS_INDEX(0), 0};
+    krs_index pos = krs_var(g, "pos", 0, S - T);
+    krs_scope_push(g, "attn");
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(1, T, C));
+    krs_node norm = krs_state(g, "norm", KRS_F32, KRS_SHAPE(C));
+    krs_node w = krs_state(g, "qkv", KRS_F32, KRS_SHAPE(3 * C, C));
+    krs_node h = krs_rms_norm(x, norm, 1e-5);  /* [1,T,C] */
+    krs_node qkv = krs_linear(h, w, KRS_NONE); /* [1,T,3C] */
+    krs_node at = krs_add(krs_iota(g, KRS_I64, KRS_SHAPE(T), 0),
+                          krs_index_node(g, pos)); /* [T] */
+    krs_node angle = krs_rope_angles(at, frequency, D / 2);
+    krs_node q = heads(krs_slice(qkv, 2, 0, C, 1));
+    krs_node k = heads(krs_slice(qkv, 2, C, 2 * C, 1));
+    krs_node v = heads(krs_slice(qkv, 2, 2 * C, 3 * C, 1));
+    q = krs_rope(q, angle, KRS_ROPE_HALF, 1);
+    k = krs_rope(k, angle, KRS_ROPE_HALF, 1);
+    const krs_node parameter[] = {norm, w};
+    krs_node y = krs_attention(q, k, v, KRS_NONE, &causal);
+    train(m, krs_mean(krs_square(y), KRS_ALL_AXES), parameter, 2);
+
+    const krs_index start[] = {KRS_INDEX(0), KRS_INDEX(0), pos, KRS_INDEX(0)};
+    krs_node past[2], all[2];
+    for (int i = 0; i < 2; i++) {
+        past[i] = krs_state(g, i ? "v" : "k", KRS_F32, KRS_SHAPE(1, H, S, D));
+        all[i] = krs_set_slice(past[i], i ? v : k, start);
+        m->output[m->outputs++] = krs_update(past[i], all[i]);
+        all[i] = krs_live(all[i], 2, krs_index_plus(pos, KRS_INDEX(T)));
+    }
+    causal.offset = pos;
+    m->output[m->outputs++] =
+        krs_attention(q, all[0], all[1], KRS_NONE, &causal);
+    krs_scope_pop(g);
+}
+
+/* ---- one life of a model ---- */
+
+/* What a run gives, to compare. */
+typedef struct outcome {
+    float value[2]; /* first element of the first and last output */
+    size_t text_length;
+} outcome;
+
+typedef struct life {
+    void (*build)(model *m);
+    model m;
+    krs_graph *back;
+    char *text, *drawing, *json;
+    krs_device *device;
+    krs_store *store;
+    krs_program *program;
+} life;
+
+static krs_status
+fill(life *l, krs_error *err)
+{
+    static const float number[3 * C * C] = {0.5f,  -0.25f, 0.125f, 1,    -1,
+                                            0.75f, 0.3f,   -0.6f,  0.2f, 0.9f};
+    for (size_t i = 0; i < krs_store_count(l->store); i++) {
+        const char *name;
+        krs_shape shape;
+        int64_t elements;
+        KRS_TRY(krs_store_entry(l->store, i, &name, NULL, &shape, err));
+        krs_shape_elements(shape, &elements);
+        KRS_TRY(
+            krs_store_write(l->store, name, number, (size_t)elements * 4, err));
+    }
+    if (l->build == mlp) {
+        const int64_t target[4] = {1, 5, 0, 2};
+        KRS_TRY(
+            krs_program_set_input(l->program, "t", target, sizeof target, err));
+        return krs_program_set_input(l->program, "x", number, 4 * 3 * 4, err);
+    }
+    KRS_TRY(krs_program_set_var(l->program, "pos", 3, err));
+    return krs_program_set_input(l->program, "attn.x", number, T * C * 4, err);
+}
+
+static krs_status
+live_through(life *l, outcome *out, krs_error *err)
+{
+    krs_node read_back[OUTPUTS];
+    size_t count;
+    float data[256];
+    l->m.graph = krs_graph_new();
+    if (!l->m.graph)
+        return krs_fail(err, KRS_E_MEMORY, "no graph");
+    l->build(&l->m);
+    KRS_TRY(krs_graph_check(l->m.graph, err));
+    KRS_TRY(krsi_verify(l->m.graph, err));
+    KRS_TRY(krs_graph_print(l->m.graph, l->m.output, l->m.outputs, NULL,
+                            &l->text, err));
+    KRS_TRY(krs_graph_print_dot(l->m.graph, l->m.output, l->m.outputs, NULL,
+                                &l->drawing, err));
+    KRS_TRY(krs_graph_print_json(l->m.graph, l->m.output, l->m.outputs, NULL,
+                                 &l->json, err));
+    KRS_TRY(
+        krs_graph_parse(l->text, &l->back, read_back, OUTPUTS, &count, err));
+    out->text_length = strlen(l->text);
+    KRS_TRY(krs_device_open("eval", &l->device, err));
+    KRS_TRY(krs_store_new(l->device, &l->store, err));
+    KRS_TRY(krs_program_new(l->store, read_back, count, &l->program, err));
+    KRS_TRY(fill(l, err));
+    KRS_TRY(krs_program_run(l->program, err));
+    const size_t which[2] = {0, count - 1};
+    for (int i = 0; i < 2; i++) {
+        int64_t elements;
+        krs_shape shape;
+        KRS_TRY(krs_program_output(l->program, which[i], NULL, &shape, err));
+        krs_shape_elements(shape, &elements);
+        KRS_TRY(krs_program_read(l->program, which[i], data,
+                                 (size_t)elements * 4, err));
+        out->value[i] = data[0];
+    }
+    return KRS_OK;
+}
+
+static krs_status
+run(void (*build)(model *), outcome *out, krs_error *err)
+{
+    life l = {.build = build};
+    krs_status status = live_through(&l, out, err);
+    krs_program_free(l.program);
+    krs_store_free(l.store);
+    krs_device_close(l.device);
+    krs_graph_free(l.back);
+    krs_graph_free(l.m.graph);
+    free(l.text);
+    free(l.drawing);
+    free(l.json);
+    return status;
+}
+
+static void
+assert_survives(void (*build)(model *))
+{
+    outcome good = {
+        {NAN, NAN},
+        0
+    };
+    krs_error err = {KRS_OK, ""};
+    long before = alive;
+    ck_assert_msg(run(build, &good, &err) == KRS_OK, "%s", err.text);
+    ck_assert_int_eq(alive, before);
+    ck_assert(isfinite(good.value[0]) && isfinite(good.value[1]));
+    for (int mode = 0; mode < 2; mode++) {
+        long n = 1, forgiven = 0;
+        for (;; n++) {
+            outcome out = {
+                {NAN, NAN},
+                0
+            };
+            err = (krs_error){KRS_OK, ""};
+            struck = false;
+            for_good = mode == 1;
+            countdown = n;
+            krs_status status = run(build, &out, &err);
+            countdown = 0;
+            ck_assert_msg(alive == before, "allocation %ld: %ld leak: %s", n,
+                          alive - before, err.text);
+            if (!struck) {
+                ck_assert_int_eq(status, KRS_OK);
+                break;
+            }
+            if (status == KRS_OK) { /* it could do without */
+                ck_assert(memcmp(&out.value, &good.value, sizeof out.value) ==
+                          0);
+                ck_assert_uint_eq(out.text_length, good.text_length);
+                forgiven++;
+                continue;
+            }
+            ck_assert_msg(status == KRS_E_MEMORY, "allocation %ld: %s: %s", n,
+                          krs_status_name(status), err.text);
+            ck_assert_int_eq(err.status, KRS_E_MEMORY);
+            ck_assert_uint_gt(strlen(err.text), 0);
+        }
+        ck_assert_int_gt(n, 100);
+        ck_assert_int_lt(forgiven, n / 5); /* places are dropped quietly */
+    }
+}
+
+START_TEST(a_perceptron_survives_every_failed_allocation)
+{
+    assert_survives(mlp);
+}
+END_TEST
+
+START_TEST(attention_with_a_cache_survives_every_failed_allocation)
+{
+    assert_survives(attention);
+}
+END_TEST
+
+SUITE(a_perceptron_survives_every_failed_allocation,
+      attention_with_a_cache_survives_every_failed_allocation)
