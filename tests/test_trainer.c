@@ -2,6 +2,7 @@
  * when a process is killed at any moment, with a model small enough that a
  * step takes a fraction of a millisecond.
  */
+#include "fault_memory.h"
 #include "suite.h"
 
 #include <krs/krs.h>
@@ -12,6 +13,7 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,9 +141,8 @@ open_session(uint64_t seed)
     return s;
 }
 
-/* The stream's address must last, so the trainer is made in place. */
-static void
-open_trainer(session *s, double learning_rate)
+static krs_trainer_options
+options_of(token_stream *data, double learning_rate)
 {
     krs_trainer_options options = {
         .struct_size = sizeof options,
@@ -149,13 +150,13 @@ open_trainer(session *s, double learning_rate)
                   .loss = bigram_loss,
                   .write_config = bigram_config    },
         .batches = { .struct_size = sizeof options.batches,
-                  .user = &s->data,
+                  .user = data,
                   .next = next_batch,
                   .validation = validation_batch,
                   .seek = seek_batch,
                   .validation_count = 2,
                   .bytes_per_token = 1,
-                  .seed = s->data.seed,
+                  .seed = data->seed,
                   .fingerprint = 0xFEEDFACECAFEBEEF},
         .optimizer = krs_optimizer_default(),
         .batch = BATCH,
@@ -164,6 +165,14 @@ open_trainer(session *s, double learning_rate)
     options.optimizer.learning_rate = learning_rate;
     options.optimizer.schedule.warmup_steps = 2;
     options.optimizer.schedule.total_steps = 100000;
+    return options;
+}
+
+/* The address of the data must last, so the trainer is made in place. */
+static void
+open_trainer(session *s, double learning_rate)
+{
+    krs_trainer_options options = options_of(&s->data, learning_rate);
     krs_error err;
     must(krs_trainer_new(s->store, &options, &s->trainer, &err), &err);
 }
@@ -615,6 +624,105 @@ START_TEST(a_parameter_that_nobody_initialised_is_refused)
 }
 END_TEST
 
+/* A disk that is full, as far as a process can have one of its own. */
+static void
+limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+START_TEST(a_disk_that_is_full_leaves_the_previous_checkpoint)
+{
+    char *folder = scratch_folder();
+    signal(SIGXFSZ, SIG_IGN);
+    session s = open_session(1);
+    open_trainer(&s, 0.01);
+    krs_train_report report;
+    krs_error err;
+    must(krs_trainer_save(s.trainer, folder, 1, &err), &err);
+    take_steps(&s, 1, &report);
+    const rlim_t room[] = {0, 100, 1000, 2000}; /* bytes of a file */
+    for (size_t i = 0; i < 4; i++) {
+        limit_files(room[i]);
+        krs_status status = krs_trainer_save(s.trainer, folder, 1, &err);
+        limit_files(RLIM_INFINITY);
+        ck_assert_int_eq(status, KRS_E_IO);
+        ck_assert_ptr_nonnull(strstr(err.text, "partial-"));
+        char *latest;
+        krs_checkpoint_info info;
+        must(krs_checkpoint_latest(folder, &latest, &err), &err);
+        must(krs_checkpoint_read(latest, &info, &err), &err);
+        ck_assert_int_eq(info.step, 0);
+        free(latest);
+    }
+    must(krs_trainer_save(s.trainer, folder, 1, &err), &err);
+    close_session(&s);
+    remove_scratch(folder);
+}
+END_TEST
+
+/* Every kind of thing that a trainer does, once. */
+static krs_status
+do_everything(session *s, const krs_trainer_options *options,
+              const char *folder, krs_error *err)
+{
+    KRS_TRY(krs_trainer_new(s->store, options, &s->trainer, err));
+    krs_train_run plan = plan_of(folder, 2);
+    KRS_TRY(krs_trainer_run(s->trainer, &plan, err));
+    char *latest;
+    KRS_TRY(krs_checkpoint_latest(folder, &latest, err));
+    krs_status status = krs_trainer_load(s->trainer, latest, err);
+    free(latest);
+    return status;
+}
+
+START_TEST(memory_that_runs_out_anywhere_is_a_status_and_nothing_is_lost)
+{
+    memory_watch_json();
+    char *folder = scratch_folder();
+    session first = open_session(1);
+    open_trainer(&first, 0.01);
+    krs_error err;
+    must(krs_trainer_save(first.trainer, folder, 9, &err), &err);
+    close_session(&first);
+    int failures = 0, n = 1;
+    for (;; n += 1 + n / 100) {
+        session s = open_session(1);
+        krs_trainer_options options = options_of(&s.data, 0.01);
+        memory_fail_at(n);
+        krs_status status = do_everything(&s, &options, folder, &err);
+        bool struck = memory_struck();
+        close_session(&s);
+        if (!struck) {
+            must(status, &err);
+            break;
+        }
+        /* The interpreter tries a buffer twice, and then goes on; jansson
+         * calls a token that it could not allocate malformed. */
+        ck_assert_msg(status == KRS_E_MEMORY || status == KRS_OK ||
+                          status == KRS_E_FORMAT,
+                      "allocation %d: %s: %s", n, krs_status_name(status),
+                      err.text);
+        failures += status == KRS_E_MEMORY;
+        char *latest;
+        krs_checkpoint_info info;
+        must(krs_checkpoint_latest(folder, &latest, &err), &err);
+        must(krs_checkpoint_read(latest, &info, &err), &err);
+        if (info.step > 0) { /* saved, and then failed: start over */
+            char *whole = path_of(folder, "checkpoint-00000002");
+            remove_scratch(whole);
+            free(whole);
+        }
+        free(latest);
+    }
+    ck_assert_int_gt(failures, 100);
+    remove_scratch(folder);
+}
+END_TEST
+
 /* In the child: resume what is there, train on, saving after every step. */
 static void
 train_until_killed(const char *folder)
@@ -691,4 +799,6 @@ SUITE(training_lowers_the_loss_of_text_it_has_not_seen,
       a_checkpoint_of_other_data_or_order_is_refused,
       a_loss_that_is_not_finite_ends_the_run,
       a_parameter_that_nobody_initialised_is_refused,
+      a_disk_that_is_full_leaves_the_previous_checkpoint,
+      memory_that_runs_out_anywhere_is_a_status_and_nothing_is_lost,
       a_kill_at_any_moment_leaves_a_checkpoint_that_loads)

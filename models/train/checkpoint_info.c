@@ -13,12 +13,14 @@
 #include "trainer.h"
 
 #include "../load/file_read.h"
+#include "../load/file_write.h"
 #include "../load/json_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,25 +46,6 @@ krsi_path(char **out, krs_error *err, const char *format, ...)
         vsnprintf(*out, (size_t)length + 1, format, again);
     va_end(again);
     return *out ? KRS_OK : krs_fail(err, KRS_E_MEMORY, "no memory for a path");
-}
-
-krs_status
-krsi_flush_file(FILE *stream, const char *path, krs_error *err)
-{
-    int failed = ferror(stream);
-    int error = EIO;
-    if (!failed && (fflush(stream) || fsync(fileno(stream)))) {
-        failed = 1;
-        error = errno;
-    }
-    if (fclose(stream) && !failed) {
-        failed = 1;
-        error = errno;
-    }
-    if (!failed)
-        return KRS_OK;
-    return krs_fail(err, KRS_E_IO, "%s: cannot be written: %s", path,
-                    strerror(error));
 }
 
 krs_status
@@ -259,15 +242,12 @@ list_files(json_t *list, const char *folder, const char *const *files,
 static krs_status
 write_json(const json_t *root, const char *path, krs_error *err)
 {
-    FILE *stream = fopen(path, "wxe");
-    if (!stream)
-        return krs_fail(err, KRS_E_IO, "%s: cannot be created: %s", path,
-                        strerror(errno));
-    bool written =
-        !json_dumpf(root, stream, JSON_INDENT(2)) && fputc('\n', stream) != EOF;
-    krs_status status = krsi_flush_file(stream, path, err);
-    if (status == KRS_OK && !written)
-        status = krs_fail(err, KRS_E_IO, "%s: cannot be written", path);
+    size_t bytes;
+    char *text = krsi_json_print(root, JSON_INDENT(2), &bytes);
+    if (!text)
+        return krs_fail(err, KRS_E_MEMORY, "%s: no memory for its text", path);
+    krs_status status = krsi_file_write(path, text, bytes, err);
+    free(text);
     return status;
 }
 

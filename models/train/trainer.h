@@ -8,7 +8,6 @@
 #include <krs/train.h>
 
 #include <signal.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 struct krs_trainer {
@@ -51,9 +50,7 @@ krs_status krsi_checkpoint_describe(const krs_checkpoint_info *info,
 krs_status krsi_path(char **out, krs_error *err, const char *format, ...)
     KRS_PRINTF(3, 4);
 
-/* krsi_flush_file(stream, path, err) -- fflush and fsync, then close.
- * krsi_flush_path(path, err) -- fsync of a file or folder by its name. */
-krs_status krsi_flush_file(FILE *stream, const char *path, krs_error *err);
+/* krsi_flush_path(path, err) -- fsync of a file or folder by its name. */
 krs_status krsi_flush_path(const char *path, krs_error *err);
 
 /* krsi_seconds() -- a clock that only rises */
