@@ -284,6 +284,50 @@ START_TEST(greedy_ids_with_the_cache_equal_those_without)
 }
 END_TEST
 
+static void
+scale_parameter(const char *name, size_t count, float factor)
+{
+    krs_error err = {0};
+    float *values = malloc(count * sizeof *values);
+    ok(krs_store_read(store, name, values, count * sizeof *values, &err), &err);
+    for (size_t i = 0; i < count; i++)
+        values[i] *= factor;
+    ok(krs_store_write(store, name, values, count * sizeof *values, &err),
+       &err);
+    free(values);
+}
+
+/* With a factor of 1 yarn leaves the frequencies alone, and its attention
+ * factor on q and k is as good as larger weights. */
+START_TEST(the_attention_factor_of_yarn_scales_queries_and_keys)
+{
+    enum { T = 6 };
+    const int64_t ids[T] = {3, 28, 0, 7, 19, 2};
+    krs_error err = {0};
+    krs_llama_config config = small_config(), yarn = config;
+    yarn.rope.type = KRS_ROPE_TYPE_YARN;
+    yarn.rope.original_max_position_embeddings = 8;
+    yarn.rope.attention_factor = 1.5;
+    open_store();
+    ok(krs_llama_init(store, &config, 5, &err), &err);
+    float *got = full_logits(&yarn, ids, NULL, 1, T);
+    for (int i = 0; i < 2; i++) {
+        char name[80];
+        snprintf(name, sizeof name, "model.layers.%d.self_attn.q_proj.weight",
+                 i);
+        scale_parameter(name, 16 * 12, 1.5F);
+        snprintf(name, sizeof name, "model.layers.%d.self_attn.k_proj.weight",
+                 i);
+        scale_parameter(name, 8 * 12, 1.5F);
+    }
+    float *want = full_logits(&config, ids, NULL, 1, T);
+    expect_close(got, want, T * config.vocab_size);
+    free(want);
+    free(got);
+    close_store();
+}
+END_TEST
+
 START_TEST(left_padding_changes_nothing_of_the_text)
 {
     enum { T = 6, PAD = 2 };
@@ -474,6 +518,81 @@ START_TEST(samples_depend_on_the_seed_alone)
        &err);
     ck_assert_mem_eq(one, same, sizeof one);
     ck_assert_mem_ne(one, other, sizeof one);
+    krs_decoder_close(decoder);
+    close_store();
+}
+END_TEST
+
+/* At a temperature without end all ids are as likely as each other. */
+START_TEST(each_draw_is_its_own)
+{
+    enum { NEW = 16 };
+    const int64_t prompts[2] = {4, 4};
+    const krs_logits_rule rule = {KRS_LOGITS_TEMPERATURE, 1e6};
+    int64_t out[2 * NEW], made;
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 6, &err), &err);
+    krs_decoder_options sizes = {.struct_size = sizeof sizes, .batch = 2};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_generate_options options = {.struct_size = sizeof options,
+                                    .max_new_tokens = NEW,
+                                    .sample = true,
+                                    .rules = &rule,
+                                    .rule_count = 1};
+    ok(krs_generate(decoder, prompts, 1, NULL, &options, out, &made, &err),
+       &err);
+    ck_assert_mem_ne(out, out + NEW, NEW * sizeof *out);
+    int distinct = 0;
+    for (int i = 0; i < NEW; i++) {
+        int before = 0;
+        while (before < i && out[before] != out[i])
+            before++;
+        distinct += before == i;
+    }
+    ck_assert_int_ge(distinct, 6); /* fewer: one chance in a million */
+    krs_decoder_close(decoder);
+    close_store();
+}
+END_TEST
+
+/* No id twice: 28 of the 29 are left to each row only if the padding of the
+ * first, id 0, is not taken for text; and the text outgrows the cache. */
+START_TEST(padding_is_no_part_of_the_history)
+{
+    enum { NEW = 28 };
+    const int64_t prompts[4] = {0, 3, 5, 5}, padding[2] = {1, 0};
+    const krs_logits_rule rule = {KRS_LOGITS_NO_REPEAT_NGRAM, 1};
+    int64_t out[2 * NEW], made;
+    krs_error err = {0};
+    krs_llama_config config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, 6, &err), &err);
+    krs_decoder_options sizes = {
+        .struct_size = sizeof sizes, .batch = 2, .padded = true};
+    krs_decoder *decoder;
+    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_generate_options options = {.struct_size = sizeof options,
+                                    .max_new_tokens = NEW,
+                                    .keep = 7,
+                                    .rules = &rule,
+                                    .rule_count = 1};
+    ok(krs_generate(decoder, prompts, 2, padding, &options, out, &made, &err),
+       &err);
+    int64_t sum = 0;
+    for (int i = 0; i < NEW; i++)
+        sum += out[i];
+    ck_assert_int_eq(sum, 28 * 29 / 2 - 3);
+    options.max_new_tokens = 30;
+    int64_t more[60];
+    ck_assert_int_eq(
+        krs_generate(decoder, prompts, 2, padding, &options, more, &made, &err),
+        KRS_E_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "leave no id to choose"));
     krs_decoder_close(decoder);
     close_store();
 }
@@ -734,11 +853,13 @@ SUITE(grouped_heads_and_a_tied_output_are_equal_to_golden,
       verification_finds_another_rope_theta, verification_finds_another_epsilon,
       the_cache_equals_recomputation_whatever_the_chunk,
       greedy_ids_with_the_cache_equal_those_without,
+      the_attention_factor_of_yarn_scales_queries_and_keys,
       left_padding_changes_nothing_of_the_text,
       prompts_of_several_lengths_continue_as_each_alone,
       generation_stops_where_it_is_told,
       a_text_longer_than_the_cache_goes_on_from_its_end,
-      samples_depend_on_the_seed_alone,
+      samples_depend_on_the_seed_alone, each_draw_is_its_own,
+      padding_is_no_part_of_the_history,
       a_decoder_refuses_what_it_has_no_room_for,
       a_call_that_does_not_fit_together_is_refused,
       settings_that_break_a_rule_poison_the_graph,
