@@ -22,7 +22,8 @@
  *                outside its axis.
  *
  * Each builder is a macro that adds the place in the caller's source to the
- * function krs_<op>_at; other languages call that.
+ * function krs_<op>_at; other languages call that. The macros are variadic so
+ * that compound literals can be arguments.
  */
 #ifndef KRS_OPS_H
 #define KRS_OPS_H
@@ -78,27 +79,27 @@ KRS_API krs_node krs_gelu_tanh_at(krs_place at, krs_node x);
 KRS_API krs_node krs_square_at(krs_place at, krs_node x);
 KRS_API krs_node krs_not_at(krs_place at, krs_node x);
 KRS_API krs_node krs_stop_gradient_at(krs_place at, krs_node x);
-#define krs_neg(x)           krs_neg_at(KRS_HERE, x)
-#define krs_abs(x)           krs_abs_at(KRS_HERE, x)
-#define krs_sign(x)          krs_sign_at(KRS_HERE, x)
-#define krs_exp(x)           krs_exp_at(KRS_HERE, x)
-#define krs_log(x)           krs_log_at(KRS_HERE, x)
-#define krs_sqrt(x)          krs_sqrt_at(KRS_HERE, x)
-#define krs_rsqrt(x)         krs_rsqrt_at(KRS_HERE, x)
-#define krs_sin(x)           krs_sin_at(KRS_HERE, x)
-#define krs_cos(x)           krs_cos_at(KRS_HERE, x)
-#define krs_tanh(x)          krs_tanh_at(KRS_HERE, x)
-#define krs_sigmoid(x)       krs_sigmoid_at(KRS_HERE, x)
-#define krs_erf(x)           krs_erf_at(KRS_HERE, x)
-#define krs_erfc(x)          krs_erfc_at(KRS_HERE, x)
-#define krs_floor(x)         krs_floor_at(KRS_HERE, x)
-#define krs_relu(x)          krs_relu_at(KRS_HERE, x)
-#define krs_silu(x)          krs_silu_at(KRS_HERE, x)
-#define krs_gelu(x)          krs_gelu_at(KRS_HERE, x)
-#define krs_gelu_tanh(x)     krs_gelu_tanh_at(KRS_HERE, x)
-#define krs_square(x)        krs_square_at(KRS_HERE, x)
-#define krs_not(x)           krs_not_at(KRS_HERE, x)
-#define krs_stop_gradient(x) krs_stop_gradient_at(KRS_HERE, x)
+#define krs_neg(...)           krs_neg_at(KRS_HERE, __VA_ARGS__)
+#define krs_abs(...)           krs_abs_at(KRS_HERE, __VA_ARGS__)
+#define krs_sign(...)          krs_sign_at(KRS_HERE, __VA_ARGS__)
+#define krs_exp(...)           krs_exp_at(KRS_HERE, __VA_ARGS__)
+#define krs_log(...)           krs_log_at(KRS_HERE, __VA_ARGS__)
+#define krs_sqrt(...)          krs_sqrt_at(KRS_HERE, __VA_ARGS__)
+#define krs_rsqrt(...)         krs_rsqrt_at(KRS_HERE, __VA_ARGS__)
+#define krs_sin(...)           krs_sin_at(KRS_HERE, __VA_ARGS__)
+#define krs_cos(...)           krs_cos_at(KRS_HERE, __VA_ARGS__)
+#define krs_tanh(...)          krs_tanh_at(KRS_HERE, __VA_ARGS__)
+#define krs_sigmoid(...)       krs_sigmoid_at(KRS_HERE, __VA_ARGS__)
+#define krs_erf(...)           krs_erf_at(KRS_HERE, __VA_ARGS__)
+#define krs_erfc(...)          krs_erfc_at(KRS_HERE, __VA_ARGS__)
+#define krs_floor(...)         krs_floor_at(KRS_HERE, __VA_ARGS__)
+#define krs_relu(...)          krs_relu_at(KRS_HERE, __VA_ARGS__)
+#define krs_silu(...)          krs_silu_at(KRS_HERE, __VA_ARGS__)
+#define krs_gelu(...)          krs_gelu_at(KRS_HERE, __VA_ARGS__)
+#define krs_gelu_tanh(...)     krs_gelu_tanh_at(KRS_HERE, __VA_ARGS__)
+#define krs_square(...)        krs_square_at(KRS_HERE, __VA_ARGS__)
+#define krs_not(...)           krs_not_at(KRS_HERE, __VA_ARGS__)
+#define krs_stop_gradient(...) krs_stop_gradient_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- element-wise, two operands: krs_node krs_<op>(krs_node a, krs_node b)
  *
@@ -132,44 +133,44 @@ KRS_API krs_node krs_swiglu_at(krs_place at, krs_node gate, krs_node up);
 KRS_API krs_node krs_scale_at(krs_place at, krs_node x, double factor);
 KRS_API krs_node krs_offset_at(krs_place at, krs_node x, double term);
 KRS_API krs_node krs_pow_scalar_at(krs_place at, krs_node x, double exponent);
-#define krs_add(a, b)               krs_add_at(KRS_HERE, a, b)
-#define krs_sub(a, b)               krs_sub_at(KRS_HERE, a, b)
-#define krs_mul(a, b)               krs_mul_at(KRS_HERE, a, b)
-#define krs_div(a, b)               krs_div_at(KRS_HERE, a, b)
-#define krs_pow(a, b)               krs_pow_at(KRS_HERE, a, b)
-#define krs_maximum(a, b)           krs_maximum_at(KRS_HERE, a, b)
-#define krs_minimum(a, b)           krs_minimum_at(KRS_HERE, a, b)
-#define krs_and(a, b)               krs_and_at(KRS_HERE, a, b)
-#define krs_or(a, b)                krs_or_at(KRS_HERE, a, b)
-#define krs_xor(a, b)               krs_xor_at(KRS_HERE, a, b)
-#define krs_eq(a, b)                krs_eq_at(KRS_HERE, a, b)
-#define krs_ne(a, b)                krs_ne_at(KRS_HERE, a, b)
-#define krs_lt(a, b)                krs_lt_at(KRS_HERE, a, b)
-#define krs_le(a, b)                krs_le_at(KRS_HERE, a, b)
-#define krs_gt(a, b)                krs_gt_at(KRS_HERE, a, b)
-#define krs_ge(a, b)                krs_ge_at(KRS_HERE, a, b)
-#define krs_swiglu(gate, up)        krs_swiglu_at(KRS_HERE, gate, up)
-#define krs_scale(x, factor)        krs_scale_at(KRS_HERE, x, factor)
-#define krs_offset(x, term)         krs_offset_at(KRS_HERE, x, term)
-#define krs_pow_scalar(x, exponent) krs_pow_scalar_at(KRS_HERE, x, exponent)
+#define krs_add(...)        krs_add_at(KRS_HERE, __VA_ARGS__)
+#define krs_sub(...)        krs_sub_at(KRS_HERE, __VA_ARGS__)
+#define krs_mul(...)        krs_mul_at(KRS_HERE, __VA_ARGS__)
+#define krs_div(...)        krs_div_at(KRS_HERE, __VA_ARGS__)
+#define krs_pow(...)        krs_pow_at(KRS_HERE, __VA_ARGS__)
+#define krs_maximum(...)    krs_maximum_at(KRS_HERE, __VA_ARGS__)
+#define krs_minimum(...)    krs_minimum_at(KRS_HERE, __VA_ARGS__)
+#define krs_and(...)        krs_and_at(KRS_HERE, __VA_ARGS__)
+#define krs_or(...)         krs_or_at(KRS_HERE, __VA_ARGS__)
+#define krs_xor(...)        krs_xor_at(KRS_HERE, __VA_ARGS__)
+#define krs_eq(...)         krs_eq_at(KRS_HERE, __VA_ARGS__)
+#define krs_ne(...)         krs_ne_at(KRS_HERE, __VA_ARGS__)
+#define krs_lt(...)         krs_lt_at(KRS_HERE, __VA_ARGS__)
+#define krs_le(...)         krs_le_at(KRS_HERE, __VA_ARGS__)
+#define krs_gt(...)         krs_gt_at(KRS_HERE, __VA_ARGS__)
+#define krs_ge(...)         krs_ge_at(KRS_HERE, __VA_ARGS__)
+#define krs_swiglu(...)     krs_swiglu_at(KRS_HERE, __VA_ARGS__)
+#define krs_scale(...)      krs_scale_at(KRS_HERE, __VA_ARGS__)
+#define krs_offset(...)     krs_offset_at(KRS_HERE, __VA_ARGS__)
+#define krs_pow_scalar(...) krs_pow_scalar_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_where(c, a, b) -- a where c holds, else b; broadcasts.
  *   c bool, a and b of one type. Gradient: where(c, g, 0) and where(c, 0, g),
  *   so nothing of the branch not taken passes. */
 KRS_API krs_node krs_where_at(krs_place at, krs_node condition, krs_node a,
                               krs_node b);
-#define krs_where(c, a, b) krs_where_at(KRS_HERE, c, a, b)
+#define krs_where(...) krs_where_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_clamp(x, low, high) -- low if x < low, high if x > high, else x; use
  * -INFINITY or INFINITY for no bound. Gradient passes at the bounds too. */
 KRS_API krs_node krs_clamp_at(krs_place at, krs_node x, double low,
                               double high);
-#define krs_clamp(x, low, high) krs_clamp_at(KRS_HERE, x, low, high)
+#define krs_clamp(...) krs_clamp_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_cast(x, dtype) -- conversion by the rules of krs_convert (dtype.h).
  * Gradient: cast back, between float types. */
 KRS_API krs_node krs_cast_at(krs_place at, krs_node x, krs_dtype dtype);
-#define krs_cast(x, dtype) krs_cast_at(KRS_HERE, x, dtype)
+#define krs_cast(...) krs_cast_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- reductions ----
  * The axes named go, or stay as size 1 with the _keep form.
@@ -194,19 +195,18 @@ KRS_API krs_node krs_amin_keep_at(krs_place at, krs_node x, krs_axes axes);
 KRS_API krs_node krs_logsumexp_keep_at(krs_place at, krs_node x, krs_axes axes);
 KRS_API krs_node krs_argmax_at(krs_place at, krs_node x, int axis);
 KRS_API krs_node krs_cumsum_at(krs_place at, krs_node x, int axis);
-#define krs_sum(x, ...)       krs_sum_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_mean(x, ...)      krs_mean_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_amax(x, ...)      krs_amax_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_amin(x, ...)      krs_amin_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_logsumexp(x, ...) krs_logsumexp_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_sum_keep(x, ...)  krs_sum_keep_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_mean_keep(x, ...) krs_mean_keep_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_amax_keep(x, ...) krs_amax_keep_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_amin_keep(x, ...) krs_amin_keep_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_logsumexp_keep(x, ...) \
-    krs_logsumexp_keep_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_argmax(x, axis) krs_argmax_at(KRS_HERE, x, axis)
-#define krs_cumsum(x, axis) krs_cumsum_at(KRS_HERE, x, axis)
+#define krs_sum(...)            krs_sum_at(KRS_HERE, __VA_ARGS__)
+#define krs_mean(...)           krs_mean_at(KRS_HERE, __VA_ARGS__)
+#define krs_amax(...)           krs_amax_at(KRS_HERE, __VA_ARGS__)
+#define krs_amin(...)           krs_amin_at(KRS_HERE, __VA_ARGS__)
+#define krs_logsumexp(...)      krs_logsumexp_at(KRS_HERE, __VA_ARGS__)
+#define krs_sum_keep(...)       krs_sum_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_mean_keep(...)      krs_mean_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_amax_keep(...)      krs_amax_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_amin_keep(...)      krs_amin_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_logsumexp_keep(...) krs_logsumexp_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_argmax(...)         krs_argmax_at(KRS_HERE, __VA_ARGS__)
+#define krs_cumsum(...)         krs_cumsum_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- views: no cost, any type (block types: only whole-row reshapes) ---- */
 
@@ -221,12 +221,12 @@ KRS_API krs_node krs_transpose_at(krs_place at, krs_node x, int a, int b);
 KRS_API krs_node krs_expand_at(krs_place at, krs_node x, krs_shape shape);
 KRS_API krs_node krs_squeeze_at(krs_place at, krs_node x, int axis);
 KRS_API krs_node krs_unsqueeze_at(krs_place at, krs_node x, int axis);
-#define krs_reshape(x, ...)    krs_reshape_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_permute(x, ...)    krs_permute_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_transpose(x, a, b) krs_transpose_at(KRS_HERE, x, a, b)
-#define krs_expand(x, ...)     krs_expand_at(KRS_HERE, x, __VA_ARGS__)
-#define krs_squeeze(x, axis)   krs_squeeze_at(KRS_HERE, x, axis)
-#define krs_unsqueeze(x, axis) krs_unsqueeze_at(KRS_HERE, x, axis)
+#define krs_reshape(...)   krs_reshape_at(KRS_HERE, __VA_ARGS__)
+#define krs_permute(...)   krs_permute_at(KRS_HERE, __VA_ARGS__)
+#define krs_transpose(...) krs_transpose_at(KRS_HERE, __VA_ARGS__)
+#define krs_expand(...)    krs_expand_at(KRS_HERE, __VA_ARGS__)
+#define krs_squeeze(...)   krs_squeeze_at(KRS_HERE, __VA_ARGS__)
+#define krs_unsqueeze(...) krs_unsqueeze_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_slice(x, axis, start, end, step) -- elements start, start+step, ... before
  * end, as Python's x[start:end:step]: negative bounds count from the end,
@@ -239,14 +239,12 @@ KRS_API krs_node krs_slice_at(krs_place at, krs_node x, int axis, int64_t start,
                               int64_t end, int64_t step);
 KRS_API krs_node krs_narrow_at(krs_place at, krs_node x, int axis,
                                krs_index start, int64_t length);
-#define krs_slice(x, axis, start, end, step) \
-    krs_slice_at(KRS_HERE, x, axis, start, end, step)
-#define krs_narrow(x, axis, start, length) \
-    krs_narrow_at(KRS_HERE, x, axis, start, length)
+#define krs_slice(...)  krs_slice_at(KRS_HERE, __VA_ARGS__)
+#define krs_narrow(...) krs_narrow_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_flip(x, axis) -- backwards along an axis. */
 KRS_API krs_node krs_flip_at(krs_place at, krs_node x, int axis);
-#define krs_flip(x, axis) krs_flip_at(KRS_HERE, x, axis)
+#define krs_flip(...) krs_flip_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_set_slice(x, v, starts) -- x with the block at `starts` (one index an
  * axis, constant or runtime) replaced by v, which has x's rank. Writes in
@@ -254,7 +252,7 @@ KRS_API krs_node krs_flip_at(krs_place at, krs_node x, int axis);
  * Gradient: x, zero in the block; v, the block. */
 KRS_API krs_node krs_set_slice_at(krs_place at, krs_node x, krs_node v,
                                   const krs_index *starts);
-#define krs_set_slice(x, v, starts) krs_set_slice_at(KRS_HERE, x, v, starts)
+#define krs_set_slice(...) krs_set_slice_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_pad(x, before, after, value) -- one count an axis; negative counts crop.
  * krs_concat(parts, count, axis), krs_stack(parts, count, axis): the latter
@@ -265,11 +263,9 @@ KRS_API krs_node krs_concat_at(krs_place at, const krs_node *parts, int count,
                                int axis);
 KRS_API krs_node krs_stack_at(krs_place at, const krs_node *parts, int count,
                               int axis);
-#define krs_pad(x, before, after, value) \
-    krs_pad_at(KRS_HERE, x, before, after, value)
-#define krs_concat(parts, count, axis) \
-    krs_concat_at(KRS_HERE, parts, count, axis)
-#define krs_stack(parts, count, axis) krs_stack_at(KRS_HERE, parts, count, axis)
+#define krs_pad(...)    krs_pad_at(KRS_HERE, __VA_ARGS__)
+#define krs_concat(...) krs_concat_at(KRS_HERE, __VA_ARGS__)
+#define krs_stack(...)  krs_stack_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- products ---- */
 
@@ -288,15 +284,15 @@ KRS_API krs_node krs_stack_at(krs_place at, const krs_node *parts, int count,
 KRS_API krs_node krs_matmul_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_matmul_nt_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_matmul_tn_at(krs_place at, krs_node a, krs_node b);
-#define krs_matmul(a, b)    krs_matmul_at(KRS_HERE, a, b)
-#define krs_matmul_nt(a, b) krs_matmul_nt_at(KRS_HERE, a, b)
-#define krs_matmul_tn(a, b) krs_matmul_tn_at(KRS_HERE, a, b)
+#define krs_matmul(...)    krs_matmul_at(KRS_HERE, __VA_ARGS__)
+#define krs_matmul_nt(...) krs_matmul_nt_at(KRS_HERE, __VA_ARGS__)
+#define krs_matmul_tn(...) krs_matmul_tn_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_linear(x, weight, bias) -- x weight^T + bias.
  *   x [.., I], weight [O, I], bias [O] or KRS_NONE -> [.., O] */
 KRS_API krs_node krs_linear_at(krs_place at, krs_node x, krs_node weight,
                                krs_node bias);
-#define krs_linear(x, weight, bias) krs_linear_at(KRS_HERE, x, weight, bias)
+#define krs_linear(...) krs_linear_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- gathers: indices are i64 or i32, from 0 ---- */
 
@@ -317,26 +313,22 @@ KRS_API krs_node krs_gather_at(krs_place at, krs_node x, krs_node index,
                                int axis);
 KRS_API krs_node krs_scatter_add_at(krs_place at, krs_node x, krs_node index,
                                     krs_node src, int axis);
-#define krs_take(x, index, axis) krs_take_at(KRS_HERE, x, index, axis)
-#define krs_index_add(x, index, src, axis) \
-    krs_index_add_at(KRS_HERE, x, index, src, axis)
-#define krs_gather(x, index, axis) krs_gather_at(KRS_HERE, x, index, axis)
-#define krs_scatter_add(x, index, src, axis) \
-    krs_scatter_add_at(KRS_HERE, x, index, src, axis)
+#define krs_take(...)        krs_take_at(KRS_HERE, __VA_ARGS__)
+#define krs_index_add(...)   krs_index_add_at(KRS_HERE, __VA_ARGS__)
+#define krs_gather(...)      krs_gather_at(KRS_HERE, __VA_ARGS__)
+#define krs_scatter_add(...) krs_scatter_add_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_embedding(weight, ids, padding) -- rows of weight [V, C] at ids [..] ->
  * [.., C]. Positions whose id is `padding` (-1: none) give no gradient. */
 KRS_API krs_node krs_embedding_at(krs_place at, krs_node weight, krs_node ids,
                                   int64_t padding);
-#define krs_embedding(weight, ids, padding) \
-    krs_embedding_at(KRS_HERE, weight, ids, padding)
+#define krs_embedding(...) krs_embedding_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_one_hot(ids, classes, dtype) -- ids [..] -> [.., classes]; an id outside
  * gives a row of zeros. No gradient. */
 KRS_API krs_node krs_one_hot_at(krs_place at, krs_node ids, int64_t classes,
                                 krs_dtype dtype);
-#define krs_one_hot(ids, classes, dtype) \
-    krs_one_hot_at(KRS_HERE, ids, classes, dtype)
+#define krs_one_hot(...) krs_one_hot_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- rows ---- */
 
@@ -344,8 +336,8 @@ KRS_API krs_node krs_one_hot_at(krs_place at, krs_node ids, int64_t classes,
  * of -inf alone gives NaN. krs_log_softmax(x, axis) -- x - logsumexp(x). */
 KRS_API krs_node krs_softmax_at(krs_place at, krs_node x, int axis);
 KRS_API krs_node krs_log_softmax_at(krs_place at, krs_node x, int axis);
-#define krs_softmax(x, axis)     krs_softmax_at(KRS_HERE, x, axis)
-#define krs_log_softmax(x, axis) krs_log_softmax_at(KRS_HERE, x, axis)
+#define krs_softmax(...)     krs_softmax_at(KRS_HERE, __VA_ARGS__)
+#define krs_log_softmax(...) krs_log_softmax_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_layer_norm(x, weight, bias, eps) --
  *
@@ -362,9 +354,8 @@ KRS_API krs_node krs_layer_norm_at(krs_place at, krs_node x, krs_node weight,
                                    krs_node bias, double eps);
 KRS_API krs_node krs_rms_norm_at(krs_place at, krs_node x, krs_node weight,
                                  double eps);
-#define krs_layer_norm(x, weight, bias, eps) \
-    krs_layer_norm_at(KRS_HERE, x, weight, bias, eps)
-#define krs_rms_norm(x, weight, eps) krs_rms_norm_at(KRS_HERE, x, weight, eps)
+#define krs_layer_norm(...) krs_layer_norm_at(KRS_HERE, __VA_ARGS__)
+#define krs_rms_norm(...)   krs_rms_norm_at(KRS_HERE, __VA_ARGS__)
 
 typedef enum krs_reduction {
     KRS_REDUCE_NONE,
@@ -397,8 +388,7 @@ typedef struct krs_cross_entropy_options {
 KRS_API krs_node krs_cross_entropy_at(krs_place at, krs_node logits,
                                       krs_node target, krs_node weight,
                                       const krs_cross_entropy_options *options);
-#define krs_cross_entropy(logits, target, weight, options) \
-    krs_cross_entropy_at(KRS_HERE, logits, target, weight, options)
+#define krs_cross_entropy(...) krs_cross_entropy_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- attention and positions ---- */
 
@@ -433,8 +423,7 @@ typedef struct krs_attention_options {
 KRS_API krs_node krs_attention_at(krs_place at, krs_node q, krs_node k,
                                   krs_node v, krs_node mask,
                                   const krs_attention_options *options);
-#define krs_attention(q, k, v, mask, options) \
-    krs_attention_at(KRS_HERE, q, k, v, mask, options)
+#define krs_attention(...) krs_attention_at(KRS_HERE, __VA_ARGS__)
 
 typedef enum krs_rope_layout {
     KRS_ROPE_INTERLEAVED, /* pairs (2i, 2i+1) */
@@ -459,10 +448,8 @@ KRS_API krs_node krs_rope_at(krs_place at, krs_node x, krs_node angles,
                              krs_rope_layout layout, double scale);
 KRS_API krs_node krs_rope_angles_at(krs_place at, krs_node positions,
                                     const double *frequencies, int count);
-#define krs_rope(x, angles, layout, scale) \
-    krs_rope_at(KRS_HERE, x, angles, layout, scale)
-#define krs_rope_angles(positions, frequencies, count) \
-    krs_rope_angles_at(KRS_HERE, positions, frequencies, count)
+#define krs_rope(...)        krs_rope_at(KRS_HERE, __VA_ARGS__)
+#define krs_rope_angles(...) krs_rope_angles_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- randomness ---- */
 
@@ -476,16 +463,14 @@ KRS_API krs_node krs_rope_angles_at(krs_place at, krs_node positions,
 KRS_API krs_node krs_random_uniform_at(krs_place at, krs_node seed,
                                        krs_node step, krs_shape shape,
                                        int64_t stream);
-#define krs_random_uniform(seed, step, shape, stream) \
-    krs_random_uniform_at(KRS_HERE, seed, step, shape, stream)
+#define krs_random_uniform(...) krs_random_uniform_at(KRS_HERE, __VA_ARGS__)
 
 /* krs_dropout(x, p, seed, step, stream) -- x / (1-p) with probability 1-p, else
  * 0; p in [0, 1). The backward pass uses the same mask. p = 0 gives x.
  * Source Srivastava et al. 2014. */
 KRS_API krs_node krs_dropout_at(krs_place at, krs_node x, double p,
                                 krs_node seed, krs_node step, int64_t stream);
-#define krs_dropout(x, p, seed, step, stream) \
-    krs_dropout_at(KRS_HERE, x, p, seed, step, stream)
+#define krs_dropout(...) krs_dropout_at(KRS_HERE, __VA_ARGS__)
 
 #ifdef __cplusplus
 }
