@@ -9,17 +9,17 @@
 #define DIFFERENTIABLE(vjp) SECOND(MARK_##vjp, true, )
 #define MARK_none           0, false
 
-#define INFO(ID, name_, min, max, attrs, types_, shape_, live_, vjp, text_, \
-             is_composite)                                                  \
-    [KRSI_##ID] = {.name = #name_,                                          \
-                   .attributes = attrs,                                     \
-                   .text = text_,                                           \
-                   .min_count = min,                                        \
-                   .max_count = max,                                        \
-                   .composite = is_composite,                               \
-                   .differentiable = DIFFERENTIABLE(vjp),                   \
-                   .types = KRSI_TYPES_##types_,                            \
-                   .live = KRSI_LIVE_##live_,                               \
+#define INFO(ID, name_, min, max, attrs, types_, shape_, live_, vjp, cut, \
+             text_, is_composite)                                         \
+    [KRSI_##ID] = {.name = #name_,                                        \
+                   .attributes = attrs,                                   \
+                   .text = text_,                                         \
+                   .min_count = min,                                      \
+                   .max_count = max,                                      \
+                   .composite = is_composite,                             \
+                   .differentiable = DIFFERENTIABLE(vjp),                 \
+                   .types = KRSI_TYPES_##types_,                          \
+                   .live = KRSI_LIVE_##live_,                             \
                    .shape = krsi_shape_##shape_},
 
 #define PRIMITIVE(...) INFO(__VA_ARGS__, false)

@@ -1,0 +1,341 @@
+/* lower.c -- what the families of lowering share: arguments, loops over the
+ * points of the iteration space, addresses, loads and stores.
+ *
+ * One axis of the space may be the vector axis: its points are taken `lanes`
+ * at a time under a mask. What does not vary along it stays a scalar; the
+ * builder broadcasts where a scalar meets a vector.
+ */
+#include "lower.h"
+
+#include <stdio.h>
+
+/* ---- arguments ---- */
+
+static krsi_kv
+argument(krsi_lowering *l, krs_dtype dtype, krsi_arg value)
+{
+    char name[16];
+    if (l->args == KRSI_MAX_ARGS) {
+        krsi_kb_fail(l->kb, KRS_E_INTERNAL, "more than %d launch arguments",
+                     KRSI_MAX_ARGS);
+        return KRSI_KV_NONE;
+    }
+    snprintf(name, sizeof name, "p%d", l->args);
+    l->arg[l->args++] = value;
+    return krsi_kb_arg(l->kb, name, dtype);
+}
+
+static krsi_kv
+index_argument(krsi_lowering *l, krs_index index)
+{
+    return argument(l, KRS_I64, (krsi_arg){.index = index});
+}
+
+/* A stride: 0 and 1 are part of the kernel, others are arguments. */
+static krsi_kv
+stride_argument(krsi_lowering *l, int64_t stride)
+{
+    if (stride == 0 || stride == 1)
+        return krsi_kb_i64(l->kb, stride);
+    return index_argument(l, KRS_INDEX(stride));
+}
+
+static krsi_kbuf
+buffer(krsi_lowering *l, const char *name, uint32_t value, krs_dtype dtype,
+       int access)
+{
+    l->binding[l->bindings++] = value;
+    return krsi_kb_param(l->kb, name, dtype, access, 0);
+}
+
+static krsi_kv
+constant_argument(krsi_lowering *l, const krsi_expr *e)
+{
+    krs_dtype type = krsi_lower_type(e->dtype);
+    if (krs_dtype_is_float(e->dtype)) {
+        krsi_kv f =
+            argument(l, KRS_F32,
+                     (krsi_arg){.is_float = true, .number = (float)e->number});
+        return type == KRS_F32 ? f : krsi_kb_convert(l->kb, type, f);
+    }
+    if (e->dtype == KRS_BOOL)
+        return krsi_kb_bool(l->kb, e->number != 0);
+    krsi_kv i = index_argument(l, KRS_INDEX((int64_t)e->number));
+    return type == KRS_I64 ? i : krsi_kb_convert(l->kb, type, i);
+}
+
+void
+krsi_lower_declare(krsi_lowering *l)
+{
+    static const char *const names[KRSI_CUT_LOADS] = {"a", "b", "c", "d"};
+    const krsi_cut *cut = l->cut;
+    krs_dtype load_type[KRSI_CUT_LOADS];
+    for (int i = 0; i < cut->exprs; i++)
+        if (cut->expr[i].kind == KRSI_X_LOAD)
+            load_type[cut->expr[i].load] = cut->expr[i].dtype;
+    for (int a = 0; a < cut->rank; a++)
+        l->extent[a] = index_argument(l, cut->extent[a]);
+    for (int i = 0; i < cut->loads; i++) {
+        const krsi_load *load = &cut->load[i];
+        l->load[i] =
+            buffer(l, names[i], load->view.value, load_type[i], KRS_K_READ);
+        l->load_offset[i] = index_argument(l, load->view.offset);
+        for (int a = 0; a < cut->rank; a++)
+            l->load_stride[i][a] = stride_argument(l, load->view.stride[a]);
+        if (load->indirect < 0)
+            continue;
+        l->indirect_stride[i] =
+            index_argument(l, KRS_INDEX(load->indirect_stride));
+        l->indirect_bound[i] = index_argument(l, load->indirect_bound);
+    }
+    int access = cut->family == KRSI_CUT_SCATTER ? KRS_K_READ | KRS_K_WRITE
+                                                 : KRS_K_WRITE;
+    krs_dtype out = cut->expr[cut->root].dtype;
+    if (cut->op == KRSI_ARGMAX && cut->family == KRSI_CUT_REDUCE)
+        out = KRS_I64;
+    l->out = buffer(l, "y", cut->out.value, out, access);
+    l->out_offset = index_argument(l, cut->out.offset);
+    for (int a = 0; a < cut->rank; a++)
+        l->out_stride[a] = stride_argument(l, cut->out.stride[a]);
+    if (cut->fault >= 0) {
+        l->faults = buffer(l, "faults", KRSI_FAULTS, KRS_I64, KRS_K_WRITE);
+        l->fault_slot = index_argument(l, KRS_INDEX(cut->fault));
+    }
+    for (int i = 0; i < cut->exprs; i++) {
+        const krsi_expr *e = &cut->expr[i];
+        if (e->kind == KRSI_X_CONST)
+            l->constant[i] = constant_argument(l, e);
+        else if (e->kind == KRSI_X_INDEX)
+            l->constant[i] = index_argument(l, e->index);
+        else if (e->kind == KRSI_X_RANDOM)
+            l->constant[i] = index_argument(l, KRS_INDEX(e->stream));
+    }
+}
+
+/* ---- points ---- */
+
+void
+krsi_lower_points(krsi_lowering *l, int axes, int64_t per)
+{
+    krsi_kb *kb = l->kb;
+    krsi_kv one = krsi_kb_i64(kb, 1), zero = krsi_kb_i64(kb, 0);
+    for (int g = 0; g < KRS_K_AXES; g++)
+        l->grid[g] = (krsi_grid){KRS_INDEX(1), 1};
+    l->loops = 0;
+    /* outermost axes beyond the grid are loops of the item */
+    for (int a = 0; a < axes - KRS_K_AXES; a++, l->loops++)
+        l->coord[a] = krsi_kb_for(kb, zero, l->extent[a], one);
+    for (int a = axes > KRS_K_AXES ? axes - KRS_K_AXES : 0; a < axes - 1; a++) {
+        int g = axes - 1 - a;
+        l->coord[a] = krsi_kb_axis(kb, g);
+        l->grid[g] = (krsi_grid){l->cut->extent[a], 1};
+    }
+    l->mask = KRSI_KV_NONE;
+    if (axes == 0)
+        return;
+    int last = axes - 1;
+    krsi_kv item = krsi_kb_axis(kb, 0);
+    l->grid[0] = (krsi_grid){l->cut->extent[last], per};
+    if (per == 1) {
+        l->coord[last] = item;
+        return;
+    }
+    bool vector = l->vector_axis == last;
+    krsi_kv begin = krsi_kb_mul(kb, item, krsi_kb_i64(kb, per));
+    krsi_kv end = krsi_kb_min(kb, krsi_kb_add(kb, begin, krsi_kb_i64(kb, per)),
+                              l->extent[last]);
+    l->coord[last] =
+        krsi_kb_for(kb, begin, end, vector ? krsi_kb_i64(kb, l->lanes) : one);
+    l->loops++;
+    if (vector)
+        l->mask = krsi_kb_below(kb, l->coord[last], end, l->lanes);
+}
+
+void
+krsi_lower_end_points(krsi_lowering *l)
+{
+    for (; l->loops > 0; l->loops--)
+        krsi_kb_end(l->kb);
+}
+
+/* ---- addresses ---- */
+
+/* 0, 1, 2, ... along the vector axis, i64 */
+static krsi_kv
+lane_numbers(krsi_lowering *l)
+{
+    return krsi_kb_convert(l->kb, KRS_I64, krsi_kb_lanes(l->kb, l->lanes));
+}
+
+/* offset + sum of coordinate * stride (lane 0), and how it goes on along the
+ * vector axis: one element a lane, by `lane_step`, or not at all */
+typedef struct address {
+    krsi_kv first, lane_step;
+    bool varies, contiguous;
+} address;
+
+static address
+address_of(krsi_lowering *l, krsi_kv offset, const krsi_kv *stride,
+           const krsi_view *v)
+{
+    krsi_kb *kb = l->kb;
+    address at = {.first = offset};
+    for (int a = 0; a < l->cut->rank; a++) {
+        if (v->stride[a] == 0)
+            continue;
+        at.first =
+            krsi_kb_add(kb, at.first, krsi_kb_mul(kb, l->coord[a], stride[a]));
+        if (a == l->vector_axis) {
+            at.varies = true;
+            at.contiguous = v->stride[a] == 1;
+            at.lane_step = stride[a];
+        }
+    }
+    return at;
+}
+
+/* Memory at an address plus `moved` (none, scalar or lanes). */
+static krsi_kmem
+memory(krsi_lowering *l, krsi_kbuf buf, address at, krsi_kv moved)
+{
+    krsi_kb *kb = l->kb;
+    krsi_kmem m = {.buffer = buf, .index = at.first};
+    bool by_lane = moved.ref && krsi_kb_type(kb, moved).lanes > 1;
+    if (moved.ref && !by_lane)
+        m.index = krsi_kb_add(kb, m.index, moved);
+    if (moved.ref)
+        m.flags = KRS_K_INDIRECT;
+    if (!at.varies && !by_lane)
+        return m;
+    m.lanes = l->lanes;
+    m.mask = l->mask;
+    if (at.contiguous && !by_lane)
+        return m;
+    if (at.varies)
+        m.offsets = krsi_kb_mul(kb, lane_numbers(l), at.lane_step);
+    if (by_lane)
+        m.offsets = m.offsets.ref ? krsi_kb_add(kb, m.offsets, moved) : moved;
+    return m;
+}
+
+krsi_kv
+krsi_lower_index(krsi_lowering *l, int load, krsi_kv index, krsi_kv *inside)
+{
+    krsi_kb *kb = l->kb;
+    krsi_kv wide = krsi_kb_convert(kb, KRS_I64, index);
+    bool scalar = krsi_kb_type(kb, wide).lanes == 1;
+    krsi_kv zero = krsi_kb_i64(kb, 0);
+    krsi_kv ok = krsi_kb_and(kb, krsi_kb_ge(kb, wide, zero),
+                             krsi_kb_lt(kb, wide, l->indirect_bound[load]));
+    krsi_kv wrong = krsi_kb_not(kb, ok);
+    if (!scalar && l->mask.ref)
+        wrong = krsi_kb_and(kb, wrong, l->mask);
+    /* INT64_MIN means no fault */
+    krsi_kv reported = krsi_kb_max(kb, wide, krsi_kb_i64(kb, INT64_MIN + 1));
+    krsi_kmem slot = {.buffer = l->faults,
+                      .index = l->fault_slot,
+                      .mask = wrong,
+                      .lanes = scalar ? 1 : l->lanes};
+    if (!scalar)
+        slot.offsets = krsi_kb_broadcast(kb, l->lanes, krsi_kb_i64(kb, 0));
+    krsi_kb_store(kb, slot, reported);
+    *inside = !scalar && l->mask.ref ? krsi_kb_and(kb, ok, l->mask) : ok;
+    krsi_kv safe = krsi_kb_select(kb, ok, wide, zero);
+    return krsi_kb_mul(kb, safe, l->indirect_stride[load]);
+}
+
+static krsi_kv
+load_value(krsi_lowering *l, const krsi_expr *e)
+{
+    krsi_kb *kb = l->kb;
+    int i = e->load;
+    const krsi_load *load = &l->cut->load[i];
+    address at =
+        address_of(l, l->load_offset[i], l->load_stride[i], &load->view);
+    krsi_kv moved = KRSI_KV_NONE, inside = KRSI_KV_NONE;
+    bool indirect = load->indirect >= 0 && l->cut->family != KRSI_CUT_SCATTER;
+    if (indirect)
+        moved =
+            krsi_lower_index(l, i, krsi_lower_expr(l, load->indirect), &inside);
+    krsi_kmem m = memory(l, l->load[i], at, moved);
+    if (indirect && m.lanes > 1 && krsi_kb_type(kb, inside).lanes == 1)
+        m.mask = l->mask.ref
+                     ? krsi_kb_and(kb, l->mask,
+                                   krsi_kb_broadcast(kb, l->lanes, inside))
+                     : krsi_kb_broadcast(kb, l->lanes, inside);
+    else if (indirect)
+        m.mask = inside;
+    krsi_kv v = krsi_kb_load(kb, m);
+    krs_dtype type = krsi_lower_type(e->dtype);
+    return type == e->dtype ? v : krsi_kb_convert(kb, type, v);
+}
+
+krsi_kmem
+krsi_lower_out(krsi_lowering *l, krsi_kv moved)
+{
+    return memory(l, l->out,
+                  address_of(l, l->out_offset, l->out_stride, &l->cut->out),
+                  moved);
+}
+
+void
+krsi_lower_store(krsi_lowering *l, krsi_kmem at, krsi_kv value)
+{
+    krsi_kb *kb = l->kb;
+    krs_dtype to =
+        l->cut->family == KRSI_CUT_REDUCE && l->cut->op == KRSI_ARGMAX
+            ? KRS_I64
+            : l->cut->expr[l->cut->root].dtype;
+    if (krsi_kb_type(kb, value).dtype != to)
+        value = krsi_kb_convert(kb, to, value);
+    if (at.lanes > 1 && krsi_kb_type(kb, value).lanes == 1)
+        value = krsi_kb_broadcast(kb, at.lanes, value);
+    krsi_kb_store(kb, at, value);
+}
+
+/* ---- expressions ---- */
+
+krsi_kv
+krsi_lower_expr(krsi_lowering *l, int expr)
+{
+    krsi_kb *kb = l->kb;
+    const krsi_expr *e = &l->cut->expr[expr];
+    krsi_kv in[3] = {{0}, {0}, {0}};
+    krs_dtype from = e->dtype;
+    switch (e->kind) {
+    case KRSI_X_LOAD: return load_value(l, e);
+    case KRSI_X_CONST: return l->constant[expr];
+    case KRSI_X_INDEX: return l->constant[expr];
+    case KRSI_X_COORD: {
+        krsi_kv at = l->coord[e->axis];
+        if (e->axis == l->vector_axis)
+            at = krsi_kb_add(kb, at, lane_numbers(l));
+        krs_dtype type = krsi_lower_type(e->dtype);
+        return type == KRS_I64 ? at : krsi_kb_convert(kb, type, at);
+    }
+    case KRSI_X_RANDOM: {
+        krsi_kmem at = krsi_lower_out(l, KRSI_KV_NONE);
+        krsi_kv element = at.index;
+        if (at.lanes > 1)
+            element = krsi_kb_add(kb, element, lane_numbers(l));
+        return krsi_lower_random(kb, krsi_lower_expr(l, e->in[0]),
+                                 krsi_lower_expr(l, e->in[1]),
+                                 l->constant[expr], element);
+    }
+    case KRSI_X_OP:
+        for (int i = 0; i < krsi_ops[e->op].max_count; i++) {
+            in[i] = krsi_lower_expr(l, e->in[i]);
+            from = l->cut->expr[e->in[i]].dtype;
+        }
+        if (e->op == KRSI_CAST || krsi_ops[e->op].max_count == 1)
+            from = l->cut->expr[e->in[0]].dtype;
+        return krsi_lower_op(kb, e->op, from, e->dtype, in);
+    }
+    return KRSI_KV_NONE;
+}
+
+krsi_kv
+krsi_lower_root(krsi_lowering *l)
+{
+    return krsi_lower_expr(l, l->cut->root);
+}

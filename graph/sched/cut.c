@@ -1,0 +1,279 @@
+/* cut.c -- one cut a node: from a graph of primitives to values, views, cuts.
+ *
+ * Nodes are visited in id order, which is a topological order. The rule in the
+ * `cut` column of ops.def gives a view node a view of its operand's value;
+ * other nodes get a value and one or two cuts that fill it. Constant scalars
+ * have no value: they become constants of the expressions that use them.
+ *
+ * The wave of a cut is one more than the latest wave of what it reads, so the
+ * cuts of a wave are independent of each other.
+ */
+#include "cut_make.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- values and cuts ---- */
+
+uint32_t
+krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
+{
+    krsi_sched *s = m->s;
+    const krsi_node *n = maker_node(m, id);
+    int64_t elements = 1;
+    size_t bytes = 0;
+    for (int a = 0; a < n->rank; a++)
+        elements *= n->dim[a];
+    krs_dtype_bytes((krs_dtype)n->dtype, elements, &bytes);
+    if (!krsi_reserve(&s->values, &s->value_capacity, s->value_count + 1,
+                      sizeof *s->values) ||
+        !krsi_reserve(&m->ready, &m->ready_capacity, s->value_count + 1,
+                      sizeof *m->ready)) {
+        m->failed = true;
+        return 0;
+    }
+    s->values[s->value_count] =
+        (krsi_storage){kind, (krs_dtype)n->dtype, bytes, id};
+    m->ready[s->value_count] = 0;
+    return (uint32_t)s->value_count++;
+}
+
+/* a new value for the node, and its whole view */
+krsi_view
+krsi_maker_own(krsi_maker *m, uint32_t id)
+{
+    uint32_t value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, id);
+    m->s->view[id] = krsi_view_whole(value, maker_node(m, id));
+    return m->s->view[id];
+}
+
+/* a cut over the shape of a node, storing into a view of that shape */
+krsi_cut *
+krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
+               const krsi_view *out)
+{
+    krsi_cut *c = krsi_arena_alloc(&m->s->arena, sizeof *c);
+    if (!c || !krsi_reserve(&m->s->cuts, &m->s->cut_capacity,
+                            m->s->cut_count + 1, sizeof *m->s->cuts)) {
+        m->failed = true;
+        return NULL;
+    }
+    c->family = family;
+    c->op = (enum krsi_op)maker_node(m, id)->op;
+    c->node = id;
+    c->rank = out->rank;
+    c->out = *out;
+    c->fault = -1;
+    for (int a = 0; a < out->rank; a++) {
+        c->extent[a] = out->extent[a];
+        c->max[a] = out->max[a];
+    }
+    m->s->cuts[m->s->cut_count++] = c;
+    return c;
+}
+
+/* Choose the wave, now that loads and output are known. */
+void
+krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept)
+{
+    int wave = c->after ? m->ready[c->out.value] : 0;
+    for (int i = 0; i < c->loads; i++)
+        if (m->ready[c->load[i].view.value] > wave)
+            wave = m->ready[c->load[i].view.value];
+    c->wave = wave;
+    if (m->ready[c->out.value] < wave + 1)
+        m->ready[c->out.value] = wave + 1;
+    if (m->s->waves < wave + 1)
+        m->s->waves = wave + 1;
+    krsi_cut_simplify(c, kept);
+}
+
+int
+krsi_maker_fault(krsi_maker *m, uint32_t id)
+{
+    krsi_sched *s = m->s;
+    if (!krsi_reserve(&s->faults, &s->fault_capacity, s->fault_count + 1,
+                      sizeof *s->faults)) {
+        m->failed = true;
+        return -1;
+    }
+    s->faults[s->fault_count] = id;
+    return (int)s->fault_count++;
+}
+
+/* ---- expressions ---- */
+
+int
+krsi_cut_expr(krsi_cut *c, krsi_expr e)
+{
+    c->expr[c->exprs] = e;
+    c->root = c->exprs;
+    return c->exprs++;
+}
+
+int
+krsi_cut_load(krsi_cut *c, const krsi_view *v, krs_dtype dtype)
+{
+    c->load[c->loads] = (krsi_load){.view = *v, .indirect = -1};
+    return krsi_cut_expr(
+        c,
+        (krsi_expr){.kind = KRSI_X_LOAD, .dtype = dtype, .load = c->loads++});
+}
+
+/* the constant scalar that a node spreads or cuts, or NULL */
+static const krsi_node *
+constant_of(const krsi_maker *m, uint32_t id)
+{
+    static const bool moves_only[KRSI_OP_COUNT] = {
+        [KRSI_EXPAND] = true,  [KRSI_RESHAPE] = true,
+        [KRSI_PERMUTE] = true, [KRSI_SLICE] = true,
+        [KRSI_LIVE] = true,    [KRSI_STOP_GRADIENT] = true,
+    };
+    const krsi_node *n = maker_node(m, id);
+    while (moves_only[n->op] || n->op == KRSI_UPDATE)
+        n = maker_node(m, n->in[n->op == KRSI_UPDATE]);
+    return n->op == KRSI_FULL ? n : NULL;
+}
+
+bool
+krsi_maker_is_constant(const krsi_maker *m, uint32_t id)
+{
+    return constant_of(m, id) != NULL;
+}
+
+/* the operand as an expression: a constant if it is a constant scalar, else a
+ * load through the view */
+int
+krsi_cut_operand(krsi_maker *m, krsi_cut *c, uint32_t id, const krsi_view *v)
+{
+    const krsi_node *n = constant_of(m, id);
+    if (n)
+        return krsi_cut_expr(c, (krsi_expr){.kind = KRSI_X_CONST,
+                                            .dtype = (krs_dtype)n->dtype,
+                                            .number = krsi_float(n, 1)});
+    return krsi_cut_load(c, v, (krs_dtype)maker_node(m, id)->dtype);
+}
+
+void
+krsi_maker_copy(krsi_maker *m, uint32_t node, uint32_t from,
+                const krsi_view *out, bool after)
+{
+    krsi_view source = m->s->view[from];
+    krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_MAP, node, out);
+    if (!c)
+        return;
+    c->after = after;
+    krsi_cut_operand(m, c, from, &source);
+    krsi_maker_finish(m, c, 0);
+}
+
+/* the operand with a value of its own: constants are written out */
+krsi_view
+krsi_maker_loadable(krsi_maker *m, uint32_t id)
+{
+    krsi_view v = m->s->view[id];
+    if (v.value != KRSI_NO_VALUE)
+        return v;
+    uint32_t value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, id);
+    krsi_view whole = krsi_view_whole(value, maker_node(m, id));
+    if (!m->failed)
+        krsi_maker_copy(m, id, id, &whole, false);
+    return whole;
+}
+
+/* ---- the graph ---- */
+
+#define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, cut, \
+                  ...)                                                     \
+    [KRSI_##ID] = krsi_cut_##cut,
+#define COMPOSITE(...)
+static krsi_cut_rule *const rules[KRSI_OP_COUNT] = {
+#include "../ir/ops.def"
+};
+#undef PRIMITIVE
+#undef COMPOSITE
+
+static void
+cut_node(krsi_maker *m, uint32_t id)
+{
+    if (krsi_maker_is_constant(m, id))
+        m->s->view[id] = krsi_view_whole(KRSI_NO_VALUE, maker_node(m, id));
+    else
+        rules[maker_node(m, id)->op](m, id);
+}
+
+/* what the outputs need; ids are topological, so one sweep downwards */
+static bool *
+mark_needed(const krs_graph *g, const krs_node *outputs, size_t count)
+{
+    bool *needed = calloc(g->nodes + 1, sizeof *needed);
+    if (!needed)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        needed[outputs[i].id] = true;
+    for (size_t id = g->nodes; id > 0; id--)
+        for (uint32_t i = 0; needed[id] && i < g->node[id]->count; i++)
+            needed[g->node[id]->in[i]] = true;
+    return needed;
+}
+
+/* An output gets a value of its own, which the program binds: the one its last
+ * cut makes, or a copy if that is only seen through a view or is another
+ * output already. */
+static void
+cut_output(krsi_maker *m, size_t i, uint32_t id)
+{
+    krsi_view v = krsi_maker_loadable(m, id);
+    if (m->failed)
+        return;
+    if (m->s->values[v.value].kind != KRSI_STORAGE_TEMPORARY ||
+        !krsi_view_is_whole(&v)) {
+        uint32_t value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, id);
+        krsi_view whole = krsi_view_whole(value, maker_node(m, id));
+        if (m->failed)
+            return;
+        krsi_maker_copy(m, id, id, &whole, false);
+        v = whole;
+    }
+    m->s->values[v.value].kind = KRSI_STORAGE_OUTPUT;
+    m->s->outputs[i] = v.value;
+}
+
+krs_status
+krsi_sched_make(krsi_sched *s, const krs_graph *g, const krs_node *outputs,
+                size_t count, krs_error *err)
+{
+    *s = (krsi_sched){.graph = g, .output_count = count};
+    krsi_maker m = {.s = s, .g = g};
+    bool *needed = mark_needed(g, outputs, count);
+    s->view = calloc(g->nodes + 1, sizeof *s->view);
+    s->outputs = calloc(count ? count : 1, sizeof *s->outputs);
+    m.failed = !needed || !s->view || !s->outputs;
+    for (uint32_t id = 1; id <= g->nodes && !m.failed; id++)
+        if (needed[id])
+            cut_node(&m, id);
+    for (size_t i = 0; i < count && !m.failed; i++)
+        cut_output(&m, i, outputs[i].id);
+    free(needed);
+    free(m.ready);
+    if (!m.failed)
+        return KRS_OK;
+    krsi_sched_free(s);
+    return krs_fail(err, KRS_E_MEMORY,
+                    "out of memory while scheduling %zu "
+                    "nodes",
+                    g->nodes);
+}
+
+void
+krsi_sched_free(krsi_sched *s)
+{
+    free(s->values);
+    free(s->view);
+    free(s->cuts);
+    free(s->checks);
+    free(s->faults);
+    free(s->outputs);
+    krsi_arena_free(&s->arena);
+    *s = (krsi_sched){0};
+}

@@ -1,0 +1,162 @@
+/* cut.h -- level 1: what a kernel computes, still as mathematics.
+ *
+ * In: a graph of primitives. Out: values (tensors that get memory), views of
+ * them, and cuts in an order that respects their dependencies. A cut is an
+ * iteration space, loads through affine views, an expression, and a store; it
+ * knows nothing of vectors, tiles or threads. graph/kernel lowers it.
+ *
+ * View operations cost nothing: permute, expand, slice, live and most
+ * reshapes only change the strides through which later cuts load.
+ *
+ * This first form makes one cut a node and is kept as the oracle of fusion.
+ */
+#ifndef KRSI_CUT_H
+#define KRSI_CUT_H
+
+#include "../ir/ir.h"
+
+enum { KRSI_CUT_AXES = KRS_MAX_RANK, KRSI_CUT_LOADS = 4, KRSI_CUT_EXPRS = 16 };
+
+/* A tensor that gets memory, laid out row-major at its maximal shape. */
+typedef enum krsi_storage_kind {
+    KRSI_STORAGE_INPUT,     /* bound for each run */
+    KRSI_STORAGE_STATE,     /* in the store */
+    KRSI_STORAGE_CONSTANT,  /* written once */
+    KRSI_STORAGE_TEMPORARY, /* made and used within a run */
+    KRSI_STORAGE_OUTPUT     /* bound for each run, written by it */
+} krsi_storage_kind;
+
+typedef struct krsi_storage {
+    krsi_storage_kind kind;
+    krs_dtype dtype;
+    size_t bytes;
+    uint32_t node; /* that made it */
+} krsi_storage;
+
+/* Element [i..] is element offset + sum i_a stride_a of the value. */
+typedef struct krsi_view {
+    uint32_t value;
+    int rank;
+    krs_index offset;
+    int64_t stride[KRSI_CUT_AXES];
+    krs_index extent[KRSI_CUT_AXES]; /* at run time; at most max */
+    int64_t max[KRSI_CUT_AXES];
+} krsi_view;
+
+/* One scalar of the expression of a cut; operands are earlier entries. */
+typedef enum krsi_expr_kind {
+    KRSI_X_LOAD,  /* load number `load` */
+    KRSI_X_CONST, /* `number` */
+    KRSI_X_COORD, /* position along iteration axis `axis` */
+    KRSI_X_INDEX, /* value of a runtime integer */
+    KRSI_X_OP,    /* row `op` of ops.def on in[] */
+    KRSI_X_RANDOM /* uniform number: in[0] seed, in[1] step, `stream`; the
+                     element is the position stored to */
+} krsi_expr_kind;
+
+typedef struct krsi_expr {
+    krsi_expr_kind kind;
+    krs_dtype dtype;
+    enum krsi_op op;
+    int in[3];
+    int load, axis;
+    uint32_t stream;
+    double number; /* of a const; integers below 2^53 */
+    krs_index index;
+} krsi_expr;
+
+/* A read. With `indirect` (an expr of integers, else -1) the address grows by
+ * its value times indirect_stride; a value outside [0, indirect_bound) is a
+ * fault of the cut, and reads nothing. */
+typedef struct krsi_load {
+    krsi_view view; /* rank and extents of the iteration space */
+    int indirect;
+    int64_t indirect_stride;
+    krs_index indirect_bound;
+} krsi_load;
+
+typedef enum krsi_family {
+    KRSI_CUT_MAP,      /* store expr at every point */
+    KRSI_CUT_REDUCE,   /* the last axis is reduced by op (sum, amax, amin,
+                          argmax) */
+    KRSI_CUT_PREFIX,   /* running sum along the last axis */
+    KRSI_CUT_SCATTER,  /* out += expr, one after the other along the last axis,
+                          at out's view plus the indirect part of load 0 */
+    KRSI_CUT_CONTRACT, /* out[b, m, n] = sum_k load 0 [b, m, k] load 1
+                          [b, k, n]; axes b.. m n k */
+    KRSI_CUT_FAMILIES
+} krsi_family;
+
+typedef struct krsi_cut {
+    krsi_family family;
+    enum krsi_op op;
+    uint32_t node;
+    int rank; /* of the iteration space, outermost first */
+    krs_index extent[KRSI_CUT_AXES];
+    int64_t max[KRSI_CUT_AXES];
+    bool reverse; /* prefix: from the end */
+    int loads, exprs, root;
+    krsi_load load[KRSI_CUT_LOADS];
+    krsi_expr expr[KRSI_CUT_EXPRS];
+    krsi_view out; /* rank of the iteration space; stride 0 on reduced axes */
+    bool after;    /* must follow earlier cuts that write out.value */
+    int fault;     /* number of the fault it may report, or -1 */
+    int wave;
+} krsi_cut;
+
+/* A runtime slice start that must fit: 0 <= start + i * step < size for all
+ * i < length. Checked before each run. */
+typedef struct krsi_check {
+    krs_index start;
+    int64_t length, step, size;
+    uint32_t node;
+    int axis;
+} krsi_check;
+
+typedef struct krsi_sched {
+    const krs_graph *graph;
+    krsi_storage *values;
+    size_t value_count, value_capacity;
+    krsi_view *view; /* by node id; value UINT32_MAX: none */
+    krsi_cut **cuts;
+    size_t cut_count, cut_capacity;
+    krsi_check *checks;
+    size_t check_count, check_capacity;
+    uint32_t *faults; /* node of each fault */
+    size_t fault_count, fault_capacity;
+    uint32_t *outputs; /* value of each output, whole and contiguous */
+    size_t output_count;
+    int waves;
+    krsi_arena arena;
+} krsi_sched;
+
+/* cut.c -- schedule what the outputs need (nodes of a graph of primitives).
+ * Errors: MEMORY. krsi_sched_free takes a zeroed or failed sched too. */
+krs_status krsi_sched_make(krsi_sched *s, const krs_graph *g,
+                           const krs_node *outputs, size_t count,
+                           krs_error *err);
+void krsi_sched_free(krsi_sched *s);
+
+/* view.c -- algebra of views */
+/* a new value's view: row-major, offset 0 */
+krsi_view krsi_view_whole(uint32_t value, const krsi_node *n);
+/* is every element of the value in its place: row-major from offset 0, no
+ * live axis */
+bool krsi_view_is_whole(const krsi_view *v);
+krsi_view krsi_view_permute(const krsi_view *v, const int64_t *axis);
+krsi_view krsi_view_expand(const krsi_view *v, const krsi_node *to);
+krsi_view krsi_view_slice(const krsi_view *v, const krs_index *start,
+                          const int64_t *length, const int64_t *step);
+/* false if the elements of the new shape are not affine in its positions */
+bool krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out);
+/* Drop axes of size 1 and merge neighbours that all views step through as
+ * one, so that the iteration space is the common refinement. Axes from
+ * `first_kept` on (reduced, scanned) are left alone, and axes that a
+ * coordinate names. */
+void krsi_cut_simplify(krsi_cut *cut, int kept);
+
+/* print.c -- cuts as text, for `kersey graph --stage sched`. Free with free();
+ * NULL without memory. */
+char *krsi_sched_print(const krsi_sched *s);
+
+#endif

@@ -1,0 +1,67 @@
+/* cut_make.h -- what the cut rules share. Only cut*.c include it. */
+#ifndef KRSI_CUT_MAKE_H
+#define KRSI_CUT_MAKE_H
+
+#include "cut.h"
+
+#define KRSI_NO_VALUE UINT32_MAX
+
+/* A schedule being made. */
+typedef struct krsi_maker {
+    krsi_sched *s;
+    const krs_graph *g;
+    int *ready; /* by value: first wave that may read it */
+    size_t ready_capacity;
+    bool failed; /* out of memory; everything after is a no-op */
+} krsi_maker;
+
+static inline const krsi_node *
+maker_node(const krsi_maker *m, uint32_t id)
+{
+    return m->g->node[id];
+}
+
+/* ---- cut.c ---- */
+
+/* a value shaped as a node */
+uint32_t krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id);
+/* a new temporary for the node, and its whole view */
+krsi_view krsi_maker_own(krsi_maker *m, uint32_t id);
+/* the operand's view, with a value of its own: constants are written out */
+krsi_view krsi_maker_loadable(krsi_maker *m, uint32_t id);
+/* a constant scalar, or a reshape or expansion of one: it has no value */
+bool krsi_maker_is_constant(const krsi_maker *m, uint32_t id);
+/* a cut that stores into out, over out's extents; NULL after a failure */
+krsi_cut *krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
+                         const krsi_view *out);
+/* choose the wave and simplify, now that loads and output are known; the last
+ * `kept` axes stay as they are */
+void krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept);
+/* a cut that copies node `from` into out */
+void krsi_maker_copy(krsi_maker *m, uint32_t node, uint32_t from,
+                     const krsi_view *out, bool after);
+int krsi_maker_fault(krsi_maker *m, uint32_t id);
+int krsi_cut_expr(krsi_cut *c, krsi_expr e);
+int krsi_cut_load(krsi_cut *c, const krsi_view *v, krs_dtype dtype);
+/* operand `id` as an expression: a constant, or a load through the view */
+int krsi_cut_operand(krsi_maker *m, krsi_cut *c, uint32_t id,
+                     const krsi_view *v);
+
+/* ---- cut_view.c ---- */
+
+/* starts of slice and set_slice nodes; runtime ones get a check */
+void krsi_maker_starts(krsi_maker *m, uint32_t id, const int64_t *length,
+                       const int64_t *step, krs_index start[KRS_MAX_RANK]);
+
+/* ---- the rules, one for each word in the cut column of ops.def ---- */
+
+typedef void krsi_cut_rule(krsi_maker *m, uint32_t id);
+#define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, cut, \
+                  ...)                                                     \
+    krsi_cut_rule krsi_cut_##cut;
+#define COMPOSITE(...)
+#include "../ir/ops.def"
+#undef PRIMITIVE
+#undef COMPOSITE
+
+#endif
