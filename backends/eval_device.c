@@ -1,48 +1,142 @@
-/* eval_device.c -- the graph interpreter (graph/ir/eval.h) as a device. */
+/* eval_device.c -- the graph interpreter (graph/ir/eval.h) as a device. Its
+ * memory is the host's.
+ */
 #include "program.h"
 
 #include "../graph/ir/eval.h"
 
-static krs_status
-prepare(const krs_graph *g, const uint32_t *roots, size_t count, void **out,
-        krs_error *err)
-{
+#include <stdlib.h>
+#include <string.h>
+
+/* A graph made ready, and where its roots go. */
+typedef struct prepared {
     krsi_eval *eval;
-    KRS_TRY(krsi_eval_new(g, roots, count, &eval, err));
-    *out = eval;
+    krsi_memory **root;
+    size_t roots;
+} prepared;
+
+static krs_status
+open_eval(const char *name, const krs_device_options *options, void **out_state,
+          krs_error *err)
+{
+    (void)options; /* one thread, no code */
+    *out_state = NULL;
+    if (strcmp(name, "eval") == 0)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_DEVICE,
+                    "device_open: no device '%s'; there is: eval", name);
+}
+
+static void
+close_eval(void *state)
+{
+    (void)state;
+}
+
+static krs_status
+alloc(void *state, size_t bytes, krsi_memory **out, krs_error *err)
+{
+    (void)state;
+    *out = calloc(1, bytes ? bytes : 1);
+    return *out ? KRS_OK
+                : krs_fail(err, KRS_E_MEMORY, "no memory for %zu bytes", bytes);
+}
+
+static void
+free_memory(void *state, krsi_memory *memory)
+{
+    (void)state;
+    free(memory);
+}
+
+static krs_status
+write_memory(void *state, krsi_memory *memory, const void *data, size_t bytes,
+             krs_error *err)
+{
+    (void)state;
+    (void)err;
+    if (bytes)
+        memcpy(memory, data, bytes);
+    return KRS_OK;
+}
+
+static krs_status
+read_memory(void *state, const krsi_memory *memory, void *data, size_t bytes,
+            krs_error *err)
+{
+    (void)state;
+    (void)err;
+    if (bytes)
+        memcpy(data, memory, bytes);
     return KRS_OK;
 }
 
 static void
-discard(void *prepared)
+discard(void *p)
 {
-    krsi_eval_free(prepared);
-}
-
-static void
-bind(void *prepared, uint32_t id, const void *data)
-{
-    krsi_eval_bind(prepared, id, data, KRSI_NATIVE);
+    prepared *ready = p;
+    if (!ready)
+        return;
+    krsi_eval_free(ready->eval);
+    free(ready->root);
+    free(ready);
 }
 
 static krs_status
-run(void *prepared, const int64_t *var, const atomic_bool *cancel,
-    krs_error *err)
+prepare(void *state, const krs_graph *g, const uint32_t *roots, size_t count,
+        void **out, krs_error *err)
 {
-    return krsi_eval_run(prepared, var, cancel, err);
+    (void)state;
+    prepared *ready = calloc(1, sizeof *ready);
+    krsi_memory **root = calloc(count, sizeof(krsi_memory *));
+    krs_status status = ready && root
+                            ? krsi_eval_new(g, roots, count, &ready->eval, err)
+                            : krs_fail(err, KRS_E_MEMORY,
+                                       "no memory to prepare a "
+                                       "program");
+    if (status != KRS_OK) {
+        free(ready);
+        free(root);
+        return status;
+    }
+    ready->root = root;
+    ready->roots = count;
+    *out = ready;
+    return KRS_OK;
 }
 
 static void
-read_root(const void *prepared, size_t root, void *data)
+bind_leaf(void *p, uint32_t id, krsi_memory *memory)
 {
-    krsi_eval_read(prepared, root, data, KRSI_NATIVE);
+    krsi_eval_bind(((prepared *)p)->eval, id, memory, KRSI_NATIVE);
+}
+
+static void
+bind_root(void *p, size_t root, krsi_memory *memory)
+{
+    ((prepared *)p)->root[root] = memory;
+}
+
+static krs_status
+run(void *p, const int64_t *var, const atomic_int *cancel, krs_error *err)
+{
+    prepared *ready = p;
+    KRS_TRY(krsi_eval_run(ready->eval, var, cancel, err));
+    for (size_t i = 0; i < ready->roots; i++)
+        krsi_eval_read(ready->eval, i, ready->root[i], KRSI_NATIVE);
+    return KRS_OK;
 }
 
 const krsi_device_kind krsi_eval_device = {
-    .name = "eval",
+    .open = open_eval,
+    .close = close_eval,
+    .alloc = alloc,
+    .free = free_memory,
+    .write = write_memory,
+    .read = read_memory,
     .prepare = prepare,
     .discard = discard,
-    .bind = bind,
+    .bind_leaf = bind_leaf,
+    .bind_root = bind_root,
     .run = run,
-    .read = read_root,
 };

@@ -2,10 +2,10 @@
  *
  * krs_program_new compiles a copy of the graph part that the outputs need
  * (graph/compile.c), binds its states to tensors of the store and hands the
- * graph to the device. A run binds the data, computes, and then, only if all
- * went well, applies the updates: every new value is read into a spare buffer
- * first, then all states exchange their buffer for the spare one. So updates
- * see the old values of each other, and a failed run changes nothing.
+ * graph to the device. Every output has memory of its own. A run binds the
+ * memories, computes, and then, only if all went well, applies the updates: a
+ * state exchanges its memory for that of its new value. So updates see the
+ * old values of each other, a failed run changes nothing, nothing is copied.
  */
 #include "program.h"
 
@@ -21,7 +21,7 @@ typedef struct input {
     krs_dtype dtype;
     krs_shape shape;
     size_t bytes;
-    void *data; /* NULL: never set */
+    krsi_memory *memory; /* NULL: never set */
 } input;
 
 typedef struct state {
@@ -32,14 +32,15 @@ typedef struct state {
 typedef struct update {
     size_t output;
     krsi_tensor *tensor;
-    void *spare;
 } update;
 
 struct krs_program {
-    const krsi_device_kind *kind;
-    krs_graph *graph; /* compiled: primitives only */
+    krs_device *device;
+    const krsi_device_kind *kind; /* of device */
+    krs_graph *graph;             /* compiled: primitives only */
     void *prepared;
-    uint32_t *output; /* ids */
+    uint32_t *output;     /* ids */
+    krsi_memory **memory; /* of the outputs */
     size_t outputs;
     input *input;
     size_t inputs;
@@ -50,7 +51,7 @@ struct krs_program {
     int64_t *var;
     bool *var_set, *var_needed;
     bool has_run; /* outputs can be read */
-    atomic_bool cancelled;
+    atomic_int cancelled;
 };
 
 static size_t
@@ -201,18 +202,24 @@ list_updates(krs_program *p, krs_error *err)
 }
 
 static krs_status
-make_spares(krs_program *p, const krs_store *store, krs_error *err)
+make_outputs(krs_program *p, const krs_store *store, krs_error *err)
 {
     const krs_graph *g = p->graph;
+    p->memory = calloc(p->outputs, sizeof(krsi_memory *));
+    if (!p->memory)
+        return no_memory("program_new", err);
+    for (size_t i = 0; i < p->outputs; i++) {
+        size_t bytes = node_bytes(g->node[p->output[i]]);
+        if (p->kind->alloc(p->device->state, bytes, &p->memory[i], NULL) !=
+            KRS_OK)
+            return krs_fail(err, KRS_E_MEMORY,
+                            "program_new: output %zu: no memory for %zu bytes",
+                            i, bytes);
+    }
     for (size_t i = 0; i < p->updates; i++) {
         update *u = &p->update[i];
         const krsi_node *n = g->node[p->output[u->output]];
         u->tensor = krsi_store_tensor(store, leaf_name(g, g->node[n->in[0]]));
-        u->spare = malloc(u->tensor->bytes ? u->tensor->bytes : 1);
-        if (!u->spare)
-            return krs_fail(err, KRS_E_MEMORY,
-                            "program_new: state '%s': no memory for %zu bytes",
-                            u->tensor->name, u->tensor->bytes);
     }
     return KRS_OK;
 }
@@ -268,7 +275,8 @@ build(krs_program *p, krs_store *store, const krs_node *outputs, size_t count,
       krs_error *err)
 {
     const krs_graph *g = outputs[0].graph;
-    p->kind = krsi_store_kind(store);
+    p->device = krsi_store_device(store);
+    p->kind = p->device->kind;
     p->output = calloc(count, sizeof *p->output);
     if (!p->output)
         return no_memory("program_new", err);
@@ -279,9 +287,10 @@ build(krs_program *p, krs_store *store, const krs_node *outputs, size_t count,
     KRS_TRY(list_inputs(p, g, err));
     KRS_TRY(list_updates(p, err));
     KRS_TRY(list_vars(p, err));
-    KRS_TRY(p->kind->prepare(p->graph, p->output, count, &p->prepared, err));
+    KRS_TRY(p->kind->prepare(p->device->state, p->graph, p->output, count,
+                             &p->prepared, err));
     KRS_TRY(bind_states(p, store, err));
-    return make_spares(p, store, err);
+    return make_outputs(p, store, err);
 }
 
 krs_status
@@ -293,7 +302,7 @@ krs_program_new(krs_store *store, const krs_node *outputs, size_t count,
     krs_program *p = calloc(1, sizeof *p);
     if (!p)
         return no_memory("program_new", err);
-    atomic_init(&p->cancelled, false);
+    atomic_init(&p->cancelled, 0);
     krs_status status = build(p, store, outputs, count, err);
     if (status != KRS_OK) {
         krs_program_free(p);
@@ -312,10 +321,11 @@ krs_program_free(krs_program *p)
         p->kind->discard(p->prepared);
     for (size_t i = 0; i < p->inputs; i++) {
         free(p->input[i].name);
-        free(p->input[i].data);
+        p->kind->free(p->device->state, p->input[i].memory);
     }
-    for (size_t i = 0; i < p->updates; i++)
-        free(p->update[i].spare);
+    for (size_t i = 0; p->memory && i < p->outputs; i++)
+        p->kind->free(p->device->state, p->memory[i]);
+    free(p->memory);
     free(p->input);
     free(p->state);
     free(p->update);
@@ -345,17 +355,13 @@ krs_program_set_input(krs_program *p, const char *name, const void *data,
                         in->bytes, bytes);
     if (in->id == 0)
         return KRS_OK;
-    if (!in->data) {
-        in->data = malloc(bytes ? bytes : 1);
-        if (!in->data)
-            return krs_fail(err, KRS_E_MEMORY,
-                            "program_set_input: '%s': no memory for %zu bytes",
-                            name, bytes);
-        p->kind->bind(p->prepared, in->id, in->data);
-    }
-    if (bytes)
-        memcpy(in->data, data, bytes);
-    return KRS_OK;
+    void *device = p->device->state;
+    if (!in->memory &&
+        p->kind->alloc(device, bytes, &in->memory, NULL) != KRS_OK)
+        return krs_fail(err, KRS_E_MEMORY,
+                        "program_set_input: '%s': no memory for %zu bytes",
+                        name, bytes);
+    return p->kind->write(device, in->memory, data, bytes, err);
 }
 
 krs_status
@@ -384,7 +390,7 @@ check_ready(const krs_program *p, krs_error *err)
     char text[KRSI_TENSOR_TEXT];
     for (size_t i = 0; i < p->inputs; i++) {
         const input *in = &p->input[i];
-        if (in->id && !in->data)
+        if (in->id && !in->memory)
             return krs_fail(
                 err, KRS_E_NAME, "program_run: input '%s' (%s) was never set",
                 in->name, krsi_tensor_text(text, in->dtype, in->shape));
@@ -404,13 +410,11 @@ check_ready(const krs_program *p, krs_error *err)
 static void
 apply_updates(krs_program *p)
 {
-    for (size_t i = 0; i < p->updates; i++)
-        p->kind->read(p->prepared, p->update[i].output, p->update[i].spare);
     for (size_t i = 0; i < p->updates; i++) {
         update *u = &p->update[i];
-        void *old = u->tensor->data;
-        u->tensor->data = u->spare;
-        u->spare = old;
+        krsi_memory *old = u->tensor->memory;
+        u->tensor->memory = p->memory[u->output];
+        p->memory[u->output] = old;
     }
 }
 
@@ -419,10 +423,16 @@ krs_program_run(krs_program *p, krs_error *err)
 {
     KRS_TRY(check_ready(p, err));
     p->has_run = false;
+    for (size_t i = 0; i < p->inputs; i++)
+        if (p->input[i].id)
+            p->kind->bind_leaf(p->prepared, p->input[i].id, p->input[i].memory);
     for (size_t i = 0; i < p->states; i++)
-        p->kind->bind(p->prepared, p->state[i].id, p->state[i].tensor->data);
+        p->kind->bind_leaf(p->prepared, p->state[i].id,
+                           p->state[i].tensor->memory);
+    for (size_t i = 0; i < p->outputs; i++)
+        p->kind->bind_root(p->prepared, i, p->memory[i]);
     krs_status status = p->kind->run(p->prepared, p->var, &p->cancelled, err);
-    bool cancelled = atomic_exchange(&p->cancelled, false);
+    int cancelled = atomic_exchange(&p->cancelled, 0);
     if (status == KRS_OK && cancelled)
         status = krs_fail(err, KRS_E_CANCELLED,
                           "program_run: cancelled before its updates");
@@ -456,6 +466,16 @@ krs_program_output(const krs_program *p, size_t i, krs_dtype *out_dtype,
     return KRS_OK;
 }
 
+/* where the value of an output is: an update gave its memory to the state */
+static const krsi_memory *
+output_memory(const krs_program *p, size_t i)
+{
+    for (size_t u = 0; u < p->updates; u++)
+        if (p->update[u].output == i)
+            return p->update[u].tensor->memory;
+    return p->memory[i];
+}
+
 krs_status
 krs_program_read(const krs_program *p, size_t i, void *data, size_t bytes,
                  krs_error *err)
@@ -476,12 +496,12 @@ krs_program_read(const krs_program *p, size_t i, void *data, size_t bytes,
                         "program_read: output %zu has no value: no run has "
                         "succeeded since the program was made or last failed",
                         i);
-    p->kind->read(p->prepared, i, data);
-    return KRS_OK;
+    return p->kind->read(p->device->state, output_memory(p, i), data, bytes,
+                         err);
 }
 
 void
 krs_program_cancel(krs_program *p)
 {
-    atomic_store(&p->cancelled, true);
+    atomic_store(&p->cancelled, 1);
 }

@@ -14,24 +14,40 @@
 
 #include <stdatomic.h>
 
-/* One way to compute graphs of primitives. */
+/* Memory of a device: what a tensor's data is to its kind. */
+typedef struct krsi_memory krsi_memory;
+
+/* One way to compute graphs of primitives. State is whatever open gave. */
 typedef struct krsi_device_kind {
-    const char *name;
+    krs_status (*open)(const char *name, const krs_device_options *options,
+                       void **out_state, krs_error *err);
+    void (*close)(void *state);
+    /* zeroed */
+    krs_status (*alloc)(void *state, size_t bytes, krsi_memory **out,
+                        krs_error *err);
+    void (*free)(void *state, krsi_memory *memory); /* NULL is fine */
+    krs_status (*write)(void *state, krsi_memory *memory, const void *data,
+                        size_t bytes, krs_error *err);
+    krs_status (*read)(void *state, const krsi_memory *memory, void *data,
+                       size_t bytes, krs_error *err);
     /* ready to compute roots of g, which outlives the result */
-    krs_status (*prepare)(const krs_graph *g, const uint32_t *roots,
-                          size_t count, void **out, krs_error *err);
+    krs_status (*prepare)(void *state, const krs_graph *g,
+                          const uint32_t *roots, size_t count, void **out,
+                          krs_error *err);
     void (*discard)(void *prepared); /* NULL is fine */
-    /* the data of an input or state, borrowed until the next bind */
-    void (*bind)(void *prepared, uint32_t id, const void *data);
+    /* where an input or state lies, and where a root goes: its maximal shape,
+     * zero beyond live lengths; borrowed until the next bind */
+    void (*bind_leaf)(void *prepared, uint32_t id, krsi_memory *memory);
+    void (*bind_root)(void *prepared, size_t root, krsi_memory *memory);
     /* compute the roots under var[number]; stop when *cancel is set */
     krs_status (*run)(void *prepared, const int64_t *var,
-                      const atomic_bool *cancel, krs_error *err);
-    /* a root after a run: its maximal shape, zero beyond live lengths */
-    void (*read)(const void *prepared, size_t root, void *data);
+                      const atomic_int *cancel, krs_error *err);
 } krsi_device_kind;
 
 struct krs_device {
     const krsi_device_kind *kind;
+    void *state;
+    char *name; /* as it was opened: "cpu:0" */
 };
 
 /* ---- eval_device.c ---- */
@@ -45,12 +61,12 @@ typedef struct krsi_tensor {
     krs_dtype dtype;
     krs_shape shape;
     size_t bytes;
-    void *data;
+    krsi_memory *memory;
 } krsi_tensor;
 
 /* NULL if absent */
 krsi_tensor *krsi_store_tensor(const krs_store *store, const char *name);
-const krsi_device_kind *krsi_store_kind(const krs_store *store);
+krs_device *krsi_store_device(const krs_store *store);
 /* "f32[2,3]" */
 #define KRSI_TENSOR_TEXT 200
 const char *krsi_tensor_text(char text[KRSI_TENSOR_TEXT], krs_dtype dtype,

@@ -1,7 +1,7 @@
 /* store.c -- named tensors that outlive programs, sorted by name.
  *
  * Each tensor is an allocation of its own, so programs keep pointers to it;
- * a program replaces its data by exchanging the pointer (program.c).
+ * a program replaces its data by exchanging the memory (program.c).
  */
 #include "program.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct krs_store {
-    const krsi_device_kind *kind;
+    krs_device *device;
     krsi_tensor **tensor; /* by name */
     size_t count, capacity;
 };
@@ -41,17 +41,17 @@ krs_store_new(krs_device *device, krs_store **out, krs_error *err)
     *out = calloc(1, sizeof **out);
     if (!*out)
         return krs_fail(err, KRS_E_MEMORY, "store_new: no memory");
-    (*out)->kind = device->kind;
+    (*out)->device = device;
     return KRS_OK;
 }
 
 static void
-tensor_free(krsi_tensor *tensor)
+tensor_free(const krs_device *device, krsi_tensor *tensor)
 {
     if (!tensor)
         return;
+    device->kind->free(device->state, tensor->memory);
     free(tensor->name);
-    free(tensor->data);
     free(tensor);
 }
 
@@ -61,15 +61,15 @@ krs_store_free(krs_store *store)
     if (!store)
         return;
     for (size_t i = 0; i < store->count; i++)
-        tensor_free(store->tensor[i]);
+        tensor_free(store->device, store->tensor[i]);
     free(store->tensor);
     free(store);
 }
 
-const krsi_device_kind *
-krsi_store_kind(const krs_store *store)
+krs_device *
+krsi_store_device(const krs_store *store)
 {
-    return store->kind;
+    return store->device;
 }
 
 /* position of the name, or where it belongs */
@@ -142,15 +142,16 @@ krs_store_add(krs_store *store, const char *name, krs_dtype dtype,
                         krsi_tensor_text(have, old->dtype, old->shape),
                         krsi_tensor_text(want, dtype, shape));
     }
+    const krs_device *device = store->device;
     krsi_tensor *tensor = calloc(1, sizeof *tensor);
-    if (tensor) {
+    if (tensor)
         tensor->name = strdup(name);
-        tensor->data = calloc(1, bytes ? bytes : 1);
-    }
-    if (!tensor || !tensor->name || !tensor->data ||
+    if (!tensor || !tensor->name ||
+        device->kind->alloc(device->state, bytes, &tensor->memory, NULL) !=
+            KRS_OK ||
         !krsi_reserve(&store->tensor, &store->capacity, store->count + 1,
                       sizeof(krsi_tensor *))) {
-        tensor_free(tensor);
+        tensor_free(device, tensor);
         return krs_fail(err, KRS_E_MEMORY,
                         "store_add: '%s': no memory for %zu bytes", name,
                         bytes);
@@ -237,9 +238,8 @@ krs_store_write(krs_store *store, const char *name, const void *data,
     krsi_tensor *tensor;
     KRS_TRY(look_up(store, "store_write", name, &tensor, err));
     KRS_TRY(check_bytes(tensor, "store_write", bytes, err));
-    if (bytes)
-        memcpy(tensor->data, data, bytes);
-    return KRS_OK;
+    const krs_device *device = store->device;
+    return device->kind->write(device->state, tensor->memory, data, bytes, err);
 }
 
 krs_status
@@ -249,7 +249,6 @@ krs_store_read(const krs_store *store, const char *name, void *data,
     krsi_tensor *tensor;
     KRS_TRY(look_up(store, "store_read", name, &tensor, err));
     KRS_TRY(check_bytes(tensor, "store_read", bytes, err));
-    if (bytes)
-        memcpy(data, tensor->data, bytes);
-    return KRS_OK;
+    const krs_device *device = store->device;
+    return device->kind->read(device->state, tensor->memory, data, bytes, err);
 }

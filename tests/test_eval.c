@@ -718,7 +718,7 @@ START_TEST(a_leaf_without_data_and_a_composite_are_named)
     ck_assert_int_eq(krsi_eval_run(eval, NULL, NULL, &r.err), KRS_E_NAME);
     ck_assert_str_eq(r.err.text,
                      "input 'x' has no value; set it before the run");
-    atomic_bool cancel = true;
+    atomic_int cancel = 1;
     ck_assert_int_eq(krsi_eval_run(eval, NULL, &cancel, &r.err),
                      KRS_E_CANCELLED);
     ck_assert_str_eq(r.err.text, "the run was cancelled at step 0 of 1");

@@ -496,7 +496,7 @@ drop_all(krsi_eval *eval)
 }
 
 krs_status
-krsi_eval_run(krsi_eval *eval, const int64_t *var, const atomic_bool *cancel,
+krsi_eval_run(krsi_eval *eval, const int64_t *var, const atomic_int *cancel,
               krs_error *err)
 {
     drop_all(eval); /* the roots of the run before */

@@ -61,7 +61,7 @@ void krsi_eval_bind(krsi_eval *eval, uint32_t id, const void *data,
  * cancel (NULL is fine) is looked at between nodes.
  * Errors: NAME (a leaf without data), RANGE, MEMORY, CANCELLED. */
 krs_status krsi_eval_run(krsi_eval *eval, const int64_t *var,
-                         const atomic_bool *cancel, krs_error *err);
+                         const atomic_int *cancel, krs_error *err);
 
 /* The i-th root after a run: borrowed until the next one. */
 const krsi_value *krsi_eval_root(const krsi_eval *eval, size_t i);

@@ -32,10 +32,31 @@ typedef struct krs_store krs_store;
  * be freed. One thread at a time. */
 typedef struct krs_program krs_program;
 
+/* How a device is opened. Zeroed fields ask for the default. */
+typedef struct krs_device_options {
+    size_t struct_size;  /* sizeof (krs_device_options) */
+    uint32_t threads;    /* at most so many; 0: one a processor */
+    const char *cpu;     /* cpu: "x86-64-v2", "x86-64-v3", ...; NULL: native */
+    const char *modules; /* folder of libkersey-NAME.so; NULL: where the
+                             program or library is */
+    const char *cache;   /* folder of compiled code; NULL: none is kept */
+    /* told when an entry of the cache is damaged or not to be trusted; NULL:
+     * nobody is. context is passed on. */
+    void (*warning)(void *context, const char *text);
+    void *context;
+} krs_device_options;
+
 /* krs_device_open(name, &device, err) -- "eval": the graph interpreter in f64,
- * slow and trusted. Errors: DEVICE for a name that is not there. */
+ * slow and trusted; "interp": the kernel interpreter behind the seam; "cpu":
+ * kernels compiled for this processor; "NAME:i": the i-th device of a backend.
+ * krs_device_open_with takes options (NULL: all default).
+ * Errors: DEVICE for a name that is not there; UNSUPPORTED if the machine
+ * lacks what the options ask for. */
 KRS_API krs_status krs_device_open(const char *name, krs_device **out,
                                    krs_error *err);
+KRS_API krs_status krs_device_open_with(const char *name,
+                                        const krs_device_options *options,
+                                        krs_device **out, krs_error *err);
 KRS_API void krs_device_close(krs_device *device);
 KRS_API const char *krs_device_name(const krs_device *device);
 
