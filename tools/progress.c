@@ -89,9 +89,11 @@ progress_report(void *progress, const krs_train_report *r)
     if (p->json)
         print_json(r);
     if (p->live) {
-        fprintf(stderr, "\r\033[K");
+        /* without wrapping at the right edge, which \r could not undo */
+        fprintf(stderr, "\r\033[K\033[?7l");
         print_line(p, r);
-        if (r->evaluated)
+        fprintf(stderr, "\033[?7h");
+        if (r->evaluated || r->step == p->steps)
             fputc('\n', stderr);
     } else if (r->step == 1 || r->step == p->steps || r->evaluated ||
                r->step % p->every == 0) {
