@@ -83,6 +83,14 @@ num_key_value_heads 3" verify "$folder"
     [ "$(wc -c <"$BATS_TEST_TMPDIR/text")" -eq 154 ] # 64 places; prompt, tokens, newline
 }
 
+@test "generate ends with 130 when it is interrupted" {
+    folder=$(changed llama_mqa_headdim '.eos_token_id = null')
+    run -130 --separate-stderr timeout -s INT --preserve-status 1 \
+        "$KERSEY" generate "$folder" -p abc -n 10000000
+    [ "${#output}" -gt 100 ]
+    [[ "$stderr" == *"tokens/s" ]]
+}
+
 @test "generate says what is wrong" {
     mha="$MODELS/llama_mha"
     refused 2 "-p TEXT" generate "$mha"

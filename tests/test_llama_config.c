@@ -4,6 +4,7 @@
 #include "suite.h"
 
 #include <krs/llama.h>
+#include <krs/random.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +99,11 @@ START_TEST(yarn_takes_its_context_from_the_model_if_it_has_none)
     ck_assert_double_eq(c.rope.beta_fast, 32.0);
     ck_assert_double_eq(c.rope.attention_factor, 0.0);
     ck_assert(c.rope.truncate);
+    c = accepted("{\"max_position_embeddings\": 4096, \"rope_scaling\": "
+                 "{\"type\": \"yarn\", "
+                 "\"original_max_position_embeddings\": 512}}");
+    ck_assert_double_eq(c.rope.factor, 8.0);
+    ck_assert_int_eq(c.rope.original_max_position_embeddings, 512);
 }
 END_TEST
 
@@ -195,6 +201,9 @@ static const struct {
      "\"beta_fast\": 1, \"beta_slow\": 32}}",                         "$.rope_parameters.beta_fast",                        "1 is not above"                               },
     {"{\"rope_parameters\": {\"partial_rotary_factor\": 0.5}}",
      "$.rope_parameters",                                                                                                        "partial_rotary_factor 0.5"                    },
+    {"{\"partial_rotary_factor\": 0.25}",                                  "$",                                                  "partial_rotary_factor 0.25"                   },
+    {"{\"rope_scaling\": {\"type\": \"yarn\"}}",                           "$.rope_scaling.factor",
+     "missing"                                                                                                                                                                  },
     {"{\"vocab_size\": 5, \"vocab_size\": 6}",                             "config.json",                                        "vocab_size"                                   },
 };
 
@@ -222,6 +231,41 @@ START_TEST(a_refused_config_leaves_the_result_alone)
     ck_assert(parse("{\"vocab_size\": 5, \"head_dim\": 3}", &config, NULL) !=
               KRS_OK);
     ck_assert_int_eq(config.vocab_size, 77);
+}
+END_TEST
+
+/* What is accepted after damage still keeps the rules. */
+START_TEST(damaged_text_is_refused_or_keeps_the_rules)
+{
+    static const char text[] =
+        "{\"architectures\": [\"LlamaForCausalLM\"], \"head_dim\": 12, "
+        "\"hidden_size\": 32, \"eos_token_id\": [2, 3], \"vocab_size\": 131, "
+        "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, "
+        "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2.5, "
+        "\"beta_fast\": 32, \"original_max_position_embeddings\": 16}}";
+    static const char bytes[] = "0123456789-+.eE\"{}[]:,nulltrue\\ \xc3\x00";
+    int taken = 0;
+    for (uint32_t i = 0; i < 20000; i++) {
+        char damaged[sizeof text];
+        krs_llama_config config;
+        krs_error err = {0};
+        memcpy(damaged, text, sizeof text);
+        for (uint32_t k = 0; k < 1 + i % 3; k++) {
+            uint32_t where = krs_random_u32(11, i, 0, 2 * k);
+            uint32_t what = krs_random_u32(11, i, 0, 2 * k + 1);
+            damaged[where % (sizeof text - 1)] = bytes[what % sizeof bytes];
+        }
+        if (krs_llama_config_parse("damaged", damaged, sizeof text - 1, &config,
+                                   &err) == KRS_OK) {
+            taken++;
+            ck_assert_msg(krs_llama_check(&config, &err) == KRS_OK, "%s",
+                          err.text);
+        } else {
+            ck_assert_msg(strncmp(err.text, "damaged", 7) == 0, "%s", err.text);
+        }
+    }
+    ck_assert_int_gt(taken, 1000);
+    ck_assert_int_lt(taken, 19000);
 }
 END_TEST
 
@@ -350,5 +394,6 @@ SUITE(an_empty_object_means_llama_2_7b,
       a_vocabulary_of_one_id_has_no_default_special_ids,
       contradicting_settings_are_refused_with_path_and_values,
       a_refused_config_leaves_the_result_alone,
+      damaged_text_is_refused_or_keeps_the_rules,
       what_is_written_reads_back_the_same,
       a_config_that_breaks_the_rules_is_not_written)

@@ -110,16 +110,50 @@ read_rope_type(const krsi_json *rope, krs_rope_type *out, krs_error *err)
     return KRS_OK;
 }
 
-/* The training context: from the rope settings, else (yarn) the model's. */
+/* The training context, which yarn takes from the model where it is not given;
+ * given alone, it says yarn's factor. */
 static krs_status
 read_context(const krsi_json *rope, krs_llama_config *c, krs_error *err)
 {
     const char *key = "original_max_position_embeddings";
     int64_t *out = &c->rope.original_max_position_embeddings;
-    if (c->rope.type == KRS_ROPE_TYPE_YARN)
-        return krsi_json_int_or(rope, key, 1, INT32_MAX,
-                                c->max_position_embeddings, out, err);
-    return krsi_json_int(rope, key, 1, INT32_MAX, out, err);
+    if (c->rope.type != KRS_ROPE_TYPE_YARN)
+        return krsi_json_int(rope, key, 1, INT32_MAX, out, err);
+    KRS_TRY(krsi_json_int_or(rope, key, 1, INT32_MAX,
+                             c->max_position_embeddings, out, err));
+    if (krsi_json_has(rope, key) && !krsi_json_has(rope, "factor"))
+        c->rope.factor = (double)c->max_position_embeddings / (double)*out;
+    return KRS_OK;
+}
+
+static krs_status
+read_factor(const krsi_json *rope, krs_llama_config *c, krs_error *err)
+{
+    if (krsi_json_has(rope, "factor") && c->rope.type == KRS_ROPE_TYPE_DEFAULT)
+        return krsi_json_wrong(rope, err,
+                               "a factor means nothing to rope_type "
+                               "\"default\"");
+    if (c->rope.type == KRS_ROPE_TYPE_DEFAULT ||
+        (c->rope.type == KRS_ROPE_TYPE_YARN && !krsi_json_has(rope, "factor") &&
+         krsi_json_has(rope, "original_max_position_embeddings")))
+        return KRS_OK;
+    return krsi_json_double(rope, "factor", KRSI_POSITIVE, &c->rope.factor,
+                            err);
+}
+
+/* Whole heads are rotated; the key stands at the top or among the rope's. */
+static krs_status
+require_whole_heads(const krsi_json *object, krs_error *err)
+{
+    double partial;
+    KRS_TRY(krsi_json_double_or(object, "partial_rotary_factor", KRSI_POSITIVE,
+                                1.0, &partial, err));
+    if (partial != 1.0)
+        return krsi_json_wrong(object, err,
+                               "partial_rotary_factor %g: only whole heads "
+                               "are rotated",
+                               partial);
+    return KRS_OK;
 }
 
 static krs_status
@@ -152,22 +186,8 @@ read_rope_object(const krsi_json *rope, krs_llama_config *c, krs_error *err)
 {
     krs_rope_scaling *r = &c->rope;
     KRS_TRY(read_rope_type(rope, &r->type, err));
-    double partial = 1.0;
-    KRS_TRY(krsi_json_double_or(rope, "partial_rotary_factor", KRSI_POSITIVE,
-                                1.0, &partial, err));
-    if (partial != 1.0)
-        return krsi_json_wrong(rope, err,
-                               "partial_rotary_factor %g: only whole heads "
-                               "are rotated",
-                               partial);
-    if (r->type != KRS_ROPE_TYPE_DEFAULT) {
-        KRS_TRY(
-            krsi_json_double(rope, "factor", KRSI_POSITIVE, &r->factor, err));
-    } else if (krsi_json_has(rope, "factor")) {
-        return krsi_json_wrong(rope, err,
-                               "a factor means nothing to rope_type "
-                               "\"default\"");
-    }
+    KRS_TRY(require_whole_heads(rope, err));
+    KRS_TRY(read_factor(rope, c, err));
     if (r->type == KRS_ROPE_TYPE_LLAMA3 || r->type == KRS_ROPE_TYPE_YARN)
         KRS_TRY(read_context(rope, c, err));
     if (r->type == KRS_ROPE_TYPE_LLAMA3)
@@ -207,6 +227,7 @@ read_rope(const krsi_json *root, krs_llama_config *c, krs_error *err)
     bool has_old = krsi_json_has(root, "rope_scaling");
     bool has_new = krsi_json_has(root, "rope_parameters");
     krsi_json rope;
+    KRS_TRY(require_whole_heads(root, err));
     if (has_old && has_new) {
         KRS_TRY(krsi_json_member(root, "rope_scaling", &rope, err));
         return krsi_json_wrong(&rope, err,
