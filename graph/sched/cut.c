@@ -15,16 +15,22 @@
 
 /* ---- values and cuts ---- */
 
-uint32_t
-krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
+static size_t
+node_bytes(const krsi_node *n)
 {
-    krsi_sched *s = m->s;
-    const krsi_node *n = maker_node(m, id);
     int64_t elements = 1;
     size_t bytes = 0;
     for (int a = 0; a < n->rank; a++)
         elements *= n->dim[a];
     krs_dtype_bytes((krs_dtype)n->dtype, elements, &bytes);
+    return bytes;
+}
+
+uint32_t
+krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
+{
+    krsi_sched *s = m->s;
+    const krsi_node *n = maker_node(m, id);
     if (!krsi_reserve(&s->values, &s->value_capacity, s->value_count + 1,
                       sizeof *s->values) ||
         !krsi_reserve(&m->ready, &m->ready_capacity, s->value_count + 1,
@@ -33,7 +39,7 @@ krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
         return 0;
     }
     s->values[s->value_count] =
-        (krsi_storage){kind, (krs_dtype)n->dtype, bytes, id};
+        (krsi_storage){kind, (krs_dtype)n->dtype, node_bytes(n), id};
     m->ready[s->value_count] = 0;
     return (uint32_t)s->value_count++;
 }
@@ -226,7 +232,9 @@ cut_output(krsi_maker *m, size_t i, uint32_t id)
     krsi_view v = krsi_maker_loadable(m, id);
     if (m->failed)
         return;
-    if (m->s->values[v.value].kind != KRSI_STORAGE_TEMPORARY ||
+    const krsi_storage *seen = &m->s->values[v.value];
+    if (seen->kind != KRSI_STORAGE_TEMPORARY ||
+        seen->bytes != node_bytes(maker_node(m, id)) ||
         !krsi_view_is_whole(&v)) {
         uint32_t value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, id);
         krsi_view whole = krsi_view_whole(value, maker_node(m, id));

@@ -140,8 +140,8 @@ void krsi_sched_free(krsi_sched *s);
 /* view.c -- algebra of views */
 /* a new value's view: row-major, offset 0 */
 krsi_view krsi_view_whole(uint32_t value, const krsi_node *n);
-/* is every element of the value in its place: row-major from offset 0, no
- * live axis */
+/* row-major from offset 0, without live axes; of the whole value if its bytes
+ * are those of the view's shape */
 bool krsi_view_is_whole(const krsi_view *v);
 krsi_view krsi_view_permute(const krsi_view *v, const int64_t *axis);
 krsi_view krsi_view_expand(const krsi_view *v, const krsi_node *to);
