@@ -11,14 +11,11 @@ ok(krs_place at, enum krsi_op op, krs_node x)
     return krsi_operands_ok(at, op, &x, 1);
 }
 
-static krs_node
-refuse(krs_place at, krs_node x, enum krsi_op op, krs_status status,
-       const char *text, long long a, long long b)
-{
-    krsi_refuse(x.graph, at, krsi_ops[op].name, status, NULL,
-                "%s: %lld and %lld", text, a, b);
-    return krsi_poison(x.graph);
-}
+/* an error recorded, and poison of x's graph */
+#define REFUSE(at, x, OP, status, hint, ...)                              \
+    (krsi_refuse((x).graph, at, krsi_ops[KRSI_##OP].name, KRS_E_##status, \
+                 hint, __VA_ARGS__),                                      \
+     krsi_poison((x).graph))
 
 krs_node
 krs_reshape_at(krs_place at, krs_node x, krs_shape shape)
@@ -30,14 +27,14 @@ krs_reshape_at(krs_place at, krs_node x, krs_shape shape)
     int64_t elements, known = 1;
     int unknown = -1;
     if (shape.rank < 0 || shape.rank > KRS_MAX_RANK)
-        return refuse(at, x, KRSI_RESHAPE, KRS_E_SHAPE,
-                      "the rank is not in range (rank, limit)", shape.rank,
-                      KRS_MAX_RANK);
+        return REFUSE(at, x, RESHAPE, SHAPE, NULL, "rank %d is outside 0..%d",
+                      (int)shape.rank, KRS_MAX_RANK);
     krs_shape_elements(from, &elements);
     for (int a = 0; a < shape.rank; a++) {
         if (shape.dim[a] == -1 && unknown >= 0)
-            return refuse(at, x, KRSI_RESHAPE, KRS_E_SHAPE,
-                          "only one size may be -1, but axes", unknown, a);
+            return REFUSE(at, x, RESHAPE, SHAPE,
+                          "only one size can be inferred",
+                          "axes %d and %d are both -1", unknown, a);
         if (shape.dim[a] == -1)
             unknown = a;
         else if (__builtin_mul_overflow(known, shape.dim[a], &known))
@@ -45,10 +42,10 @@ krs_reshape_at(krs_place at, krs_node x, krs_shape shape)
     }
     if (unknown >= 0) {
         if (known <= 0 || elements % known != 0)
-            return refuse(at, x, KRSI_RESHAPE, KRS_E_SHAPE,
-                          "the size -1 cannot be inferred from elements and "
-                          "the product of the other sizes",
-                          elements, known);
+            return REFUSE(at, x, RESHAPE, SHAPE, "say all sizes",
+                          "the size -1 cannot be inferred: %lld elements, the "
+                          "other sizes multiply to %lld",
+                          (long long)elements, (long long)known);
         shape.dim[unknown] = elements / known;
     }
     bool same = shape.rank == from.rank;
@@ -70,8 +67,8 @@ krs_permute_at(krs_place at, krs_node x, krs_axes axes)
         return krsi_poison(x.graph);
     int rank = krs_node_shape(x).rank;
     if (axes.count != rank)
-        return refuse(at, x, KRSI_PERMUTE, KRS_E_AXIS,
-                      "number of axes and rank differ", axes.count, rank);
+        return REFUSE(at, x, PERMUTE, AXIS, "name each axis once",
+                      "%d axes for a tensor of rank %d", (int)axes.count, rank);
     for (int a = 0; a < rank; a++) {
         axis[a] = axes.axis[a] < 0 ? axes.axis[a] + rank : axes.axis[a];
         identity &= axis[a] == a;
@@ -105,9 +102,9 @@ krs_expand_at(krs_place at, krs_node x, krs_shape shape)
     krs_shape from = krs_node_shape(x);
     int lead = shape.rank - from.rank;
     if (shape.rank < 0 || shape.rank > KRS_MAX_RANK || lead < 0)
-        return refuse(at, x, KRSI_EXPAND, KRS_E_SHAPE,
-                      "the new rank is below the old one or over the limit",
-                      shape.rank, from.rank);
+        return REFUSE(at, x, EXPAND, SHAPE, NULL,
+                      "a tensor of rank %d cannot have rank %d", (int)from.rank,
+                      (int)shape.rank);
     for (int a = lead; a < shape.rank; a++)
         if (shape.dim[a] == -1)
             shape.dim[a] = from.dim[a - lead];
@@ -122,9 +119,9 @@ krs_squeeze_at(krs_place at, krs_node x, int axis)
         return krsi_poison(x.graph);
     krs_shape shape = krs_node_shape(x);
     if (shape.dim[axis] != 1)
-        return refuse(at, x, KRSI_RESHAPE, KRS_E_SHAPE,
-                      "only an axis of size 1 is squeezed (axis, size)", axis,
-                      shape.dim[axis]);
+        return REFUSE(
+            at, x, RESHAPE, SHAPE, "only an axis of size 1 is squeezed",
+            "axis %d has size %lld", axis, (long long)shape.dim[axis]);
     shape.rank--;
     for (int a = axis; a < shape.rank; a++)
         shape.dim[a] = shape.dim[a + 1];
@@ -139,8 +136,9 @@ krs_unsqueeze_at(krs_place at, krs_node x, int axis)
     krs_shape shape = krs_node_shape(x);
     int to = axis < 0 ? axis + shape.rank + 1 : axis;
     if (to < 0 || to > shape.rank || shape.rank == KRS_MAX_RANK)
-        return refuse(at, x, KRSI_RESHAPE, KRS_E_AXIS,
-                      "no place for a new axis (axis, rank)", axis, shape.rank);
+        return REFUSE(at, x, RESHAPE, AXIS, NULL,
+                      "a tensor of rank %d cannot get a new axis %d",
+                      (int)shape.rank, axis);
     for (int a = shape.rank; a > to; a--)
         shape.dim[a] = shape.dim[a - 1];
     shape.dim[to] = 1;
@@ -161,10 +159,10 @@ krsi_slice(krs_place at, krs_node x, const krs_index *starts,
     bool whole = true;
     for (int a = 0; a < shape.rank; a++) {
         if (starts[a].terms < 0)
-            return refuse(at, x, KRSI_SLICE, KRS_E_RANGE,
-                          "the start overflows or has too many variables "
-                          "(axis, limit)",
-                          a, KRS_INDEX_TERMS);
+            return REFUSE(
+                at, x, SLICE, RANGE, NULL,
+                "axis %d: the start overflows or has more than %d variables", a,
+                KRS_INDEX_TERMS);
         whole &= starts[a].terms == 0 && starts[a].base == 0 &&
                  lengths[a] == shape.dim[a] && steps[a] == 1;
     }
@@ -187,10 +185,10 @@ krsi_set_slice(krs_place at, krs_node x, krs_node v, const krs_index *starts,
     int rank = krs_node_shape(x).rank;
     for (int a = 0; a < rank; a++)
         if (starts[a].terms < 0)
-            return refuse(at, x, KRSI_SET_SLICE, KRS_E_RANGE,
-                          "the start overflows or has too many variables "
-                          "(axis, limit)",
-                          a, KRS_INDEX_TERMS);
+            return REFUSE(
+                at, x, SET_SLICE, RANGE, NULL,
+                "axis %d: the start overflows or has more than %d variables", a,
+                KRS_INDEX_TERMS);
     krsi_put_indices(&words, starts, rank);
     krsi_put_ints(&words, steps, rank);
     return krsi_build(at, NULL, KRSI_SET_SLICE, in, 2, &words);
@@ -233,8 +231,8 @@ krs_slice_at(krs_place at, krs_node x, int axis, int64_t start, int64_t end,
     if (axis < 0)
         return krsi_poison(x.graph);
     if (step == 0 || step == INT64_MIN)
-        return refuse(at, x, KRSI_SLICE, KRS_E_RANGE,
-                      "the step cannot be (axis, step)", axis, step);
+        return REFUSE(at, x, SLICE, RANGE, NULL, "step %lld along axis %d",
+                      (long long)step, axis);
     whole w = whole_of(x);
     int64_t size = w.length[axis];
     int64_t first = start == KRS_END ? (step < 0 ? size - 1 : 0)
@@ -293,9 +291,11 @@ krs_pad_at(krs_place at, krs_node x, const int64_t *before,
         int64_t low = before[a] < 0 ? before[a] : 0;
         int64_t high = after[a] < 0 ? after[a] : 0;
         if (low < -w.length[a] || high < -w.length[a] - low)
-            return refuse(at, x, KRSI_PAD, KRS_E_RANGE,
-                          "negative margins crop more than the axis has",
-                          before[a], after[a]);
+            return REFUSE(
+                at, x, PAD, RANGE, NULL,
+                "axis %d: margins %lld and %lld crop more than its size %lld",
+                a, (long long)before[a], (long long)after[a],
+                (long long)w.length[a]);
         w.start[a].base = -low;
         w.length[a] += low + high;
         grow[0][a] = before[a] > 0 ? before[a] : 0;
@@ -364,10 +364,10 @@ krs_live_at(krs_place at, krs_node x, int axis, krs_index length)
     if (axis < 0)
         return krsi_poison(x.graph);
     if (length.terms < 0)
-        return refuse(at, x, KRSI_LIVE, KRS_E_RANGE,
-                      "the length overflows or has too many variables (axis, "
-                      "limit)",
-                      axis, KRS_INDEX_TERMS);
+        return REFUSE(
+            at, x, LIVE, RANGE, NULL,
+            "axis %d: the length overflows or has more than %d variables", axis,
+            KRS_INDEX_TERMS);
     if (length.terms == 0)
         return krs_narrow_at(at, x, axis, KRS_INDEX(0), length.base);
     krsi_put_int(&words, axis);

@@ -360,13 +360,14 @@ krsi_var_by_name(const krs_graph *g, const char *name)
 }
 
 krs_index
-krs_var(krs_graph *g, const char *name, int64_t low, int64_t high)
+krs_var_at(krs_place at, krs_graph *g, const char *name, int64_t low,
+           int64_t high)
 {
     static const krs_index none = {0, -1, {0}, {0}};
     krs_index index = {0, 1, {0}, {1}};
     int32_t number = krsi_var_by_name(g, name);
     if (low > high) {
-        krsi_refuse(g, KRS_HERE, "var", KRS_E_RANGE, NULL,
+        krsi_refuse(g, at, "var", KRS_E_RANGE, NULL,
                     "%s: the lower bound %lld is above the upper bound %lld",
                     name, (long long)low, (long long)high);
         return none;
@@ -374,7 +375,7 @@ krs_var(krs_graph *g, const char *name, int64_t low, int64_t high)
     if (number >= 0) {
         const krsi_var *v = &g->var[number];
         if (v->low != low || v->high != high) {
-            krsi_refuse(g, KRS_HERE, "var", KRS_E_NAME, NULL,
+            krsi_refuse(g, at, "var", KRS_E_NAME, NULL,
                         "%s: declared with bounds [%lld, %lld] before, now "
                         "with [%lld, %lld]",
                         name, (long long)v->low, (long long)v->high,

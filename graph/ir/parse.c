@@ -516,7 +516,8 @@ parse_var(parser *p)
             p->s, start, "write `var name low high`",
             "the lower bound %lld is above the upper bound %lld",
             (long long)low, (long long)high);
-    krs_var(p->s->graph, p->s->word.text, low, high);
+    krs_place at = {"text", p->s->line};
+    krs_var_at(at, p->s->graph, p->s->word.text, low, high);
     return p->s->graph->error.status == KRS_OK ? KRS_OK
                                                : krsi_scan_refused(p->s, start);
 }

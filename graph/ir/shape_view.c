@@ -252,7 +252,11 @@ krsi_shape_concat(krsi_make *m)
                       "block-quantised tensors are not concatenated");
     for (int i = 1; i < m->count; i++) {
         const krsi_node *n = m->in[i];
-        bool fits = n->dtype == m->dtype && n->rank == m->shape.rank;
+        if (n->dtype != m->dtype)
+            return REFUSE(m, DTYPE, "types are never promoted; use krs_cast",
+                          "element types differ: %s and %s",
+                          krsi_type_text(a, m->in[0]), krsi_type_text(b, n));
+        bool fits = n->rank == m->shape.rank;
         for (int k = 0; fits && k < n->rank; k++)
             fits = k == axis || n->dim[k] == m->shape.dim[k];
         if (!fits || __builtin_add_overflow(m->shape.dim[axis], n->dim[axis],

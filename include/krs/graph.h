@@ -184,8 +184,9 @@ KRS_API krs_node krs_iota_at(krs_place at, krs_graph *g, krs_dtype dtype,
 /* krs_var(g, name, low, high) -- an integer given at each run, checked to lie
  * in [low, high]. The same name gives the same variable.
  * Errors: NAME (other bounds before), RANGE (low > high). */
-KRS_API krs_index krs_var(krs_graph *g, const char *name, int64_t low,
-                          int64_t high);
+KRS_API krs_index krs_var_at(krs_place at, krs_graph *g, const char *name,
+                             int64_t low, int64_t high);
+#define krs_var(...) krs_var_at(KRS_HERE, __VA_ARGS__)
 /* a + b; a * k. An overflow or more than KRS_INDEX_TERMS variables gives an
  * index that every builder refuses. */
 KRS_API krs_index krs_index_plus(krs_index a, krs_index b);
