@@ -483,6 +483,14 @@ START_TEST(a_run_does_not_mix_with_the_later_steps_of_another)
     open_trainer(&s, 0.01);
     ck_assert_int_eq(krs_trainer_run(s.trainer, &plan, &err), KRS_E_NAME);
     ck_assert_ptr_nonnull(strstr(err.text, "step 5"));
+    krs_train_report report;
+    take_steps(&s, 6, &report); /* past it, but not from it */
+    size_t before, after;
+    free(contents(folder, "metrics.jsonl", &before));
+    ck_assert_int_eq(krs_trainer_run(s.trainer, &plan, &err), KRS_E_NAME);
+    ck_assert_ptr_nonnull(strstr(err.text, "metrics.jsonl"));
+    free(contents(folder, "metrics.jsonl", &after));
+    ck_assert_uint_eq(before, after);
     close_session(&s);
     remove_scratch(folder);
 }
@@ -664,14 +672,18 @@ START_TEST(a_disk_that_is_full_leaves_the_previous_checkpoint)
 }
 END_TEST
 
-/* Every kind of thing that a trainer does, once. */
+/* Every kind of thing that a trainer does, once. jansson is left out while it
+ * reads: it takes a key that it could not allocate for one that is not there,
+ * and the loader says so. */
 static krs_status
 do_everything(session *s, const krs_trainer_options *options,
               const char *folder, krs_error *err)
 {
+    memory_watch_json();
     KRS_TRY(krs_trainer_new(s->store, options, &s->trainer, err));
     krs_train_run plan = plan_of(folder, 2);
     KRS_TRY(krs_trainer_run(s->trainer, &plan, err));
+    json_set_alloc_funcs(__real_malloc, free);
     char *latest;
     KRS_TRY(krs_checkpoint_latest(folder, &latest, err));
     krs_status status = krs_trainer_load(s->trainer, latest, err);
@@ -681,7 +693,6 @@ do_everything(session *s, const krs_trainer_options *options,
 
 START_TEST(memory_that_runs_out_anywhere_is_a_status_and_nothing_is_lost)
 {
-    memory_watch_json();
     char *folder = scratch_folder();
     session first = open_session(1);
     open_trainer(&first, 0.01);
@@ -689,7 +700,7 @@ START_TEST(memory_that_runs_out_anywhere_is_a_status_and_nothing_is_lost)
     must(krs_trainer_save(first.trainer, folder, 9, &err), &err);
     close_session(&first);
     int failures = 0, n = 1;
-    for (;; n += 1 + n / 100) {
+    for (;; n++) {
         session s = open_session(1);
         krs_trainer_options options = options_of(&s.data, 0.01);
         memory_fail_at(n);
@@ -700,10 +711,8 @@ START_TEST(memory_that_runs_out_anywhere_is_a_status_and_nothing_is_lost)
             must(status, &err);
             break;
         }
-        /* The interpreter tries a buffer twice, and then goes on; jansson
-         * calls a token that it could not allocate malformed. */
-        ck_assert_msg(status == KRS_E_MEMORY || status == KRS_OK ||
-                          status == KRS_E_FORMAT,
+        /* the interpreter tries a buffer twice, and then goes on */
+        ck_assert_msg(status == KRS_E_MEMORY || status == KRS_OK,
                       "allocation %d: %s: %s", n, krs_status_name(status),
                       err.text);
         failures += status == KRS_E_MEMORY;

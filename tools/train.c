@@ -108,7 +108,7 @@ override_sizes(const struct training *t, krs_llama_config *c)
     c->head_dim = c->num_attention_heads > 0
                       ? c->hidden_size / c->num_attention_heads
                       : 0;
-    c->max_position_embeddings = f->seq > 512 ? f->seq : 512;
+    c->max_position_embeddings = f->seq; /* it learns no other places */
 }
 
 /* EXIT_OK, or the exit code after a complaint */

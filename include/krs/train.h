@@ -390,8 +390,9 @@ typedef struct krs_train_run {
  * val_bits_per_byte. The file is continued; what a run that was cut off wrote
  * after the checkpoint that was loaded is dropped.
  * Errors     CANCELLED after krs_trainer_stop, with a checkpoint written;
- *            NAME if the folder holds a checkpoint of a later step; those of
- *            stepping, evaluating and saving. */
+ *            NAME if the folder holds a checkpoint of a later step, or the
+ *            metrics of another run; those of stepping, evaluating and
+ *            saving. */
 KRS_API krs_status krs_trainer_run(krs_trainer *trainer,
                                    const krs_train_run *run, krs_error *err);
 

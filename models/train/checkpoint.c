@@ -204,6 +204,17 @@ is_home(const krs_trainer *t, const char *folder)
            is.st_dev == t->home.st_dev && is.st_ino == t->home.st_ino;
 }
 
+bool
+krsi_checkpoint_is_home(const krs_trainer *t, const char *run)
+{
+    char *path;
+    if (folder_path(&path, NULL, run, FOLDER_PREFIX, t->step) != KRS_OK)
+        return false;
+    bool home = is_home(t, path);
+    free(path);
+    return home;
+}
+
 /* ---- writing ---- */
 
 static krs_status

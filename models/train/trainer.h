@@ -30,9 +30,11 @@ struct krs_trainer {
     volatile sig_atomic_t stop;
 };
 
-/* checkpoint.c: the highest step in a run folder, -1 for none */
+/* checkpoint.c: the highest step in a run folder, -1 for none; whether the
+ * trainer's present state lies in that run folder */
 krs_status krsi_checkpoint_newest(const char *run, int64_t *out_step,
                                   krs_error *err);
+bool krsi_checkpoint_is_home(const krs_trainer *t, const char *run);
 
 /* checkpoint_info.c */
 

@@ -30,15 +30,33 @@ typedef struct run_state {
     int64_t saved_step; /* of the newest checkpoint; -1: none */
 } run_state;
 
-/* A folder that holds later steps belongs to another run: continuing here
- * would mix the two. */
+static krs_status
+check_metrics(const krs_trainer *t, const char *folder, krs_error *err)
+{
+    if (t->step == 0 || krsi_checkpoint_is_home(t, folder))
+        return KRS_OK;
+    char *path;
+    struct stat is;
+    KRS_TRY(krsi_path(&path, err, "%s/metrics.jsonl", folder));
+    krs_status status = KRS_OK;
+    if (!stat(path, &is) && is.st_size > 0)
+        status = krs_fail(err, KRS_E_NAME,
+                          "%s: holds the metrics of another run; choose "
+                          "another folder for this one, which is at step %lld",
+                          path, (long long)t->step);
+    free(path);
+    return status;
+}
+
+/* A folder that holds later steps, or metrics of steps that this trainer did
+ * not come from, belongs to another run: continuing would mix the two. */
 static krs_status
 check_folder(const krs_trainer *t, const char *folder, krs_error *err)
 {
     int64_t newest;
     KRS_TRY(krsi_checkpoint_newest(folder, &newest, err));
     if (newest <= t->step)
-        return KRS_OK;
+        return check_metrics(t, folder, err);
     return krs_fail(err, KRS_E_NAME,
                     "%s: holds a checkpoint of step %lld, and this run is at "
                     "step %lld; resume that one, or choose another folder",
