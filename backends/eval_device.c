@@ -127,6 +127,32 @@ run(void *p, const int64_t *var, const atomic_int *cancel, krs_error *err)
     return KRS_OK;
 }
 
+static krs_status
+print_stage(void *p, const char *stage, char **out_text, krs_error *err)
+{
+    (void)p;
+    (void)out_text;
+    return krs_fail(err, KRS_E_NAME,
+                    "program_print: eval has no stage '%s'; it has: expand",
+                    stage);
+}
+
+static void
+profile(void *p, bool on)
+{
+    (void)p; /* no launches to measure */
+    (void)on;
+}
+
+static bool
+launch(const void *p, size_t i, krs_launch_info *out)
+{
+    (void)p;
+    (void)i;
+    (void)out;
+    return false;
+}
+
 const krsi_device_kind krsi_eval_device = {
     .open = open_eval,
     .close = close_eval,
@@ -139,4 +165,7 @@ const krsi_device_kind krsi_eval_device = {
     .bind_leaf = bind_leaf,
     .bind_root = bind_root,
     .run = run,
+    .print = print_stage,
+    .profile = profile,
+    .launch = launch,
 };

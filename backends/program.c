@@ -505,3 +505,46 @@ krs_program_cancel(krs_program *p)
 {
     atomic_store(&p->cancelled, 1);
 }
+
+/* ---- looking inside ---- */
+
+krs_status
+krs_program_print(const krs_program *p, const char *stage, char **out_text,
+                  krs_error *err)
+{
+    krs_print_options options = {
+        .struct_size = sizeof options, .constant_limit = 8, .places = true};
+    *out_text = NULL;
+    if (strcmp(stage, "expand") != 0)
+        return p->kind->print(p->prepared, stage, out_text, err);
+    krs_node *outputs = calloc(p->outputs, sizeof *outputs);
+    if (!outputs)
+        return no_memory("program_print", err);
+    for (size_t i = 0; i < p->outputs; i++)
+        outputs[i] = krsi_handle(p->graph, p->output[i]);
+    krs_status status =
+        krs_graph_print(p->graph, outputs, p->outputs, &options, out_text, err);
+    free(outputs);
+    return status;
+}
+
+void
+krs_program_profile(krs_program *p, bool on)
+{
+    p->kind->profile(p->prepared, on);
+}
+
+krs_status
+krs_program_launch(const krs_program *p, size_t i, krs_launch_info *out,
+                   krs_error *err)
+{
+    if (out->struct_size != sizeof *out)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "program_launch: info of %zu bytes where %zu are "
+                        "known; set struct_size to sizeof the struct",
+                        out->struct_size, sizeof *out);
+    if (p->kind->launch(p->prepared, i, out))
+        return KRS_OK;
+    return krs_fail(err, KRS_E_RANGE, "program_launch: there is no launch %zu",
+                    i);
+}

@@ -42,6 +42,12 @@ typedef struct krsi_device_kind {
     /* compute the roots under var[number]; stop when *cancel is set */
     krs_status (*run)(void *prepared, const int64_t *var,
                       const atomic_int *cancel, krs_error *err);
+    /* stages after "expand"; NAME for one that is not there */
+    krs_status (*print)(void *prepared, const char *stage, char **out_text,
+                        krs_error *err);
+    void (*profile)(void *prepared, bool on);
+    /* false past the last launch */
+    bool (*launch)(const void *prepared, size_t i, krs_launch_info *out);
 } krsi_device_kind;
 
 struct krs_device {

@@ -130,6 +130,42 @@ KRS_API krs_status krs_program_output(const krs_program *program, size_t i,
 KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
                                     void *data, size_t bytes, krs_error *err);
 
+/* ---- looking inside ---- */
+
+/* krs_program_print(program, stage, &text, err) -- what became of the graph:
+ *
+ *   expand   the graph of primitives
+ *   sched    the cuts: which kernel computes what (not eval)
+ *   kernel   the kernels, in the kernel language (not eval)
+ *   launch   one line a launch: wave, kernel, operation, place (not eval)
+ *   and what the backend compiles to: llvm, asm on cpu
+ *
+ * Free the text with free(). Errors: NAME for a stage that the device does
+ * not have; MEMORY. */
+KRS_API krs_status krs_program_print(const krs_program *program,
+                                     const char *stage, char **out_text,
+                                     krs_error *err);
+
+/* One launch of a program, in the order they run. */
+typedef struct krs_launch_info {
+    size_t struct_size; /* sizeof (krs_launch_info) */
+    size_t kernel;      /* number; equal kernels have one */
+    const char *op;     /* "softmax"; borrowed from the program, as are: */
+    const char *scope;
+    const char *file;
+    int line;
+    int wave;         /* launches of one wave are independent */
+    uint64_t bytes;   /* of the buffers it binds, each counted once */
+    uint64_t time_ns; /* in the last run, if the program was profiled */
+} krs_launch_info;
+
+/* krs_program_profile(program, on) -- measure launches from the next run on.
+ * krs_program_launch(program, i, &info, err) -- the i-th launch.
+ * Errors: RANGE past the last (a device without launches has none). */
+KRS_API void krs_program_profile(krs_program *program, bool on);
+KRS_API krs_status krs_program_launch(const krs_program *program, size_t i,
+                                      krs_launch_info *out, krs_error *err);
+
 /* krs_program_cancel(program) -- ask a run in another thread (or the next one)
  * to stop with CANCELLED. Async-signal-safe. */
 KRS_API void krs_program_cancel(krs_program *program);
