@@ -65,6 +65,59 @@ START_TEST(text_becomes_the_graph_that_it_says)
 }
 END_TEST
 
+/* The first two code blocks of a page, without comments: an example and what
+ * is said when the type of its last node is wrong. */
+static void
+read_blocks(const char *path, char *block[2])
+{
+    static char page[65536];
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    page[fread(page, 1, sizeof page - 1, file)] = 0;
+    fclose(file);
+    char *at = page;
+    for (int i = 0; i < 2; i++) {
+        block[i] = strstr(at, "```\n") + 4;
+        at = strstr(block[i], "```\n");
+        ck_assert_ptr_nonnull(at);
+        *at = 0;
+        at += 4;
+        char *comment = strchr(block[i], '#');
+        if (comment) {
+            char *end = strchr(comment, '\n');
+            while (comment[-1] == ' ')
+                comment--;
+            memmove(comment, end, strlen(end) + 1);
+        }
+    }
+}
+
+START_TEST(the_example_of_the_documentation_is_true)
+{
+    char *block[2], *text;
+    krs_node out[2];
+    size_t count;
+    krs_error err;
+    krs_graph *g;
+    read_blocks(TESTS_DIR "/../graph/README.md", block);
+    g = parse(block[0], out, 2, &count);
+    ck_assert_int_eq(krs_graph_print(g, NULL, 0, NULL, &text, NULL), KRS_OK);
+    ck_assert_uint_eq(strlen(text),
+                      (size_t)(strstr(block[0], "return") - block[0]));
+    ck_assert_int_eq(strncmp(text, block[0], strlen(text)), 0);
+    free(text);
+    krs_graph_free(g);
+
+    char *type = strstr(block[0], "sum f32[2,64]");
+    ck_assert_ptr_nonnull(type);
+    type[strlen("sum f32[2,6")] = '5';
+    ck_assert_int_eq(krs_graph_parse(block[0], &g, NULL, 0, NULL, &err),
+                     KRS_E_FORMAT);
+    ck_assert_uint_eq(strlen(err.text) + 1, strlen(block[1]));
+    ck_assert_int_eq(strncmp(err.text, block[1], strlen(err.text)), 0);
+}
+END_TEST
+
 /* Two lines differ from what was read: comments and blank lines go, numbers
  * become dense. */
 START_TEST(printing_what_was_read_is_a_fixed_point)
@@ -345,6 +398,7 @@ START_TEST(unkind_numbers_are_survived)
 END_TEST
 
 SUITE(text_becomes_the_graph_that_it_says,
+      the_example_of_the_documentation_is_true,
       printing_what_was_read_is_a_fixed_point,
       a_part_has_dense_numbers_and_only_its_variables,
       places_and_cut_constants_are_printed_on_demand,
