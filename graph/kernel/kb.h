@@ -122,8 +122,9 @@ void krsi_kb_store(krsi_kb *kb, krsi_kmem at, krsi_kv value);
 void krsi_kb_prefetch(krsi_kb *kb, krsi_kmem at);
 void krsi_kb_barrier(krsi_kb *kb);
 
-/* Loops: for, its carries, the body, next for every carry (one without keeps
- * its value), end, results. for returns the index. */
+/* Loops: for, its carries (their first values are computed before the for),
+ * the body, next for every carry (one without keeps its value), end, results.
+ * for returns the index. */
 krsi_kv krsi_kb_for(krsi_kb *kb, krsi_kv low, krsi_kv high, krsi_kv step);
 krsi_kv krsi_kb_carry(krsi_kb *kb, krsi_kv first);
 void krsi_kb_next(krsi_kb *kb, krsi_kv carry, krsi_kv value);

@@ -434,6 +434,8 @@ check_memory(struct check *check, uint32_t i, const krs_kinst *inst)
                      krs_dtype_name((krs_dtype)buffer->dtype));
     if (lanewise && !inst->b)
         return fault(check, "the offset is missing");
+    if (prefetch && inst->type.lanes != 1)
+        return fault(check, "it names one element");
     if (!(buffer->access & (writes ? KRS_K_WRITE : KRS_K_READ)) && !prefetch)
         return fault(check, "buffer %s is not declared for %s", buffer->name,
                      writes ? "writing" : "reading");
