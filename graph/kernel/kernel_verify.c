@@ -128,6 +128,24 @@ check_buffer(struct check *check, uint32_t i)
     return true;
 }
 
+/* The fields that an instruction does not use are zero. */
+static bool
+check_unused(struct check *check, const krs_kinst *inst, bool a, bool b, bool c,
+             bool d)
+{
+    bool memory = inst->op >= KRS_K_LOAD && inst->op <= KRS_K_PREFETCH;
+    if ((!a && inst->a) || (!b && inst->b) || (!c && inst->c) ||
+        (!d && inst->d))
+        return fault(check, "an operand too many");
+    if ((inst->op != KRS_K_SCALAR && inst->scalar) ||
+        (!memory && (inst->flags || inst->align_log2)) ||
+        (!memory && inst->op != KRS_K_ARG && inst->op != KRS_K_AXIS &&
+         inst->op != KRS_K_LOCAL && inst->slot) ||
+        (inst->op != KRS_K_CONST && inst->op != KRS_K_SHUFFLE && inst->u.bits))
+        return fault(check, "a field that it does not use is not zero");
+    return true;
+}
+
 static bool
 check_header(struct check *check)
 {
@@ -167,8 +185,10 @@ check_header(struct check *check)
     if (kernel->inst_count < 1 || kernel->inst_count > MAX_INSTS)
         return fault(check, "%u instructions; 1 to %u", kernel->inst_count,
                      (unsigned)MAX_INSTS);
-    if (kernel->insts[0].op != KRS_K_NOTHING)
-        return fault(check, "instruction 0 is not `nothing`");
+    const krs_kinst *first = &kernel->insts[0];
+    if (first->op != KRS_K_NOTHING || first->type.dtype || first->type.lanes ||
+        !check_unused(check, first, false, false, false, false))
+        return fault(check, "instruction 0 is not an empty `nothing`");
     return true;
 }
 
@@ -223,24 +243,6 @@ static bool
 is_integer(krs_ktype type)
 {
     return type.dtype == KRS_I32 || type.dtype == KRS_I64;
-}
-
-/* The fields that an instruction does not use are zero. */
-static bool
-check_unused(struct check *check, const krs_kinst *inst, bool a, bool b, bool c,
-             bool d)
-{
-    bool memory = inst->op >= KRS_K_LOAD && inst->op <= KRS_K_PREFETCH;
-    if ((!a && inst->a) || (!b && inst->b) || (!c && inst->c) ||
-        (!d && inst->d))
-        return fault(check, "an operand too many");
-    if ((inst->op != KRS_K_SCALAR && inst->scalar) ||
-        (!memory && (inst->flags || inst->align_log2)) ||
-        (!memory && inst->op != KRS_K_ARG && inst->op != KRS_K_AXIS &&
-         inst->op != KRS_K_LOCAL && inst->slot) ||
-        (inst->op != KRS_K_CONST && inst->op != KRS_K_SHUFFLE && inst->u.bits))
-        return fault(check, "a field that it does not use is not zero");
-    return true;
 }
 
 static bool
