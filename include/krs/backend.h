@@ -123,9 +123,9 @@ typedef struct krs_backend_work {
 
 /* What a backend is. */
 typedef struct krs_backend {
-    uint64_t abi; /* krs_backend_abi() of the headers it was compiled with */
-    size_t struct_size;
-    const char *name; /* "cpu": as in libkersey-cpu.so */
+    uint64_t (*abi)(void); /* krs_backend_abi, as compiled into the backend;
+                              the only member read before it is compared */
+    const char *name;      /* "cpu": as in libkersey-cpu.so */
 
     /* count(err) -- devices there are; 0, with err filled, if none. */
     uint32_t (*count)(krs_error *err);

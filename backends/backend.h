@@ -1,0 +1,64 @@
+/* backend.h -- the library's side of the seam: finding backends, keeping
+ * code.
+ */
+#ifndef KRSI_BACKEND_H
+#define KRSI_BACKEND_H
+
+#include <krs/backend.h>
+
+/* registry.c -- backends by name. */
+typedef struct krsi_registry_entry {
+    const krs_backend *backend;
+    uint32_t index; /* which device: the 1 of "vulkan:1" */
+    void *module;   /* handle of the shared object; NULL if built in */
+} krsi_registry_entry;
+
+/* The backend that is called `name` ("interp", "cpu", "vulkan:1"), from the
+ * library itself or from libkersey-NAME.so in one of the folders of
+ * module_path (separated by colons; NULL: krsi_registry_path). The caller
+ * releases the entry after closing its devices. Thread-safe.
+ * Errors: NAME (not a name); DEVICE (no such module, not loadable, made for
+ * another ABI), in one sentence. */
+krs_status krsi_registry_find(const char *name, const char *module_path,
+                              krsi_registry_entry *out, krs_error *err);
+void krsi_registry_release(krsi_registry_entry *entry);
+/* Where modules are looked for by default: beside the program, in lib/kersey
+ * next to its folder, beside the library. To free(); NULL: no memory. */
+char *krsi_registry_path(void);
+
+/* interp/interp.c -- the kernel interpreter behind the seam. */
+extern const krs_backend krsi_interp_backend;
+
+/* cache.c -- blobs on disk. One thread at a time per handle; any number of
+ * processes may use one folder. */
+typedef struct krsi_cache krsi_cache;
+
+/* Told what was wrong with an entry, or why none could be stored. */
+typedef void krsi_cache_warning(void *context, const char *text);
+
+/* Make and check the folder (0700, the caller's own) and use at most
+ * max_bytes of it (0: no bound; the oldest entries go). warning may be NULL.
+ * Errors: IO (the folder cannot be made, or others may write into it). */
+krs_status krsi_cache_open(const char *folder, uint64_t max_bytes,
+                           krsi_cache_warning *warning, void *context,
+                           krsi_cache **out, krs_error *err);
+void krsi_cache_close(krsi_cache *cache);
+/* True and a blob to free() if there is one for this kernel and target. */
+bool krsi_cache_find(krsi_cache *cache, const krs_kernel *kernel,
+                     const char *target, krs_backend_blob *out);
+/* Failures are warnings: the program runs without a cache too. */
+void krsi_cache_store(krsi_cache *cache, const krs_kernel *kernel,
+                      const char *target, const krs_backend_blob *blob);
+
+/* build.c -- code for kernels: equal ones once, from the cache (NULL: none)
+ * or built and then stored, and loaded. codes[i] may be the same for equal
+ * kernels; krsi_backend_drop_all drops each once. */
+krs_status krsi_backend_build(const krs_backend *backend,
+                              krs_backend_device *device, krsi_cache *cache,
+                              const krs_kernel *const *kernels, size_t count,
+                              krs_backend_code **codes, krs_error *err);
+void krsi_backend_drop_all(const krs_backend *backend,
+                           krs_backend_device *device, krs_backend_code **codes,
+                           size_t count);
+
+#endif

@@ -1,0 +1,68 @@
+/* cpu.h -- the inside of the CPU backend.
+ *
+ * target.c knows the machine, emit*.c turn a kernel into LLVM IR, codegen.c
+ * turns that into an object, link.c makes the object callable, threads.c runs
+ * it, cpu_backend.c puts these behind the seam. LLVM is known in this folder
+ * only.
+ */
+#ifndef KRSI_CPU_H
+#define KRSI_CPU_H
+
+#include <krs/backend.h>
+
+#include <llvm-c/TargetMachine.h>
+#include <llvm-c/Types.h>
+
+/* target.c -- what code is made for. */
+typedef struct krsi_cpu_target {
+    char *triple, *cpu, *features; /* from LLVM; freed by target_free */
+    bool has_fma, has_f16c;
+    bool has_avx2, has_avx512, has_avx512_bf16, has_avx512_vnni;
+    int vector_bits;
+    krs_backend_effort effort;
+} krsi_cpu_target;
+
+/* For options->cpu on this machine; UNSUPPORTED if it lacks a feature. */
+krs_status krsi_cpu_target_open(const char *cpu, krs_backend_effort effort,
+                                krsi_cpu_target *out, krs_error *err);
+void krsi_cpu_target_free(krsi_cpu_target *target);
+/* A target machine of its own for one compiling thread; NULL: err filled. */
+LLVMTargetMachineRef krsi_cpu_target_machine(const krsi_cpu_target *target,
+                                             krs_error *err);
+void krsi_cpu_limits(const krsi_cpu_target *target, uint32_t workers,
+                     krs_backend_limits *out);
+/* Processors that this process may use. */
+uint32_t krsi_cpu_processors(void);
+
+/* The function that a kernel becomes: items of its grid in order, axis 0
+ * fastest, beginning at `first`. Scratch buffers follow the parameters in
+ * `buffers`. */
+typedef struct krsi_cpu_range {
+    int64_t first[KRS_K_AXES];
+    int64_t grid[KRS_K_AXES];
+    int64_t items; /* at least 1 */
+} krsi_cpu_range;
+typedef void krsi_cpu_function(void *const *buffers, const krs_kargument *args,
+                               const krsi_cpu_range *range);
+
+/* codegen.c -- kernel to object. The name of its function is
+ * KRSI_CPU_SYMBOL with the hash. krsi_cpu_listing: IR or assembly as text, to
+ * free(). */
+#define KRSI_CPU_SYMBOL      "krs_%016" PRIx64 "%016" PRIx64
+#define KRSI_CPU_SYMBOL_TEXT 40
+krs_status krsi_cpu_compile(const krsi_cpu_target *target,
+                            LLVMTargetMachineRef machine,
+                            const krs_kernel *kernel, krs_backend_blob *out,
+                            krs_error *err);
+
+/* link.c -- objects to addresses. One for a device; thread-safe. */
+typedef struct krsi_cpu_linker krsi_cpu_linker;
+typedef struct krsi_cpu_linked krsi_cpu_linked;
+krs_status krsi_cpu_linker_open(krsi_cpu_linker **out, krs_error *err);
+void krsi_cpu_linker_close(krsi_cpu_linker *linker);
+krs_status krsi_cpu_link(krsi_cpu_linker *linker, const uint64_t hash[2],
+                         const krs_backend_blob *object, krsi_cpu_linked **out,
+                         krsi_cpu_function **out_function, krs_error *err);
+void krsi_cpu_unlink(krsi_cpu_linker *linker, krsi_cpu_linked *linked);
+
+#endif

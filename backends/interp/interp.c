@@ -1,0 +1,290 @@
+/* interp.c -- the kernel interpreter behind the seam: the backend "interp".
+ *
+ * One launch after the other on the calling thread, every access checked
+ * against its binding: slow, plain, and the reference of every other
+ * backend's bits. Its code is the hash of the kernel, so that caching and
+ * loading are exercised like everywhere else.
+ */
+#include "../backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct krs_backend_memory {
+    unsigned char *data;
+    size_t bytes;
+};
+
+struct krs_backend_code {
+    const krs_kernel *kernel; /* borrowed until drop */
+    krs_keval *keval;
+};
+
+struct krs_backend_device {
+    krs_backend_limits limits;
+    krs_status outcome; /* what wait returns */
+};
+
+enum { MAX_PARAMS = 256 };
+
+static uint32_t
+interp_count(krs_error *err)
+{
+    (void)err;
+    return 1;
+}
+
+static krs_status
+interp_open(const krs_backend_options *options, krs_backend_device **out,
+            krs_error *err)
+{
+    *out = NULL;
+    if (options && options->index != 0)
+        return krs_fail(err, KRS_E_ARGUMENT, "interp: no device %u; only 0",
+                        options->index);
+    if (options && options->cpu && strcmp(options->cpu, "native") != 0)
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "interp: no processor level '%s': it makes no code",
+                        options->cpu);
+    krs_backend_device *device = calloc(1, sizeof *device);
+    if (!device)
+        return krs_fail(err, KRS_E_MEMORY, "interp: no memory for a device");
+    device->limits = (krs_backend_limits){
+        .struct_size = sizeof device->limits,
+        .name = "kernel interpreter",
+        .target = "interp",
+        .facts = {.struct_size = sizeof(krs_kfacts), .has_fma = true},
+        .dtypes = (1U << KRS_Q8_0) - 1,
+        .is_processor = true,
+        .workers = 1,
+        .vector_lanes = 16,
+        .registers = 32,
+        .group_items = 1,
+        .group = { 1,                                1,               1},
+        .grid = { INT64_MAX,                        INT64_MAX,       INT64_MAX},
+        .max_params = MAX_PARAMS,
+        .max_insts = 1 << 16,
+        .memory_align = 64,
+        .offset_align = 1,
+        .max_alloc_bytes = INT64_MAX,
+        .max_bind_bytes = INT64_MAX,
+        .scratch_bytes = 1U << 30
+    };
+    *out = device;
+    return KRS_OK;
+}
+
+static void
+interp_close(krs_backend_device *device)
+{
+    free(device);
+}
+
+static const krs_backend_limits *
+interp_limits(const krs_backend_device *device)
+{
+    return &device->limits;
+}
+
+static krs_status
+interp_alloc(krs_backend_device *device, size_t bytes, krs_backend_memory **out,
+             krs_error *err)
+{
+    krs_backend_memory *memory = calloc(1, sizeof *memory);
+    void *data = NULL;
+    *out = NULL;
+    if (!memory || posix_memalign(&data, (size_t)device->limits.memory_align,
+                                  bytes ? bytes : 1) != 0) {
+        free(memory);
+        return krs_fail(err, KRS_E_MEMORY, "interp: no memory for %zu bytes",
+                        bytes);
+    }
+    *memory = (krs_backend_memory){data, bytes};
+    *out = memory;
+    return KRS_OK;
+}
+
+static void
+interp_free(krs_backend_device *device, krs_backend_memory *memory)
+{
+    (void)device;
+    if (!memory)
+        return;
+    free(memory->data);
+    free(memory);
+}
+
+static krs_status
+check_range(const krs_backend_memory *memory, const char *what, size_t offset,
+            size_t bytes, krs_error *err)
+{
+    if (offset <= memory->bytes && bytes <= memory->bytes - offset)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_RANGE,
+                    "interp: %s of %zu bytes at %zu: the memory has %zu bytes",
+                    what, bytes, offset, memory->bytes);
+}
+
+static krs_status
+interp_write(krs_backend_device *device, krs_backend_memory *memory,
+             size_t offset_bytes, const void *data, size_t bytes,
+             krs_error *err)
+{
+    (void)device;
+    KRS_TRY(check_range(memory, "write", offset_bytes, bytes, err));
+    if (bytes)
+        memcpy(memory->data + offset_bytes, data, bytes);
+    return KRS_OK;
+}
+
+static krs_status
+interp_read(krs_backend_device *device, const krs_backend_memory *memory,
+            size_t offset_bytes, void *data, size_t bytes, krs_error *err)
+{
+    (void)device;
+    KRS_TRY(check_range(memory, "read", offset_bytes, bytes, err));
+    if (bytes)
+        memcpy(data, memory->data + offset_bytes, bytes);
+    return KRS_OK;
+}
+
+static krs_status
+interp_build(krs_backend_device *device, const krs_kernel *const *kernels,
+             size_t count, krs_backend_blob *out_blobs, krs_error *err)
+{
+    size_t built = 0;
+    (void)device;
+    for (; built < count; built++) {
+        uint64_t hash[2];
+        krs_kernel_hash(kernels[built], hash);
+        out_blobs[built] = (krs_backend_blob){malloc(sizeof hash), sizeof hash};
+        if (!out_blobs[built].data)
+            break;
+        memcpy(out_blobs[built].data, hash, sizeof hash);
+    }
+    if (built == count)
+        return KRS_OK;
+    for (size_t i = 0; i < built; i++)
+        free(out_blobs[i].data);
+    for (size_t i = 0; i < count; i++)
+        out_blobs[i] = (krs_backend_blob){0};
+    return krs_fail(err, KRS_E_MEMORY, "interp: no memory to build");
+}
+
+static krs_status
+interp_load(krs_backend_device *device, const krs_kernel *kernel,
+            const krs_backend_blob *blob, krs_backend_code **out,
+            krs_error *err)
+{
+    uint64_t hash[2];
+    *out = NULL;
+    krs_kernel_hash(kernel, hash);
+    if (blob->bytes != sizeof hash ||
+        memcmp(blob->data, hash, sizeof hash) != 0)
+        return krs_fail(err, KRS_E_FORMAT,
+                        "interp: %s: %zu bytes that are not its code",
+                        kernel->name, blob->bytes);
+    krs_backend_code *code = calloc(1, sizeof *code);
+    if (!code)
+        return krs_fail(err, KRS_E_MEMORY, "interp: %s: no memory to load it",
+                        kernel->name);
+    code->kernel = kernel;
+    krs_status status =
+        krs_keval_open(kernel, &device->limits.facts, &code->keval, err);
+    if (status != KRS_OK)
+        free(code);
+    else
+        *out = code;
+    return status;
+}
+
+static void
+interp_drop(krs_backend_device *device, krs_backend_code *code)
+{
+    (void)device;
+    if (!code)
+        return;
+    krs_keval_close(code->keval);
+    free(code);
+}
+
+static uint64_t
+now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+static krs_status
+run_launch(const krs_backend_launch *launch, krs_error *err)
+{
+    const krs_kernel *kernel = launch->code->kernel;
+    void *buffers[MAX_PARAMS];
+    size_t bytes[MAX_PARAMS];
+    if (kernel->param_count > MAX_PARAMS)
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "interp: %s: %u buffers; at most %d", kernel->name,
+                        kernel->param_count, MAX_PARAMS);
+    for (uint32_t i = 0; i < kernel->param_count; i++) {
+        const krs_backend_binding *at = &launch->bindings[i];
+        KRS_TRY(check_range(at->memory, kernel->buffers[i].name,
+                            at->offset_bytes, at->bytes, err));
+        buffers[i] = at->memory->data + at->offset_bytes;
+        bytes[i] = at->bytes;
+    }
+    krs_klaunch run = {
+        .struct_size = sizeof run,
+        .grid = {launch->grid[0], launch->grid[1], launch->grid[2]},
+        .buffers = buffers,
+        .buffer_bytes = bytes,
+        .args = launch->args
+    };
+    return krs_keval_run(launch->code->keval, &run, err);
+}
+
+static krs_status
+interp_submit(krs_backend_device *device, const krs_backend_work *work,
+              krs_error *err)
+{
+    device->outcome = KRS_OK;
+    for (size_t i = 0; i < work->launch_count; i++) {
+        if (work->cancel && __atomic_load_n(work->cancel, __ATOMIC_RELAXED)) {
+            device->outcome = KRS_E_CANCELLED;
+            break;
+        }
+        uint64_t start = work->times_ns ? now_ns() : 0;
+        KRS_TRY(run_launch(&work->launches[i], err));
+        if (work->times_ns)
+            work->times_ns[i] = now_ns() - start;
+    }
+    return KRS_OK;
+}
+
+static krs_status
+interp_wait(krs_backend_device *device, krs_error *err)
+{
+    krs_status outcome = device->outcome;
+    device->outcome = KRS_OK;
+    if (outcome == KRS_E_CANCELLED)
+        return krs_fail(err, outcome,
+                        "interp: cancelled before all launches ran");
+    return outcome;
+}
+
+const krs_backend krsi_interp_backend = {.abi = krs_backend_abi,
+                                         .name = "interp",
+                                         .count = interp_count,
+                                         .open = interp_open,
+                                         .close = interp_close,
+                                         .limits = interp_limits,
+                                         .alloc = interp_alloc,
+                                         .free = interp_free,
+                                         .write = interp_write,
+                                         .read = interp_read,
+                                         .build = interp_build,
+                                         .load = interp_load,
+                                         .drop = interp_drop,
+                                         .submit = interp_submit,
+                                         .wait = interp_wait};

@@ -1,0 +1,66 @@
+/* parity.h -- one kernel on two machines: the CPU module and the interpreter.
+ *
+ *     parity_device d = parity_open("native", KRS_EFFORT_NORMAL, 2);
+ *     parity_check(&d, kernel, grid, args, buffers, names, where);
+ *
+ * PARITY_SUITE is SUITE for suites that need the module: without it the suite
+ * is skipped, with its reason, by exit code 77.
+ */
+#ifndef TESTS_PARITY_H
+#define TESTS_PARITY_H
+
+#include "backends/backend.h"
+#include "tests/suite.h"
+
+typedef struct parity_device {
+    krsi_registry_entry entry;
+    krs_backend_device *device;
+    const krs_backend_limits *limits;
+} parity_device;
+
+/* What a parameter holds before the launch. */
+typedef struct parity_buffer {
+    const void *data;
+    size_t bytes;
+} parity_buffer;
+
+/* false: this processor is below the level, or there is no such backend */
+bool parity_try_open(const char *name, const char *cpu,
+                     krs_backend_effort effort, uint32_t workers,
+                     parity_device *out, krs_error *err);
+void parity_close(parity_device *d);
+
+typedef struct parity_launch {
+    const krs_kernel *kernel;
+    int64_t grid[KRS_K_AXES];
+    const krs_kargument *args;
+    const parity_buffer *buffers; /* param_count */
+    /* dot2_bf16 where it flushes: at exactly the smallest normal number the
+     * processor decides whether a sum that rounds up to it was tiny */
+    bool may_miss_smallest;
+} parity_launch;
+
+/* Run on the interpreter with the facts of the device: param_count buffers of
+ * results, to free() with parity_free_results. */
+void **parity_expect(const parity_device *d, const parity_launch *launch);
+void parity_free_results(const parity_launch *launch, void **results);
+
+/* Run on the device and compare every parameter bit for bit (any NaN equals
+ * any NaN); bytes before and behind each buffer must not change. The first
+ * difference fails the test with `where`. */
+void parity_compare(const parity_device *d, const parity_launch *launch,
+                    krs_backend_code *code, void **expected, const char *where);
+
+/* Fixed sequence of numbers from a seed. */
+uint64_t parity_random(uint64_t *state);
+
+int parity_main(const char *file, const TTest *const *tests, size_t count);
+
+#define PARITY_SUITE(...)                                                  \
+    int main(void)                                                         \
+    {                                                                      \
+        const TTest *tests[] = {__VA_ARGS__};                              \
+        return parity_main(__FILE__, tests, sizeof tests / sizeof *tests); \
+    }
+
+#endif
