@@ -224,6 +224,40 @@ START_TEST(both_kernels_survive_the_round_trip)
 }
 END_TEST
 
+START_TEST(the_example_of_the_documentation_is_a_kernel)
+{
+    krs_error err;
+    krs_kernel *kernel;
+    char *page = read_text("../../graph/kernel/README.md");
+    char *text = strstr(page, "```\n");
+    ck_assert_ptr_nonnull(text);
+    char *end = strstr(text + 4, "```");
+    ck_assert_ptr_nonnull(end);
+    *end = 0;
+    if (krs_kernel_parse(text + 4, &kernel, &err) != KRS_OK)
+        ck_abort_msg("%s", err.text);
+    krs_keval *keval = open_kernel(kernel, true);
+    enum { N = 1100 };
+    _Alignas(64) static float x[N], y[N];
+    for (int i = 0; i < N; i++)
+        x[i] = (float)i;
+    void *buffers[] = {x, y};
+    size_t bytes[] = {sizeof x, sizeof y};
+    krs_kargument args[] = {{.i = N}};
+    krs_klaunch launch = {
+        sizeof launch, {2, 1, 1},
+          buffers, bytes, args
+    };
+    ck_assert_int_eq(krs_keval_run(keval, &launch, &err), KRS_OK);
+    for (int i = 0; i < N; i++)
+        ck_assert_float_eq(y[i], x[i] * x[i]);
+    krs_keval_close(keval);
+    krs_kernel_free(kernel);
+    free(page);
+}
+END_TEST
+
 SUITE(the_blocked_gemm_equals_plain_c_bit_for_bit,
       the_rms_norm_gradient_equals_plain_c_bit_for_bit,
-      both_kernels_survive_the_round_trip)
+      both_kernels_survive_the_round_trip,
+      the_example_of_the_documentation_is_a_kernel)

@@ -4,7 +4,8 @@
  * line and column. A line is one declaration or one instruction, `#` starts a
  * comment. The grammar is README.md's; names of values are free and last for
  * the whole text, scoping is the verifier's business. Nothing recurses, and
- * nothing is allocated by a number that the text states.
+ * nothing is allocated by a number that the text states. One grammar, one
+ * file: each function reads one production.
  */
 #include "kb.h"
 

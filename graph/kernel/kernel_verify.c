@@ -11,6 +11,8 @@
  * everything else is FREE and may be an index only where the instruction says
  * `indirect`. So an analysis that needs affine indices fails only where the
  * kernel announced it. Unused fields must be zero: equal code is equal bytes.
+ *
+ * Long because it is the one place that says what a kernel must satisfy.
  */
 #include "kb.h"
 

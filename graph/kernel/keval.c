@@ -12,7 +12,8 @@
  * value is itself another carry, all go through registers of the NEXTs.
  *
  * The items of a group run in turn, each from barrier to barrier. Scratch and
- * shared memory hold 0xFF bytes (NaN) when a launch begins.
+ * shared memory hold 0xFF bytes (NaN) when a launch begins. Decoding and
+ * running share the layout of the registers, hence one file.
  */
 #include "keval.h"
 

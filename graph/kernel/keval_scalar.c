@@ -173,12 +173,12 @@ convert_lanes(char *registers, const struct keval_op *op, krs_dtype from,
     {                                                            \
         convert_lanes(registers, op, KRS_##FROM, KRS_##TO);      \
     }
-#define PAIRS(FROM)                                               \
-    PAIR(FROM, F32)                                               \
-    PAIR(FROM, BF16)                                              \
-    PAIR(FROM, F16)                                               \
-    PAIR(FROM, I64) PAIR(FROM, I32) PAIR(FROM, I8) PAIR(FROM, U8) \
-        PAIR(FROM, BOOL)
+#define PAIRS(FROM)  \
+    PAIR(FROM, F32)  \
+    PAIR(FROM, BF16) \
+    PAIR(FROM, F16)  \
+    PAIR(FROM, I64)  \
+    PAIR(FROM, I32) PAIR(FROM, I8) PAIR(FROM, U8) PAIR(FROM, BOOL)
 PAIRS(F32)
 PAIRS(BF16)
 PAIRS(F16)
