@@ -34,6 +34,8 @@ krsi_matmul(krs_place at, krs_node a, krs_node b, bool ta, bool tb)
     }
     if (sa.rank < 2 || sb.rank < 2)
         return krsi_build(at, g, KRSI_MATMUL, in, 2, &words); /* refused */
+    bool inner =
+        sa.dim[sa.rank - (ta ? 2 : 1)] == sb.dim[sb.rank - (tb ? 1 : 2)];
     int rank = sa.rank > sb.rank ? sa.rank : sb.rank;
     krs_index length[KRS_MAX_RANK];
     uint8_t live_axes = 0;
@@ -64,7 +66,7 @@ krsi_matmul(krs_place at, krs_node a, krs_node b, bool ta, bool tb)
                 want |= (uint8_t)(1u << to);
             }
         }
-        bool fits = true;
+        bool fits = inner;
         for (int i = 0; fits && i < own.rank - 2; i++) {
             int64_t size = own.dim[i], to = batch.dim[rank - own.rank + i];
             fits = size == 1 || size == to;
