@@ -2,8 +2,9 @@
  * and generated text is reported, and nothing leaks (the sanitize preset looks
  * for leaks).
  *
- * Two kinds of failure may go by another name: the parser of jansson takes
- * some for a syntax error, and a graph does without the note of a place.
+ * Some allocations can be done without: a graph goes on without the note of a
+ * place, the interpreter without a second buffer. Those of jansson fail only
+ * in the first test: see json_file.c for what it makes of that.
  */
 #include "suite.h"
 
@@ -46,7 +47,7 @@ read_config(krs_error *err)
 }
 
 static krs_status
-save_and_open(krs_error *err)
+save(krs_error *err)
 {
     krs_llama_config config = tiny_config();
     krs_store *store;
@@ -55,9 +56,16 @@ save_and_open(krs_error *err)
     if (status == KRS_OK)
         status = krs_llama_save(temp_folder(), store, &config, err);
     krs_store_free(store);
-    KRS_TRY(status);
+    return status;
+}
+
+static krs_status
+open_saved(krs_error *err)
+{
+    krs_llama_config config;
+    krs_store *store;
     KRS_TRY(krs_store_new(device, &store, err));
-    status = krs_llama_open(temp_folder(), store, &config, err);
+    krs_status status = krs_llama_open(temp_folder(), store, &config, err);
     krs_store_free(store);
     return status;
 }
@@ -114,7 +122,6 @@ static void
 expect_reports(krs_status (*f)(krs_error *), int stride, int least)
 {
     krs_error err = {0};
-    memory_watch_json();
     ck_assert_int_eq(krs_device_open("eval", &device, &err), KRS_OK);
     temp_folder();
     int n = 1, reported = 0;
@@ -125,8 +132,7 @@ expect_reports(krs_status (*f)(krs_error *), int stride, int least)
             ck_assert_msg(status == KRS_OK, "%s", err.text);
             break;
         }
-        ck_assert_msg(status == KRS_E_MEMORY || status == KRS_E_FORMAT ||
-                          status == KRS_OK,
+        ck_assert_msg(status == KRS_E_MEMORY || status == KRS_OK,
                       "allocation %d: %s: %s", n, krs_status_name(status),
                       err.text);
         reported += status == KRS_E_MEMORY;
@@ -137,13 +143,25 @@ expect_reports(krs_status (*f)(krs_error *), int stride, int least)
 
 START_TEST(reading_a_config_reports_every_failed_allocation)
 {
+    memory_watch_json();
     expect_reports(read_config, 1, 10);
 }
 END_TEST
 
-START_TEST(saving_and_opening_reports_a_failed_allocation_anywhere)
+/* not every one: each saving waits for the disk */
+START_TEST(saving_reports_a_failed_allocation_anywhere)
 {
-    expect_reports(save_and_open, 3, 60);
+    expect_reports(save, 7, 15);
+}
+END_TEST
+
+START_TEST(opening_reports_every_failed_allocation)
+{
+    krs_error err = {0};
+    ck_assert_int_eq(krs_device_open("eval", &device, &err), KRS_OK);
+    ck_assert_int_eq(save(&err), KRS_OK);
+    krs_device_close(device);
+    expect_reports(open_saved, 1, 50);
 }
 END_TEST
 
@@ -155,11 +173,12 @@ END_TEST
 
 START_TEST(verifying_reports_a_failed_allocation_anywhere)
 {
-    expect_reports(verify, 53, 20);
+    expect_reports(verify, 29, 20);
 }
 END_TEST
 
 SUITE(reading_a_config_reports_every_failed_allocation,
-      saving_and_opening_reports_a_failed_allocation_anywhere,
+      saving_reports_a_failed_allocation_anywhere,
+      opening_reports_every_failed_allocation,
       generating_reports_every_failed_allocation,
       verifying_reports_a_failed_allocation_anywhere)

@@ -20,6 +20,7 @@
 
 #include "file_read.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -229,6 +230,46 @@ parse_error(const char *name, const json_error_t *e, krs_error *err)
                     e->position, reason, without_controls(text, shown));
 }
 
+/* The text, a byte a call. jansson (2.14) does not notice when the buffer of a
+ * token cannot grow: letters of a key or digits of a number are lost, and the
+ * text means something else. But malloc says ENOMEM, and jansson asks for the
+ * next byte before it does anything with a token that grew, so that looking
+ * at errno here finds it in time.
+ *
+ * Except where the buffer is full exactly at a closing quote: jansson then
+ * reads on past its end, which nothing outside of it can prevent. */
+struct reading {
+    const char *text;
+    size_t bytes, at;
+    bool memory_is_out;
+};
+
+static size_t
+next_byte(void *buffer, size_t room, void *data)
+{
+    struct reading *r = data;
+    r->memory_is_out |= errno == ENOMEM;
+    if (r->memory_is_out || r->at == r->bytes || room == 0)
+        return 0;
+    *(char *)buffer = r->text[r->at++];
+    return 1;
+}
+
+static json_t *
+load(struct reading *r, json_error_t *error)
+{
+    int before = errno;
+    errno = 0;
+    json_t *root = json_load_callback(
+        next_byte, r, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, error);
+    r->memory_is_out |= errno == ENOMEM;
+    errno = before;
+    if (!r->memory_is_out)
+        return root;
+    json_decref(root);
+    return NULL;
+}
+
 krs_status
 krsi_json_parse(const char *name, const char *text, size_t bytes,
                 krsi_json_file **out, krs_error *err)
@@ -240,10 +281,12 @@ krsi_json_parse(const char *name, const char *text, size_t bytes,
     if (!file)
         return krs_fail(err, KRS_E_MEMORY, "%s: out of memory", name);
     memcpy(file->name, name, name_bytes);
-    file->root = json_loadb(text, bytes,
-                            JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    struct reading reading = {.text = text, .bytes = bytes};
+    file->root = load(&reading, &error);
     if (!file->root) {
         free(file);
+        if (reading.memory_is_out)
+            error = (json_error_t){0};
         return parse_error(name, &error, err);
     }
     *out = file;
