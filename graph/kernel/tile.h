@@ -1,0 +1,129 @@
+/* tile.h -- templates of matrix products: C = A B, batched.
+ *
+ * The numeric contract, for every template, tile, split and device:
+ *
+ *   c = 0
+ *   for each chunk of 512 consecutive k, ascending:
+ *       s = 0;  for k in the chunk, ascending:  s = mad(a[m,k], b[k,n], s)
+ *       c = c + s
+ *   C[m,n] = c, rounded once to the type of C
+ *
+ * f16, and bf16 meeting another type, are converted to f32 first. Two bf16
+ * matrices are multiplied by pairs k, k + 1 of the chunk: s = dot2_bf16(s,
+ * pair of a, pair of b), which is mad of the odd element, then of the even
+ * one; a pair that K cuts in half ends with +0 and +0.
+ *
+ * Templates:
+ *   blocked  B packed into panels as wide as the register tile
+ *   direct   the same tiles, B read where it lies: small or narrow products
+ *   stream   few rows of A: rows of B pass once, sums stay in scratch
+ *
+ * An axis of N at most 8 long is exchanged for M first, so that lanes run
+ * along the long axis. Sizes, strides, offsets and the split into items are
+ * arguments; the class of a kernel is: types of A, B and C; template and tile;
+ * how A is read (in place, rows packed, columns packed); which stride of A and
+ * B is 1; whether rows of C are contiguous; the number of batch axes, 3 and
+ * more kept apart.
+ */
+#ifndef KRSI_TILE_H
+#define KRSI_TILE_H
+
+#include "lower.h"
+
+enum {
+    KRSI_TILE_CHUNK = 512, /* k; part of the numeric contract */
+    KRSI_TILE_ROWS = 8,    /* most rows of a register tile */
+    KRSI_TILE_VECTORS = 4  /* most vectors of one of its rows */
+};
+
+typedef enum krsi_tile_template {
+    KRSI_TILE_BLOCKED,
+    KRSI_TILE_DIRECT,
+    KRSI_TILE_STREAM
+} krsi_tile_template;
+
+/* How the rows of A reach a register tile. */
+typedef enum krsi_tile_reading {
+    KRSI_TILE_IN_PLACE, /* f32, or whole pairs, contiguous along k */
+    KRSI_TILE_ROWS_PACKED,
+    KRSI_TILE_COLUMNS_PACKED
+} krsi_tile_reading;
+
+typedef struct krsi_tile krsi_tile;
+
+/* An expression in place of the element itself, emitted where it is loaded
+ * (into a pack) or stored: f32 in, f32 out. Row and column are those of lane
+ * 0; NULL is the identity. */
+typedef krsi_kv krsi_tile_emit(krsi_tile *t, krsi_kv value, krsi_kv row,
+                               krsi_kv column);
+
+typedef struct krsi_tile_operand {
+    krsi_kbuf buffer;
+    krs_dtype dtype;
+    krsi_kv offset;                /* of the batch at hand */
+    krsi_kv outer;                 /* stride along m of A, n of B */
+    krsi_kv inner;                 /* stride along k */
+    bool along_outer, along_inner; /* stride 1; inner wins */
+    krsi_tile_emit *emit;
+} krsi_tile_operand;
+
+struct krsi_tile {
+    krsi_kb *kb;
+    krsi_tile_template template;
+    krsi_tile_reading reading;
+    int lanes, rows, vectors;
+    int wide;   /* rows, rounded up to a power of two */
+    bool pairs; /* words of two bf16 along k, else of one f32 */
+    int unit;   /* elements of a word along k: 2 or 1 */
+    int chunk;  /* words of a chunk */
+    krsi_kv m, n, k;
+    krsi_kv words; /* along k */
+    krsi_tile_operand a, b;
+    krs_dtype out_dtype;
+    krsi_kbuf out;
+    krsi_kv out_offset, out_row, out_column; /* strides of C */
+    bool out_contiguous;
+    bool sums_in_out; /* C is f32 with contiguous rows: it holds the sums */
+    krsi_tile_emit *finish;
+    krsi_kbuf a_pack, b_pack, sums;
+    krsi_kv sum_stride;
+    /* of the item */
+    krsi_kv m0, m1, n0, n1;
+    /* of the chunk: words [first, end) of k, and are there sums already */
+    krsi_kv first, end, later;
+    krsi_kv a_at[KRSI_TILE_ROWS]; /* word 0 of the chunk, in elements */
+    int a_step;                   /* elements from word to word */
+};
+
+/* tile_pack.c */
+/* an if: the body between this and krsi_kb_end runs if low < high */
+void krsi_tile_if_below(krsi_tile *t, krsi_kv low, krsi_kv high);
+/* words, from an index in elements; mask of elements */
+krsi_kv krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index,
+                        int lanes, krsi_kv mask, size_t align_bytes);
+/* lanes words along m of A or n of B, from row or column `outer` up to `end`,
+ * at `word` of k; zeros beyond. whole: none is beyond. */
+krsi_kv krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x,
+                         krsi_kv outer, krsi_kv end, krsi_kv word, int lanes,
+                         bool whole);
+/* declare what packing A needs */
+void krsi_tile_declare_a(krsi_tile *t);
+/* make the rows from `row` on ready for the chunk; those beyond m1 repeat the
+ * last one */
+void krsi_tile_ready_a(krsi_tile *t, krsi_kv row);
+/* row r of these at word `word` of the chunk: a scalar */
+krsi_kv krsi_tile_a(krsi_tile *t, int r, krsi_kv word);
+/* pack the columns n0 .. n1 of B for the chunk */
+void krsi_tile_pack_b(krsi_tile *t);
+
+/* tile_blocked.c, tile_stream.c -- one item */
+void krsi_tile_blocked(krsi_tile *t);
+void krsi_tile_stream(krsi_tile *t);
+/* open the loop over chunks; close it with krsi_kb_end */
+void krsi_tile_chunks(krsi_tile *t);
+/* s = mad or dot2 */
+krsi_kv krsi_tile_mad(krsi_tile *t, krsi_kv a, krsi_kv b, krsi_kv s);
+/* sums to C, where they are not there already */
+void krsi_tile_store_sums(krsi_tile *t);
+
+#endif

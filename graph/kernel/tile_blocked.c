@@ -1,0 +1,236 @@
+/* tile_blocked.c -- products by register tiles: the templates blocked and
+ * direct.
+ *
+ * An item computes a rectangle of C. For each chunk of k it packs its columns
+ * of B (they stay in the second-level cache), then goes down the rows, a tile
+ * at a time: the rows of A of a tile stay in the first level while the tile
+ * moves over all panels of B (Goto and van de Geijn 2008, with the loops over
+ * m and n of one item in the other order, because a panel is wider than the
+ * first level). Tiles at the end of N have fewer vectors and a mask on the
+ * last one.
+ */
+#include "tile.h"
+
+enum { PREFETCH_BYTES = 1024 }; /* ahead of the panel's vector in use */
+
+static krsi_kv
+plus(krsi_tile *t, krsi_kv a, int64_t b)
+{
+    return krsi_kb_add(t->kb, a, krsi_kb_i64(t->kb, b));
+}
+
+krsi_kv
+krsi_tile_mad(krsi_tile *t, krsi_kv a, krsi_kv b, krsi_kv s)
+{
+    return t->pairs ? krsi_kb_dot2_bf16(t->kb, s, a, b)
+                    : krsi_kb_mad(t->kb, a, b, s);
+}
+
+/* At least one, so that C becomes zero where K is. */
+void
+krsi_tile_chunks(krsi_tile *t)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv one = krsi_kb_i64(kb, 1), zero = krsi_kb_i64(kb, 0);
+    t->first = krsi_kb_for(kb, zero, krsi_kb_max(kb, t->words, one),
+                           krsi_kb_i64(kb, t->chunk));
+    t->end = krsi_kb_min(kb, plus(t, t->first, t->chunk), t->words);
+    t->later = krsi_kb_gt(kb, t->first, zero);
+}
+
+/* ---- one tile ---- */
+
+/* Where the tile is, and how many of its vectors are in use; `masked`: the
+ * last one may go beyond n1. */
+typedef struct place {
+    krsi_kv row, column;
+    int vectors;
+    bool masked;
+} place;
+
+static krsi_kv
+column_of(krsi_tile *t, const place *p, int v)
+{
+    return plus(t, p->column, (int64_t)v * t->lanes);
+}
+
+/* Vector v of B at word w of the chunk. */
+static krsi_kv
+b_vector(krsi_tile *t, const place *p, krsi_kv w, int v)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    if (t->template == KRSI_TILE_DIRECT)
+        return krsi_tile_across(t, &t->b, column_of(t, p, v), t->n1, w,
+                                t->lanes, !(p->masked && v == p->vectors - 1));
+    krsi_kv first = krsi_kb_sub(kb, p->column, t->n0);
+    krsi_kv panel = krsi_kb_mul(kb, first, krsi_kb_i64(kb, t->chunk));
+    krsi_kv at = krsi_kb_add(kb, plus(t, panel, (int64_t)v * t->lanes),
+                             krsi_kb_mul(kb, w, krsi_kb_i64(kb, width)));
+    at = krsi_kb_mul(kb, at, krsi_kb_i64(kb, t->unit));
+    krsi_kb_prefetch(
+        kb, (krsi_kmem){.buffer = t->b_pack,
+                        .index = plus(t, at, PREFETCH_BYTES / 4 * t->unit)});
+    return krsi_tile_words(t, t->b_pack, at, t->lanes, KRSI_KV_NONE,
+                           (size_t)t->lanes * 4);
+}
+
+/* The sums of one chunk. */
+static void
+multiply(krsi_tile *t, const place *p,
+         krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS])
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv zero = krsi_kb_broadcast(kb, t->lanes, krsi_kb_f32(kb, 0));
+    krsi_kv b[KRSI_TILE_VECTORS], next;
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = krsi_kb_carry(kb, zero);
+    for (int v = 0; v < p->vectors; v++)
+        b[v] = b_vector(t, p, w, v);
+    for (int r = 0; r < t->rows; r++) {
+        krsi_kv a = krsi_tile_a(t, r, w);
+        for (int v = 0; v < p->vectors; v++) {
+            next = krsi_tile_mad(t, a, b[v], s[r][v]);
+            krsi_kb_next(kb, s[r][v], next);
+        }
+    }
+    krsi_kb_end(kb);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = krsi_kb_result(kb, s[r][v]);
+}
+
+/* Where vector v of row r of the tile has its sum. */
+static krsi_kmem
+sum_place(krsi_tile *t, const place *p, int r, int v)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv m = krsi_kb_min(kb, plus(t, p->row, r), plus(t, t->m1, -1));
+    krsi_kv n = column_of(t, p, v);
+    if (t->sums_in_out)
+        return (krsi_kmem){
+            .buffer = t->out,
+            .lanes = t->lanes,
+            .index = krsi_kb_add(
+                kb, t->out_offset,
+                krsi_kb_add(kb, krsi_kb_mul(kb, m, t->out_row), n))};
+    m = krsi_kb_sub(kb, m, t->m0);
+    n = krsi_kb_sub(kb, n, t->n0);
+    return (krsi_kmem){
+        .buffer = t->sums,
+        .lanes = t->lanes,
+        .index = krsi_kb_add(kb, krsi_kb_mul(kb, m, t->sum_stride), n)};
+}
+
+/* All loads come before all stores: rows may be the same one. */
+static void
+add_to_sums(krsi_tile *t, const place *p,
+            krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS])
+{
+    krsi_kb *kb = t->kb;
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++) {
+            bool masked = t->sums_in_out && p->masked && v == p->vectors - 1;
+            krsi_kmem at = sum_place(t, p, r, v);
+            krsi_kv stop =
+                krsi_kb_select(kb, t->later, t->n1, column_of(t, p, v));
+            at.mask =
+                masked ? krsi_kb_below(kb, column_of(t, p, v), stop, t->lanes)
+                       : krsi_kb_broadcast(kb, t->lanes, t->later);
+            s[r][v] = krsi_kb_add(kb, krsi_kb_load(kb, at), s[r][v]);
+        }
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++) {
+            bool masked = t->sums_in_out && p->masked && v == p->vectors - 1;
+            krsi_kmem at = sum_place(t, p, r, v);
+            if (masked)
+                at.mask =
+                    krsi_kb_below(kb, column_of(t, p, v), t->n1, t->lanes);
+            krsi_kb_store(kb, at, s[r][v]);
+        }
+}
+
+static void
+compute(krsi_tile *t, place p)
+{
+    krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS];
+    multiply(t, &p, s);
+    add_to_sums(t, &p, s);
+}
+
+/* ---- one item ---- */
+
+/* A tile of as many vectors as there are columns left. */
+static void
+compute_fitting(krsi_tile *t, krsi_kv row, krsi_kv column)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv never = krsi_kb_i64(kb, INT64_MIN);
+    for (int v = t->vectors; v >= 1; v--) {
+        krsi_kv least = plus(t, column, (int64_t)(v - 1) * t->lanes);
+        krsi_kv most = plus(t, column, (int64_t)v * t->lanes);
+        if (v == t->vectors) {
+            krsi_tile_if_below(t, plus(t, most, -1), t->n1);
+            compute(t, (place){row, column, v, false});
+            krsi_kb_end(kb);
+        }
+        krsi_kv fits = v == t->vectors ? krsi_kb_lt(kb, t->n1, most)
+                                       : krsi_kb_le(kb, t->n1, most);
+        krsi_tile_if_below(t, least, krsi_kb_select(kb, fits, t->n1, never));
+        compute(t, (place){row, column, v, true});
+        krsi_kb_end(kb);
+    }
+}
+
+void
+krsi_tile_blocked(krsi_tile *t)
+{
+    krsi_kb *kb = t->kb;
+    krsi_tile_chunks(t);
+    if (t->template == KRSI_TILE_BLOCKED)
+        krsi_tile_pack_b(t);
+    krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, t->rows));
+    krsi_tile_ready_a(t, row);
+    krsi_kv column = krsi_kb_for(
+        kb, t->n0, t->n1, krsi_kb_i64(kb, (int64_t)t->vectors * t->lanes));
+    compute_fitting(t, row, column);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+    krsi_tile_store_sums(t);
+}
+
+/* ---- sums to C ---- */
+
+void
+krsi_tile_store_sums(krsi_tile *t)
+{
+    krsi_kb *kb = t->kb;
+    if (t->sums_in_out)
+        return;
+    krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, 1));
+    krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, t->lanes));
+    krsi_kv from = krsi_kb_add(
+        kb, krsi_kb_mul(kb, krsi_kb_sub(kb, row, t->m0), t->sum_stride),
+        krsi_kb_sub(kb, column, t->n0));
+    krsi_kv v = krsi_kb_load(
+        kb, (krsi_kmem){.buffer = t->sums, .index = from, .lanes = t->lanes});
+    if (t->finish)
+        v = t->finish(t, v, row, column);
+    krsi_kmem to = {.buffer = t->out,
+                    .mask = krsi_kb_below(kb, column, t->n1, t->lanes),
+                    .index = krsi_kb_add(
+                        kb, t->out_offset,
+                        krsi_kb_add(kb, krsi_kb_mul(kb, row, t->out_row),
+                                    krsi_kb_mul(kb, column, t->out_column)))};
+    if (!t->out_contiguous && t->lanes > 1)
+        to.offsets = krsi_kb_mul(
+            kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, t->lanes)),
+            t->out_column);
+    krsi_kb_store(kb, to, krsi_kb_convert(kb, t->out_dtype, v));
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+}

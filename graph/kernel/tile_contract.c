@@ -1,0 +1,429 @@
+/* tile_contract.c -- a cut of the family contract to one kernel: which
+ * template, which tile, which part of C an item computes.
+ *
+ * In: the cut (batch axes, then m, n, k; load 0 is A, load 1 is B) and the
+ * facts of the device. Out: the kernel, its arguments, bindings and grid. The
+ * choices see the maximal sizes of the cut and decide speed alone: tile.h
+ * states the order of every sum, and each template keeps it.
+ *
+ * The split: an item is a rectangle of C, all of k. Its columns of B, packed,
+ * fit half of the second-level cache; among the rectangles that do, the one
+ * is taken for which the busiest worker has least to do, packing counted.
+ */
+#include "tile.h"
+
+#include <stdio.h>
+
+enum {
+    NARROW = 8, /* N up to this is exchanged for M */
+    DIRECT_ROWS = 16,
+    DIRECT_BYTES = 64 << 10, /* B that needs no packing */
+    STREAM_COLUMNS = 64,     /* fewer: a tile reads B as well */
+    STRIP = 2048,            /* columns of an item of stream, at most */
+    PACK_COST = 12, /* rows of a product that cost as much as packing B */
+    A_COST = 6,     /* columns that cost as much as reading A */
+    MAX_PARTS = 64,
+    MAX_PANELS = 64,
+    SUMS = 1 << 20, /* of an item in scratch, at most */
+    BATCH_AXES = KRSI_CUT_AXES
+};
+
+/* The cut with batch axes folded and roles settled. */
+typedef struct product {
+    int batches, a, b; /* a, b: loads of the cut */
+    krs_index extent[BATCH_AXES], m, n, k;
+    int64_t batch_a[BATCH_AXES], batch_b[BATCH_AXES], batch_c[BATCH_AXES];
+    int64_t batch_max[BATCH_AXES], max_m, max_n, max_k;
+    int64_t a_m, a_k, b_n, b_k, c_m, c_n; /* strides */
+} product;
+
+typedef struct split {
+    int64_t rows, columns; /* of an item */
+} split;
+
+/* ---- the product ---- */
+
+static bool
+is_constant(krs_index i)
+{
+    return i.terms == 0;
+}
+
+/* The innermost batch axis continues m if B is the same along it and A and C
+ * step on as they do from row to row. */
+static bool
+continues_rows(const product *p)
+{
+    int last = p->batches - 1;
+    return last >= 0 && is_constant(p->m) && is_constant(p->extent[last]) &&
+           p->batch_b[last] == 0 && p->batch_a[last] == p->a_m * p->m.base &&
+           p->batch_c[last] == p->c_m * p->m.base;
+}
+
+static void
+exchange(int64_t *a, int64_t *b)
+{
+    int64_t old = *a;
+    *a = *b;
+    *b = old;
+}
+
+/* C^T = B^T A^T */
+static void
+exchange_roles(product *p)
+{
+    krs_index m = p->m;
+    int a = p->a;
+    p->m = p->n;
+    p->n = m;
+    p->a = p->b;
+    p->b = a;
+    exchange(&p->max_m, &p->max_n);
+    exchange(&p->a_m, &p->b_n);
+    exchange(&p->a_k, &p->b_k);
+    exchange(&p->c_m, &p->c_n);
+    for (int i = 0; i < p->batches; i++)
+        exchange(&p->batch_a[i], &p->batch_b[i]);
+}
+
+static product
+read_cut(const krsi_cut *cut)
+{
+    int m = cut->rank - 3, n = cut->rank - 2, k = cut->rank - 1;
+    const int64_t *a = cut->load[0].view.stride, *b = cut->load[1].view.stride;
+    const int64_t *c = cut->out.stride;
+    product p = {.batches = m,
+                 .a = 0,
+                 .b = 1,
+                 .m = cut->extent[m],
+                 .n = cut->extent[n],
+                 .k = cut->extent[k],
+                 .max_m = cut->max[m],
+                 .max_n = cut->max[n],
+                 .max_k = cut->max[k],
+                 .a_m = a[m],
+                 .a_k = a[k],
+                 .b_n = b[n],
+                 .b_k = b[k],
+                 .c_m = c[m],
+                 .c_n = c[n]};
+    for (int i = 0; i < p.batches; i++) {
+        p.extent[i] = cut->extent[i];
+        p.batch_max[i] = cut->max[i];
+        p.batch_a[i] = a[i];
+        p.batch_b[i] = b[i];
+        p.batch_c[i] = c[i];
+    }
+    while (continues_rows(&p)) {
+        int last = --p.batches;
+        p.m.base *= p.extent[last].base;
+        p.max_m = p.m.base;
+    }
+    bool narrow = p.max_n <= NARROW && p.max_m > p.max_n;
+    if (narrow || (p.c_n != 1 && p.c_m == 1 && p.max_m > NARROW))
+        exchange_roles(&p);
+    return p;
+}
+
+/* ---- the choice ---- */
+
+static void
+choose_tile(krsi_tile *t, const krsi_facts *facts)
+{
+    static const struct row {
+        uint32_t lanes, registers;
+        int rows, vectors;
+    } table[] = {
+#define TILE(lanes, registers, rows, vectors) {lanes, registers, rows, vectors},
+#include "schedule.def"
+#undef TILE
+    };
+    const struct row *r = table;
+    while (r->lanes > 1 &&
+           (facts->lanes < r->lanes || facts->registers < r->registers))
+        r++;
+    t->lanes = (int)r->lanes;
+    t->rows = r->rows;
+    t->vectors = r->vectors;
+}
+
+static void
+choose_template(krsi_tile *t, const product *p)
+{
+    bool rows_of_b = t->b.along_outer && !t->b.along_inner;
+    bool plain = rows_of_b && t->b.dtype == KRS_F32 && !t->b.emit;
+    if (p->max_m <= KRSI_TILE_ROWS && rows_of_b && p->max_n >= STREAM_COLUMNS)
+        t->template = KRSI_TILE_STREAM;
+    else if (plain && (p->max_m <= DIRECT_ROWS ||
+                       p->max_k * p->max_n <= DIRECT_BYTES / 4))
+        t->template = KRSI_TILE_DIRECT;
+    else
+        t->template = KRSI_TILE_BLOCKED;
+    bool paired = t->pairs && !(is_constant(p->k) && p->k.base % 2 == 0);
+    bool as_it_is = t->pairs || (t->a.dtype == KRS_F32 && !t->a.emit);
+    t->reading = !t->a.along_inner     ? KRSI_TILE_COLUMNS_PACKED
+                 : as_it_is && !paired ? KRSI_TILE_IN_PLACE
+                                       : KRSI_TILE_ROWS_PACKED;
+    /* fewer rows for less than a tile */
+    for (int rows = 1; rows < t->rows; rows *= 2)
+        if (p->max_m <= rows)
+            t->rows = rows;
+    if (t->template == KRSI_TILE_STREAM) {
+        t->rows = 1;
+        while (t->rows < p->max_m)
+            t->rows *= 2;
+        t->vectors = t->rows == 1 ? 4 : 2;
+    }
+    for (t->wide = 1; t->wide < t->rows;)
+        t->wide *= 2;
+}
+
+static int64_t
+parts(int64_t whole, int64_t part)
+{
+    return whole / part + (whole % part != 0);
+}
+
+static int64_t
+most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t
+batch_items(const product *p)
+{
+    int64_t items = 1;
+    for (int i = p->batches > 2 ? p->batches - 2 : 0; i < p->batches; i++)
+        if (__builtin_mul_overflow(items, most(p->batch_max[i], 1), &items))
+            return INT32_MAX;
+    return least(items, INT32_MAX);
+}
+
+static split
+split_stream(const krsi_tile *t, const product *p, int64_t workers)
+{
+    int64_t unit = (int64_t)t->vectors * t->lanes;
+    int64_t strips = most(parts(p->max_n, STRIP),
+                          least(4 * workers, parts(p->max_n, 4 * unit)));
+    int64_t columns = parts(most(p->max_n, 1), most(strips, 1));
+    return (split){t->rows, parts(columns, unit) * unit};
+}
+
+static split
+split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
+{
+    int64_t width = (int64_t)t->vectors * t->lanes;
+    int64_t workers = most(facts->workers, 1), batches = batch_items(p);
+    int64_t cache = facts->cache_bytes[1] ? (int64_t)facts->cache_bytes[1]
+                                          : INT64_C(1) << 20;
+    int64_t depth = most(least(p->max_k, KRSI_TILE_CHUNK), 1);
+    int64_t max_m = most(p->max_m, 1), max_n = most(p->max_n, 1);
+    int64_t panels = parts(max_n, width);
+    int64_t most_panels = least(most(cache / 2 / (width * depth * 4), 1),
+                                least(panels, MAX_PANELS));
+    int64_t most_parts =
+        p->batches >= 2 ? 1 : least(parts(max_m, t->rows), MAX_PARTS);
+    bool packs = t->template == KRSI_TILE_BLOCKED;
+    double best = 0;
+    split found = {0, 0};
+    for (int64_t part = 1; part <= most_parts; part++) {
+        int64_t rows = parts(parts(max_m, part), t->rows) * t->rows;
+        for (int64_t each = 1; each <= most_panels; each++) {
+            int64_t columns = each * width;
+            if (!t->sums_in_out && each > 1 && rows * columns > SUMS)
+                continue;
+            double items = (double)parts(max_m, rows) *
+                           (double)parts(panels, each) * (double)batches;
+            double rounds = items / (double)workers;
+            rounds = (double)(int64_t)rounds + (rounds > (int64_t)rounds);
+            double cost =
+                rounds * ((double)columns * (double)(rows + packs * PACK_COST) +
+                          (double)rows * A_COST);
+            if (found.rows && cost >= best)
+                continue;
+            best = cost;
+            found = (split){rows, columns};
+        }
+    }
+    return found;
+}
+
+/* ---- declarations ---- */
+
+static krsi_kv
+argument(krsi_lowering *l, krs_index value)
+{
+    char name[16];
+    if (l->args == KRSI_MAX_ARGS) {
+        krsi_kb_fail(l->kb, KRS_E_INTERNAL, "more than %d launch arguments",
+                     KRSI_MAX_ARGS);
+        return KRSI_KV_NONE;
+    }
+    snprintf(name, sizeof name, "p%d", l->args);
+    l->arg[l->args++] = (krsi_arg){.index = value};
+    return krsi_kb_arg(l->kb, name, KRS_I64);
+}
+
+static krsi_kv
+number(krsi_lowering *l, int64_t value)
+{
+    return argument(l, KRS_INDEX(value));
+}
+
+/* A stride: 1 is part of the class where `unit` says so. */
+static krsi_kv
+stride(krsi_lowering *l, int64_t value, bool unit)
+{
+    return unit ? krsi_kb_i64(l->kb, 1) : number(l, value);
+}
+
+static krs_dtype
+load_dtype(const krsi_cut *cut, int load)
+{
+    for (int i = 0; i < cut->exprs; i++)
+        if (cut->expr[i].kind == KRSI_X_LOAD && cut->expr[i].load == load)
+            return cut->expr[i].dtype;
+    return KRS_F32;
+}
+
+static krsi_kbuf
+parameter(krsi_lowering *l, const char *name, uint32_t value, krs_dtype dtype,
+          int access)
+{
+    if (l->bindings == KRSI_MAX_BINDINGS) {
+        krsi_kb_fail(l->kb, KRS_E_INTERNAL, "more than %d buffers",
+                     KRSI_MAX_BINDINGS);
+        return (krsi_kbuf){0};
+    }
+    l->binding[l->bindings++] = value;
+    return krsi_kb_param(l->kb, name, dtype, access, 0);
+}
+
+static void
+declare_operand(krsi_lowering *l, krsi_tile_operand *x, const char *name,
+                int load, int64_t outer, int64_t inner)
+{
+    const krsi_view *view = &l->cut->load[load].view;
+    x->buffer = parameter(l, name, view->value, x->dtype, KRS_K_READ);
+    x->offset = argument(l, view->offset);
+    x->outer = stride(l, outer, x->along_outer);
+    x->inner = stride(l, inner, x->along_inner);
+}
+
+/* Which part of the grid, and of each matrix, the item has. Two batch axes
+ * take two grid axes, and items then have all rows; more are loops. */
+static void
+place_item(krsi_lowering *l, krsi_tile *t, const product *p, split s)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv zero = krsi_kb_i64(kb, 0), one = krsi_kb_i64(kb, 1);
+    krsi_kv columns = number(l, s.columns), rows = number(l, s.rows);
+    int loops = p->batches > 2 ? p->batches - 2 : 0;
+    for (int i = 0; i < p->batches; i++) {
+        krsi_kv extent = argument(l, p->extent[i]), at;
+        if (i < loops) {
+            at = krsi_kb_for(kb, zero, extent, one);
+        } else {
+            int axis = p->batches == 1 ? 2 : p->batches - i;
+            at = krsi_kb_axis(kb, axis);
+            l->grid[axis] = (krsi_grid){p->extent[i], 1};
+        }
+        krsi_kv *const offsets[] = {&t->a.offset, &t->b.offset, &t->out_offset};
+        const int64_t strides[] = {p->batch_a[i], p->batch_b[i], p->batch_c[i]};
+        for (int x = 0; x < 3; x++)
+            *offsets[x] = krsi_kb_add(
+                kb, *offsets[x], krsi_kb_mul(kb, at, number(l, strides[x])));
+    }
+    t->n0 = krsi_kb_mul(kb, krsi_kb_axis(kb, 0), columns);
+    t->n1 = krsi_kb_min(kb, krsi_kb_add(kb, t->n0, columns), t->n);
+    l->grid[0] = (krsi_grid){p->n, s.columns};
+    t->m0 = zero;
+    t->m1 = t->m;
+    if (p->batches < 2) {
+        t->m0 = krsi_kb_mul(kb, krsi_kb_axis(kb, 1), rows);
+        t->m1 = krsi_kb_min(kb, krsi_kb_add(kb, t->m0, rows), t->m);
+        l->grid[1] = (krsi_grid){p->m, s.rows};
+    }
+}
+
+static void
+declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
+{
+    enum { ALIGN = 64 };
+    krsi_kb *kb = t->kb;
+    int64_t width = (int64_t)t->vectors * t->lanes;
+    krsi_kv panels = number(l, s.columns / width);
+    t->sum_stride = number(l, s.columns);
+    krsi_tile_declare_a(t);
+    if (t->template == KRSI_TILE_BLOCKED)
+        t->b_pack = krsi_kb_scratch(kb, "b_pack", t->pairs ? KRS_BF16 : KRS_F32,
+                                    width * t->chunk * t->unit, panels, ALIGN);
+    if (t->template == KRSI_TILE_STREAM)
+        t->b_pack = krsi_kb_scratch(kb, "chunk_sums", KRS_F32, width * t->rows,
+                                    panels, ALIGN);
+    if (!t->sums_in_out)
+        t->sums = krsi_kb_scratch(kb, "sums", KRS_F32, 1,
+                                  number(l, s.rows * s.columns), ALIGN);
+}
+
+void
+krsi_lower_contract(krsi_lowering *l)
+{
+    const krsi_cut *cut = l->cut;
+    product p = read_cut(cut);
+    krsi_tile t = {.kb = l->kb, .out_dtype = cut->expr[cut->root].dtype};
+    t.a.dtype = load_dtype(cut, p.a);
+    t.b.dtype = load_dtype(cut, p.b);
+    if (!krs_dtype_is_float(t.a.dtype) || !krs_dtype_is_float(t.b.dtype)) {
+        krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
+                     "no product of %s and %s; cast to a float type first",
+                     krs_dtype_name(t.a.dtype), krs_dtype_name(t.b.dtype));
+        return;
+    }
+    t.a.along_inner = p.a_k == 1;
+    t.a.along_outer = p.a_m == 1;
+    t.b.along_inner = p.b_k == 1;
+    t.b.along_outer = p.b_n == 1;
+    t.pairs = t.a.dtype == KRS_BF16 && t.b.dtype == KRS_BF16;
+    t.unit = t.pairs ? 2 : 1;
+    t.chunk = KRSI_TILE_CHUNK / t.unit;
+    choose_tile(&t, l->facts);
+    choose_template(&t, &p);
+    t.out_contiguous = p.c_n == 1;
+    t.sums_in_out = t.out_contiguous && t.out_dtype == KRS_F32 &&
+                    t.template != KRSI_TILE_STREAM;
+    split s = t.template == KRSI_TILE_STREAM
+                  ? split_stream(&t, &p, most(l->facts->workers, 1))
+                  : split_tiles(&t, &p, l->facts);
+
+    declare_operand(l, &t.a, "a", p.a, p.a_m, p.a_k);
+    declare_operand(l, &t.b, "b", p.b, p.b_n, p.b_k);
+    t.out = parameter(l, "c", cut->out.value, t.out_dtype,
+                      t.sums_in_out ? KRS_K_READ | KRS_K_WRITE : KRS_K_WRITE);
+    t.out_offset = argument(l, cut->out.offset);
+    t.out_row = number(l, p.c_m);
+    t.out_column = stride(l, p.c_n, t.out_contiguous);
+    t.m = argument(l, p.m);
+    t.n = argument(l, p.n);
+    t.k = argument(l, p.k);
+    t.words =
+        t.pairs
+            ? krsi_kb_shr(t.kb, krsi_kb_add(t.kb, t.k, krsi_kb_i64(t.kb, 1)),
+                          krsi_kb_i64(t.kb, 1))
+            : t.k;
+    declare_scratch(l, &t, s);
+    place_item(l, &t, &p, s);
+    if (t.template == KRSI_TILE_STREAM)
+        krsi_tile_stream(&t);
+    else
+        krsi_tile_blocked(&t);
+    for (int i = 0; i < p.batches - 2; i++)
+        krsi_kb_end(t.kb);
+}

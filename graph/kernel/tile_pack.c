@@ -1,0 +1,333 @@
+/* tile_pack.c -- how elements of A and B reach the register tiles.
+ *
+ * Along k everything counts in words: one f32, or a pair of bf16 where both
+ * matrices are bf16. A panel of B is [chunk words][tile columns]; panels stand
+ * a whole chunk apart. A is packed for the rows of one tile at a time: by rows
+ * [rows][chunk words] where k is contiguous, else by columns [chunk
+ * words][rows].
+ *
+ * Rows beyond the end repeat the last row, so a tile needs no mask for its
+ * rows: it computes and stores the last row several times, the same bits.
+ * Columns beyond the end are never stored.
+ */
+#include "tile.h"
+
+/* So far apart that a loop takes one trip; no sum with an index overflows. */
+#define ONCE (INT64_C(1) << 62)
+
+enum { ALIGN = 64, ROW_SLACK = 32 };
+
+void
+krsi_tile_if_below(krsi_tile *t, krsi_kv low, krsi_kv high)
+{
+    krsi_kb_for(t->kb, low, high, krsi_kb_i64(t->kb, ONCE));
+}
+
+static krsi_kv
+plus(krsi_tile *t, krsi_kv a, int64_t b)
+{
+    return krsi_kb_add(t->kb, a, krsi_kb_i64(t->kb, b));
+}
+
+static krsi_kv
+times(krsi_tile *t, krsi_kv a, int64_t b)
+{
+    return krsi_kb_mul(t->kb, a, krsi_kb_i64(t->kb, b));
+}
+
+/* The element of k at which a word of the chunk begins. */
+static krsi_kv
+k_of(krsi_tile *t, krsi_kv word)
+{
+    return times(t, krsi_kb_add(t->kb, t->first, word), t->unit);
+}
+
+krsi_kv
+krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index, int lanes,
+                krsi_kv mask, size_t align_bytes)
+{
+    krsi_kv v = krsi_kb_load(t->kb, (krsi_kmem){.buffer = buffer,
+                                                .index = index,
+                                                .lanes = lanes * t->unit,
+                                                .mask = mask,
+                                                .align_bytes = align_bytes});
+    return t->pairs ? krsi_kb_bitcast(t->kb, KRS_I32, v) : v;
+}
+
+/* A loaded element as f32, after its expression. Pairs stay as they are. */
+static krsi_kv
+element(krsi_tile *t, const krsi_tile_operand *x, krsi_kv v, krsi_kv outer,
+        krsi_kv k)
+{
+    if (t->pairs)
+        return v;
+    v = krsi_kb_convert(t->kb, KRS_F32, v);
+    return x->emit ? x->emit(t, v, outer, k) : v;
+}
+
+static void
+store_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index, size_t align_bytes,
+            krsi_kv words)
+{
+    krsi_kb_store(t->kb,
+                  (krsi_kmem){.buffer = buffer,
+                              .index = times(t, index, t->unit),
+                              .align_bytes = align_bytes},
+                  t->pairs ? krsi_kb_bitcast(t->kb, KRS_BF16, words) : words);
+}
+
+krsi_kv
+krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
+                 krsi_kv end, krsi_kv word, int lanes, bool whole)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv mask = whole ? KRSI_KV_NONE : krsi_kb_below(kb, outer, end, lanes);
+    krsi_kv offsets = KRSI_KV_NONE, half[2];
+    if (!x->along_outer && lanes > 1)
+        offsets = krsi_kb_mul(
+            kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, lanes)),
+            x->outer);
+    for (int i = 0; i < t->unit; i++) {
+        krsi_kv k = plus(t, k_of(t, word), i), inside = mask;
+        if (i > 0) { /* K may be odd */
+            krsi_kv stop =
+                krsi_kb_select(kb, krsi_kb_lt(kb, k, t->k), end, outer);
+            inside = krsi_kb_below(kb, outer, stop, lanes);
+        }
+        krsi_kv at = krsi_kb_add(kb, x->offset,
+                                 krsi_kb_add(kb, krsi_kb_mul(kb, k, x->inner),
+                                             krsi_kb_mul(kb, outer, x->outer)));
+        half[i] = element(t, x,
+                          krsi_kb_load(kb, (krsi_kmem){.buffer = x->buffer,
+                                                       .index = at,
+                                                       .offsets = offsets,
+                                                       .lanes = lanes,
+                                                       .mask = inside}),
+                          outer, k);
+    }
+    if (!t->pairs)
+        return half[0];
+    if (lanes == 1) /* there is no shuffle of scalars */
+        for (int i = 0; i < 2; i++)
+            half[i] = krsi_kb_broadcast(kb, 2, half[i]);
+    uint8_t woven[KRS_K_MAX_LANES];
+    int width = lanes == 1 ? 2 : lanes;
+    for (int i = 0; i < 2 * lanes; i++)
+        woven[i] = (uint8_t)(i / 2 + (i % 2 ? width : 0));
+    return krsi_kb_bitcast(
+        kb, KRS_I32, krsi_kb_shuffle(kb, half[0], half[1], 2 * lanes, woven));
+}
+
+/* ---- A ---- */
+
+static int
+row_stride(const krsi_tile *t)
+{
+    return t->chunk + ROW_SLACK;
+}
+
+void
+krsi_tile_declare_a(krsi_tile *t)
+{
+    int words = t->reading == KRSI_TILE_ROWS_PACKED ? t->rows * row_stride(t)
+                                                    : t->chunk * t->wide;
+    if (t->reading != KRSI_TILE_IN_PLACE)
+        t->a_pack =
+            krsi_kb_scratch(t->kb, "a_pack", t->pairs ? KRS_BF16 : KRS_F32,
+                            (int64_t)words * t->unit, KRSI_KV_NONE, ALIGN);
+}
+
+/* Address of row r of the tile at `row` in A, at the chunk's beginning. */
+static krsi_kv
+row_address(krsi_tile *t, krsi_kv row, int r)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv m = krsi_kb_min(kb, plus(t, row, r), plus(t, t->m1, -1));
+    krsi_kv k = times(t, t->first, t->unit);
+    return krsi_kb_add(kb, t->a.offset,
+                       krsi_kb_add(kb, krsi_kb_mul(kb, m, t->a.outer),
+                                   krsi_kb_mul(kb, k, t->a.inner)));
+}
+
+static void
+pack_rows(krsi_tile *t, krsi_kv row)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv zero = krsi_kb_i64(kb, 0), from[KRSI_TILE_ROWS];
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    for (int r = 0; r < t->rows; r++)
+        from[r] = row_address(t, row, r);
+    krsi_kv w = krsi_kb_for(kb, zero, words, krsi_kb_i64(kb, t->lanes));
+    krsi_kv k = k_of(t, w);
+    krsi_kv mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
+    for (int r = 0; r < t->rows; r++) {
+        krsi_kv at = krsi_kb_add(kb, from[r], times(t, w, t->unit));
+        krsi_kv v = krsi_tile_words(t, t->a.buffer, at, t->lanes, mask, 0);
+        v = element(t, &t->a, v, plus(t, row, r), k);
+        store_words(t, t->a_pack, plus(t, w, (int64_t)r * row_stride(t)), 0, v);
+    }
+    krsi_kb_end(kb);
+}
+
+static void
+pack_columns(krsi_tile *t, krsi_kv row)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
+    krsi_kv v = krsi_tile_across(t, &t->a, row, t->m1, w, t->wide, false);
+    store_words(t, t->a_pack, times(t, w, t->wide), 0, v);
+    krsi_kb_end(kb);
+}
+
+void
+krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
+{
+    krsi_kb *kb = t->kb;
+    t->a_step = t->unit;
+    for (int r = 0; r < t->rows; r++)
+        switch (t->reading) {
+        case KRSI_TILE_IN_PLACE: t->a_at[r] = row_address(t, row, r); break;
+        case KRSI_TILE_ROWS_PACKED:
+            t->a_at[r] = krsi_kb_i64(kb, (int64_t)r * row_stride(t) * t->unit);
+            break;
+        case KRSI_TILE_COLUMNS_PACKED: {
+            krsi_kv last = plus(t, krsi_kb_sub(kb, t->m1, row), -1);
+            t->a_at[r] =
+                times(t, krsi_kb_min(kb, krsi_kb_i64(kb, r), last), t->unit);
+            t->a_step = t->wide * t->unit;
+            break;
+        }
+        }
+    if (t->reading == KRSI_TILE_ROWS_PACKED)
+        pack_rows(t, row);
+    if (t->reading == KRSI_TILE_COLUMNS_PACKED)
+        pack_columns(t, row);
+}
+
+krsi_kv
+krsi_tile_a(krsi_tile *t, int r, krsi_kv word)
+{
+    krsi_kv at = krsi_kb_add(t->kb, t->a_at[r], times(t, word, t->a_step));
+    krsi_kbuf from = t->reading == KRSI_TILE_IN_PLACE ? t->a.buffer : t->a_pack;
+    return krsi_tile_words(t, from, at, 1, KRSI_KV_NONE, 0);
+}
+
+/* ---- B ---- */
+
+/* Vector v of the panel that begins at `column`, word 0, in words. */
+static krsi_kv
+panel_at(krsi_tile *t, krsi_kv column, int v)
+{
+    krsi_kv first = krsi_kb_sub(t->kb, column, t->n0);
+    return plus(t, times(t, first, t->chunk), (int64_t)v * t->lanes);
+}
+
+static void
+copy_across(krsi_tile *t, krsi_kv column, krsi_kv w, bool whole)
+{
+    int width = t->vectors * t->lanes;
+    for (int v = 0; v < t->vectors; v++) {
+        krsi_kv n = plus(t, column, (int64_t)v * t->lanes);
+        krsi_kv x = krsi_tile_across(t, &t->b, n, t->n1, w, t->lanes, whole);
+        krsi_kv at =
+            krsi_kb_add(t->kb, panel_at(t, column, v), times(t, w, width));
+        store_words(t, t->b_pack, at, (size_t)t->lanes * 4, x);
+    }
+}
+
+/* Row by row of B, so that each row is read as it lies. */
+static void
+pack_across(krsi_tile *t)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
+    krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
+    krsi_kv past = plus(t, column, width);
+    krsi_tile_if_below(t, plus(t, past, -1), t->n1);
+    copy_across(t, column, w, true);
+    krsi_kb_end(kb);
+    krsi_tile_if_below(t, t->n1, past);
+    copy_across(t, column, w, false);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+}
+
+/* x[i] lane j becomes x[j] lane i, in log2(lanes) rounds: round s exchanges
+ * the blocks of s by s beside the diagonal (Eklundh 1972). */
+static void
+transpose(krsi_tile *t, krsi_kv *x)
+{
+    for (int s = 1; s < t->lanes; s *= 2) {
+        uint8_t low[KRS_K_MAX_LANES], high[KRS_K_MAX_LANES];
+        for (int j = 0; j < t->lanes; j++) {
+            low[j] = (uint8_t)(j & s ? t->lanes + j - s : j);
+            high[j] = (uint8_t)(j & s ? t->lanes + j : j + s);
+        }
+        for (int i = 0; i < t->lanes; i++) {
+            if (i & s)
+                continue;
+            krsi_kv a = x[i], b = x[i + s];
+            x[i] = krsi_kb_shuffle(t->kb, a, b, t->lanes, low);
+            x[i + s] = krsi_kb_shuffle(t->kb, a, b, t->lanes, high);
+        }
+    }
+}
+
+/* Vector v of a panel: squares of lanes by lanes, turned. */
+static void
+turn(krsi_tile *t, krsi_kv column, int v)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    krsi_kv from[KRS_K_MAX_LANES], x[KRS_K_MAX_LANES];
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv last = plus(t, t->n1, -1);
+    krsi_kv n0 = plus(t, column, (int64_t)v * t->lanes);
+    for (int j = 0; j < t->lanes; j++) {
+        krsi_kv n = krsi_kb_min(kb, plus(t, n0, j), last);
+        from[j] = krsi_kb_add(kb, t->b.offset, krsi_kb_mul(kb, n, t->b.outer));
+    }
+    krsi_kv to = panel_at(t, column, v);
+    krsi_kv w =
+        krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, t->lanes));
+    krsi_kv k = k_of(t, w);
+    krsi_kv mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
+    for (int j = 0; j < t->lanes; j++) {
+        x[j] = krsi_tile_words(t, t->b.buffer, krsi_kb_add(kb, from[j], k),
+                               t->lanes, mask, 0);
+        x[j] = element(t, &t->b, x[j], plus(t, n0, j), k);
+    }
+    transpose(t, x);
+    for (int i = 0; i < t->lanes; i++)
+        store_words(t, t->b_pack,
+                    krsi_kb_add(kb, to, times(t, plus(t, w, i), width)),
+                    (size_t)t->lanes * 4, x[i]);
+    krsi_kb_end(kb);
+}
+
+static void
+pack_turned(krsi_tile *t)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
+    for (int v = 0; v < t->vectors; v++) {
+        krsi_tile_if_below(t, plus(t, column, (int64_t)v * t->lanes), t->n1);
+        turn(t, column, v);
+        krsi_kb_end(kb);
+    }
+    krsi_kb_end(kb);
+}
+
+void
+krsi_tile_pack_b(krsi_tile *t)
+{
+    if (t->b.along_inner && t->lanes > 1)
+        pack_turned(t);
+    else
+        pack_across(t);
+}
