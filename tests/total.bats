@@ -28,7 +28,7 @@ set_tests_properties(hangs PROPERTIES TIMEOUT 1)
 set_tests_properties(skipped PROPERTIES SKIP_RETURN_CODE 77)
 set_tests_properties(disabled PROPERTIES DISABLED ON)
 EOF
-    cmake -B build . >log
+    cmake -G Ninja -B build . >log
     ctest --test-dir build --test-output-size-passed 16777216 \
         --output-junit "$PWD/tests.xml" >log 2>&1 || true
     # passed: 9 + 7 + 4 + 1 + 1 + 2; failed: 3 + 1 + 1 + 1 + 1 + 1
