@@ -63,19 +63,35 @@
         }                                                            \
     }
 
+/* To the nearest integer, ties to even: 2^23 leaves no room for a fraction.
+ * Written out, as library calls would keep the loops from being vectors. */
+static inline float
+rounded(float a)
+{
+    float x = fabsf(a);
+    return x < 0x1p23f ? copysignf(x + 0x1p23f - 0x1p23f, a) : a;
+}
+
+static inline float
+floored(float a)
+{
+    float r = rounded(a);
+    return r > a ? r - 1 : r;
+}
+
 /* f32 */
 MAP2(add_f32, float, float, a + b)
 MAP2(sub_f32, float, float, a - b)
 MAP2(mul_f32, float, float, a *b)
 MAP2(div_f32, float, float, a / b)
-MAP2(min_f32, float, float, a < b || a != a ? a : b)
-MAP2(max_f32, float, float, a > b || a != a ? a : b)
+MAP2(min_f32, float, float, (a < b) | (a != a) ? a : b)
+MAP2(max_f32, float, float, (a > b) | (a != a) ? a : b)
 MAP2(copysign_f32, float, float, copysignf(a, b))
 MAP1(neg_f32, float, float, -a)
 MAP1(abs_f32, float, float, fabsf(a))
 MAP1(sqrt_f32, float, float, sqrtf(a))
-MAP1(floor_f32, float, float, floorf(a))
-MAP1(round_f32, float, float, rintf(a))
+MAP1(floor_f32, float, float, floored(a))
+MAP1(round_f32, float, float, rounded(a))
 MAP3(mad_twice, float, float, float, a *b + c)
 MAP3(mad_exact, float, float, float, fmaf(a, b, c))
 
