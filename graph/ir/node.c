@@ -218,12 +218,15 @@ krsi_node_place(const krs_graph *g, uint32_t id, int i, krs_place *out)
 
 /* ---- krsi_add ---- */
 
+/* Sizes of 0 count as 1 in the bound on their product, so that every product
+ * of some axes of a node fits in 63 bits, also in bytes of 8 an element. */
 static bool
 check_result(const krsi_make *m)
 {
     const char *name = krsi_ops[m->op].name;
-    int64_t elements;
+    int64_t elements, largest = 1;
     size_t bytes;
+    bool fits = true;
     if (m->shape.rank < 0 || m->shape.rank > KRS_MAX_RANK)
         return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
                            "rank %d is outside 0..%d", (int)m->shape.rank,
@@ -233,9 +236,13 @@ check_result(const krsi_make *m)
             return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
                                "axis %d has size %lld", a,
                                (long long)m->shape.dim[a]);
-    if (!krs_shape_elements(m->shape, &elements) || elements > INT64_MAX / 8)
+    for (int a = 0; a < m->shape.rank; a++)
+        fits &= !m->shape.dim[a] ||
+                !__builtin_mul_overflow(largest, m->shape.dim[a], &largest);
+    if (!fits || largest > INT64_MAX / 8)
         return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
                            "the product of the sizes does not fit in 60 bits");
+    krs_shape_elements(m->shape, &elements);
     if (!krs_dtype_bytes(m->dtype, elements, &bytes))
         return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
                            "%lld elements of %s are not whole blocks",

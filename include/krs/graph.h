@@ -134,7 +134,8 @@ KRS_API bool krs_shape_elements(krs_shape shape, int64_t *out);
 /* krs_input(g, name, dtype, shape) -- data given anew for each run.
  * The name (scope path included) is unique among inputs and states; asking
  * again with the same type and shape gives the same node.
- * Errors: NAME (taken with another type), SHAPE. */
+ * Errors: NAME (taken with another type), SHAPE (a size below 0, or sizes whose
+ * product, each 0 counted as 1, is 2^60 or more; so for every node). */
 KRS_API krs_node krs_input_at(krs_place at, krs_graph *g, const char *name,
                               krs_dtype dtype, krs_shape shape);
 #define krs_input(...) krs_input_at(KRS_HERE, __VA_ARGS__)
