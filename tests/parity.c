@@ -1,3 +1,9 @@
+/* parity.c -- running one kernel on the interpreter and on a backend.
+ *
+ * The interpreter's results are made once and compared with any number of
+ * devices. A device gets each parameter inside a larger memory whose other
+ * bytes are known, so that a write outside is noticed.
+ */
 #include "tests/parity.h"
 
 #include <float.h>

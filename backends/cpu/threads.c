@@ -108,13 +108,13 @@ serve(void *context)
 }
 
 /* The threads meet at a barrier of `workers`, so their number must be known
- * before the first one arrives: they wait for `running` until it is. */
+ * before the first one arrives: they wait for `lock` until it is. */
 static void *
 start(void *context)
 {
     krsi_team *team = ((struct member *)context)->team;
-    pthread_mutex_lock(&team->running);
-    pthread_mutex_unlock(&team->running);
+    pthread_mutex_lock(&team->lock);
+    pthread_mutex_unlock(&team->lock);
     return serve(context);
 }
 
@@ -128,7 +128,7 @@ create_threads(krsi_team *team, uint32_t wanted)
     pthread_attr_setstacksize(&attr, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_mutex_lock(&team->running);
+    pthread_mutex_lock(&team->lock);
     while (team->workers < wanted) {
         struct member *member = &team->members[team->workers - 1];
         *member = (struct member){.team = team, .worker = team->workers};
@@ -136,7 +136,7 @@ create_threads(krsi_team *team, uint32_t wanted)
             break;
         team->workers++;
     }
-    pthread_mutex_unlock(&team->running);
+    pthread_mutex_unlock(&team->lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
 }
