@@ -189,7 +189,8 @@ commands() {
 }
 
 @test "a terminal gets colour unless NO_COLOR is set" {
-    command -v script >/dev/null || skip "no script(1) to make a terminal"
+    script -qec true /dev/null >/dev/null 2>&1 ||
+        skip "no script(1), or no pseudo-terminals to make one"
     on_terminal() {
         env -u NO_COLOR TERM=xterm "$@" script -qec "$KERSEY confrom" /dev/null
     }
