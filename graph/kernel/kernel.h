@@ -158,21 +158,21 @@ KRS_API const char *krs_kscalar_text(krs_kscalar op);
 KRS_API int krs_kscalar_arity(krs_kscalar op);
 KRS_API bool krs_kscalar_commutes(krs_kscalar op);
 
-/* kernel_verify.c -- KRS_OK, or FORMAT and one sentence: types, scopes, masks,
- * index forms, constant scratch bounds, barriers in uniform control. Every
- * backend may rely on what it checks. Never reads out of bounds, whatever
- * the instructions hold. */
+/* kernel_verify.c -- KRS_OK, or FORMAT and one sentence: types, scopes,
+ * masks, index forms, constant scratch bounds, barriers in uniform control.
+ * Every backend may rely on what it checks. Any instructions may be given;
+ * only pointers and counts must be true. */
 KRS_API krs_status krs_kernel_verify(const krs_kernel *kernel, krs_error *err);
 
-/* kernel_hash.c -- structure without names. krs_kernel_equal compares everything
- * that is hashed. */
+/* kernel_hash.c -- structure without names; krs_kernel_equal compares
+ * everything that is hashed. */
 KRS_API void krs_kernel_hash(const krs_kernel *kernel, uint64_t out[2]);
 KRS_API bool krs_kernel_equal(const krs_kernel *a, const krs_kernel *b);
 
-/* kernel_print.c, kernel_parse.c -- the text form. krs_kernel_print returns a string to
- * free(), or NULL without memory. krs_kernel_parse reads one kernel, verifies
- * it, and says line and column of the first fault; free with
- * krs_kernel_free. */
+/* kernel_print.c, kernel_parse.c -- the text form. krs_kernel_print takes a
+ * verified kernel and returns a string to free(), or NULL without memory.
+ * krs_kernel_parse reads one kernel, verifies it, and says line and column of
+ * the first fault; free with krs_kernel_free. */
 KRS_API char *krs_kernel_print(const krs_kernel *kernel);
 KRS_API krs_status krs_kernel_parse(const char *text, krs_kernel **out,
                                     krs_error *err);
@@ -200,9 +200,9 @@ typedef struct krs_kfacts {
 
 /* keval.c -- krs_keval_open decodes a kernel (verified by it) for a target;
  * krs_keval_run runs a whole grid. Every access is checked against the sizes
- * of the buffers: RANGE with a sentence, never a crash. One thread at a time
- * per krs_keval; the kernel must outlive it. The items of the grid run in
- * ascending order, axis 0 fastest. */
+ * of the buffers: RANGE with a sentence, never a crash. A bool in memory is
+ * false if its byte is zero. One thread at a time for one krs_keval; the
+ * kernel must outlive it. Groups run in ascending order, axis 0 fastest. */
 typedef struct krs_keval krs_keval;
 KRS_API krs_status krs_keval_open(const krs_kernel *kernel,
                                   const krs_kfacts *facts, krs_keval **out,

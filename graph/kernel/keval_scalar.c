@@ -84,8 +84,8 @@ MAP2(add_f32, float, float, a + b)
 MAP2(sub_f32, float, float, a - b)
 MAP2(mul_f32, float, float, a *b)
 MAP2(div_f32, float, float, a / b)
-MAP2(min_f32, float, float, (a < b) | (a != a) ? a : b)
-MAP2(max_f32, float, float, (a > b) | (a != a) ? a : b)
+MAP2(min_f32, float, float, ((a < b) | (a != a)) ? a : b)
+MAP2(max_f32, float, float, ((a > b) | (a != a)) ? a : b)
 MAP2(copysign_f32, float, float, copysignf(a, b))
 MAP1(neg_f32, float, float, -a)
 MAP1(abs_f32, float, float, fabsf(a))
@@ -382,8 +382,8 @@ krsi_keval_scalar(krs_kscalar op, krs_dtype from, krs_dtype to,
     case KRS_KS_GT: return NUMBER(gt);
     case KRS_KS_GE: return NUMBER(ge);
     case KRS_KS_SELECT:
-        return by_bytes(krsi_kdtype_bytes(to), select_1, select_2, select_4,
-                        select_8);
+        return by_bytes(krsi_kdtype_bytes((int)to), select_1, select_2,
+                        select_4, select_8);
     case KRS_KS_AND: return BITWISE(and);
     case KRS_KS_OR: return BITWISE(or);
     case KRS_KS_XOR: return BITWISE(xor);
