@@ -46,8 +46,7 @@ typedef void krsi_cpu_function(void *const *buffers, const krs_kargument *args,
                                const krsi_cpu_range *range);
 
 /* codegen.c -- kernel to object. The name of its function is
- * KRSI_CPU_SYMBOL with the hash. krsi_cpu_listing: IR or assembly as text, to
- * free(). */
+ * KRSI_CPU_SYMBOL with the hash. */
 #define KRSI_CPU_SYMBOL      "krs_%016" PRIx64 "%016" PRIx64
 #define KRSI_CPU_SYMBOL_TEXT 40
 krs_status krsi_cpu_compile(const krsi_cpu_target *target,
