@@ -1,4 +1,4 @@
-# count_tests.awk -- "PASSED FAILED": the single tests in a JUnit report of CTest.
+# count_tests.awk -- "PASSED FAILED": the tests in a JUnit report of CTest.
 #
 # A suite counts by what it says of itself: Check ("Checks: 9, Failures: 0,
 # Errors: 0") or bats ("ok 1 ...", "not ok 2 ..."). One that says nothing counts

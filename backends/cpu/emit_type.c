@@ -140,7 +140,8 @@ krsi_emit_call(krsi_emit *e, const char *name, const LLVMTypeRef *types,
     LLVMTypeRef list[2] = {0};
     LLVMValueRef operands[6];
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    memcpy(list, types, type_count * sizeof *list);
+    if (type_count > 0) /* types may be NULL then */
+        memcpy(list, types, type_count * sizeof *list);
     memcpy(operands, args, arg_count * sizeof *operands);
     if (!id) {
         e->failure = name;
