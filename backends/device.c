@@ -4,6 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Everything but the interpreter of graphs is a backend behind the seam. */
+static const krsi_device_kind *
+kind_of(const char *name)
+{
+    return strncmp(name, "eval", 4) == 0 && (!name[4] || name[4] == ':')
+               ? &krsi_eval_device
+               : &krsi_kernel_device;
+}
+
 krs_status
 krs_device_open_with(const char *name, const krs_device_options *options,
                      krs_device **out, krs_error *err)
@@ -23,7 +32,7 @@ krs_device_open_with(const char *name, const krs_device_options *options,
         return krs_fail(err, KRS_E_MEMORY, "device_open: no memory for '%s'",
                         name);
     }
-    device->kind = &krsi_eval_device;
+    device->kind = kind_of(name);
     krs_status status = device->kind->open(name, options ? options : &none,
                                            &device->state, err);
     if (status != KRS_OK) {

@@ -56,8 +56,8 @@ struct krs_device {
     char *name; /* as it was opened: "cpu:0" */
 };
 
-/* ---- eval_device.c ---- */
-extern const krsi_device_kind krsi_eval_device;
+/* ---- eval_device.c, kernel_device.c ---- */
+extern const krsi_device_kind krsi_eval_device, krsi_kernel_device;
 
 /* ---- store.c ---- */
 

@@ -107,9 +107,22 @@ read_float(const krs_program *p, size_t i)
 
 START_TEST(an_unknown_device_is_named_with_those_there_are)
 {
-    REFUSED(krs_device_open("gpu", &device, &err), DEVICE,
-            "device_open: no device 'gpu'; there is: eval");
+    krs_device_options options = {.struct_size = sizeof options,
+                                  .modules = "/nowhere"};
+    REFUSED(krs_device_open_with("gpu", &options, &device, &err), DEVICE,
+            "device_open: no device 'gpu': backend gpu: libkersey-gpu.so is in "
+            "none of the folders /nowhere; built in are eval and interp");
     ck_assert_ptr_null(device);
+    REFUSED(krs_device_open("../x", &device, &err), DEVICE,
+            "device_open: no device '../x': backend: '../x' is no name of a "
+            "backend; those are as cpu or vulkan:1; built in are eval and "
+            "interp");
+    options.struct_size = 3;
+    REFUSED(krs_device_open_with("eval", &options, &device, &err), ARGUMENT,
+            "device_open: options of 3 bytes where 56 are known; set "
+            "struct_size to sizeof the struct");
+    OK(krs_device_open("interp", &device, &err));
+    krs_device_close(device);
     OK(krs_device_open("eval", &device, &err));
     ck_assert_str_eq(krs_device_name(device), "eval");
     krs_device_close(device);

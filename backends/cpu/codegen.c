@@ -1,4 +1,4 @@
-/* codegen.c -- LLVM IR to an object in memory.
+/* codegen.c -- LLVM IR to an object in memory, or to a listing.
  *
  * In: a verified kernel and a target machine that this thread owns. Out: the
  * bytes of an ELF object whose one function is the kernel. Each compilation
@@ -68,24 +68,33 @@ optimise(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
     return KRS_E_INTERNAL;
 }
 
-/* A copy, because blobs are from malloc. */
+/* A copy, because blobs and texts are from malloc; one zero byte follows. */
 static krs_status
-copy_out(LLVMMemoryBufferRef buffer, krs_backend_blob *out, krs_error *err)
+copy_out(const char *data, size_t bytes, krs_backend_blob *out, krs_error *err)
 {
-    size_t bytes = LLVMGetBufferSize(buffer);
-    out->data = malloc(bytes);
-    if (!out->data)
+    char *copy = malloc(bytes + 1);
+    if (!copy)
         return krs_fail(err, KRS_E_MEMORY,
                         "cpu: no memory for %zu bytes of code", bytes);
-    memcpy(out->data, LLVMGetBufferStart(buffer), bytes);
-    out->bytes = bytes;
+    memcpy(copy, data, bytes);
+    copy[bytes] = 0;
+    *out = (krs_backend_blob){copy, bytes};
     return KRS_OK;
 }
 
 static krs_status
+copy_module(LLVMModuleRef module, krs_backend_blob *out, krs_error *err)
+{
+    char *text = LLVMPrintModuleToString(module);
+    krs_status status = copy_out(text, strlen(text), out, err);
+    LLVMDisposeMessage(text);
+    return status;
+}
+
+static krs_status
 generate(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
-         LLVMModuleRef module, const char *name, krs_backend_blob *out,
-         krs_error *err)
+         LLVMModuleRef module, const char *name, krsi_cpu_form form,
+         krs_backend_blob *out, krs_error *err)
 {
     char *text = NULL;
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
@@ -99,22 +108,27 @@ generate(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
     if (broken)
         return KRS_E_INTERNAL;
     KRS_TRY(optimise(target, machine, module, name, err));
+    if (form == KRSI_CPU_LLVM)
+        return copy_module(module, out, err);
     LLVMMemoryBufferRef buffer;
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, module, LLVMObjectFile,
-                                            &text, &buffer)) {
-        krs_fail(err, KRS_E_INTERNAL, "cpu: %s: no object: %s", name, text);
+    if (LLVMTargetMachineEmitToMemoryBuffer(
+            machine, module,
+            form == KRSI_CPU_OBJECT ? LLVMObjectFile : LLVMAssemblyFile, &text,
+            &buffer)) {
+        krs_fail(err, KRS_E_INTERNAL, "cpu: %s: no code: %s", name, text);
         LLVMDisposeMessage(text);
         return KRS_E_INTERNAL;
     }
-    krs_status status = copy_out(buffer, out, err);
+    krs_status status = copy_out(LLVMGetBufferStart(buffer),
+                                 LLVMGetBufferSize(buffer), out, err);
     LLVMDisposeMemoryBuffer(buffer);
     return status;
 }
 
-krs_status
-krsi_cpu_compile(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
-                 const krs_kernel *kernel, krs_backend_blob *out,
-                 krs_error *err)
+static krs_status
+compile(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
+        const krs_kernel *kernel, krsi_cpu_form form, krs_backend_blob *out,
+        krs_error *err)
 {
     uint64_t hash[2];
     char symbol[KRSI_CPU_SYMBOL_TEXT];
@@ -128,7 +142,8 @@ krsi_cpu_compile(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
     krs_status status =
         krsi_emit_module(kernel, target, context, symbol, &module, err);
     if (status == KRS_OK) {
-        status = generate(target, machine, module, kernel->name, out, err);
+        status =
+            generate(target, machine, module, kernel->name, form, out, err);
         LLVMDisposeModule(module);
     }
     if (status == KRS_OK && c.is_error) {
@@ -139,4 +154,24 @@ krsi_cpu_compile(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
     }
     LLVMContextDispose(context);
     return status;
+}
+
+krs_status
+krsi_cpu_compile(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
+                 const krs_kernel *kernel, krs_backend_blob *out,
+                 krs_error *err)
+{
+    return compile(target, machine, kernel, KRSI_CPU_OBJECT, out, err);
+}
+
+krs_status
+krsi_cpu_listing(const krsi_cpu_target *target, LLVMTargetMachineRef machine,
+                 const krs_kernel *kernel, krsi_cpu_form form, char **out_text,
+                 krs_error *err)
+{
+    krs_backend_blob blob;
+    *out_text = NULL;
+    KRS_TRY(compile(target, machine, kernel, form, &blob, err));
+    *out_text = blob.data;
+    return KRS_OK;
 }

@@ -46,13 +46,23 @@ typedef void krsi_cpu_function(void *const *buffers, const krs_kargument *args,
                                const krsi_cpu_range *range);
 
 /* codegen.c -- kernel to object. The name of its function is
- * KRSI_CPU_SYMBOL with the hash. */
+ * KRSI_CPU_SYMBOL with the hash. krsi_cpu_listing: its LLVM IR after the
+ * passes, or its assembly, as text to free(). */
 #define KRSI_CPU_SYMBOL      "krs_%016" PRIx64 "%016" PRIx64
 #define KRSI_CPU_SYMBOL_TEXT 40
 krs_status krsi_cpu_compile(const krsi_cpu_target *target,
                             LLVMTargetMachineRef machine,
                             const krs_kernel *kernel, krs_backend_blob *out,
                             krs_error *err);
+typedef enum krsi_cpu_form {
+    KRSI_CPU_OBJECT,
+    KRSI_CPU_ASSEMBLY,
+    KRSI_CPU_LLVM
+} krsi_cpu_form;
+krs_status krsi_cpu_listing(const krsi_cpu_target *target,
+                            LLVMTargetMachineRef machine,
+                            const krs_kernel *kernel, krsi_cpu_form form,
+                            char **out_text, krs_error *err);
 
 /* link.c -- objects to addresses. One for a device; thread-safe. */
 typedef struct krsi_cpu_linker krsi_cpu_linker;

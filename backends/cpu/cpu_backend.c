@@ -243,6 +243,36 @@ cpu_drop(krs_backend_device *device, krs_backend_code *code)
     free(code);
 }
 
+/* ---- looking inside ---- */
+
+static krs_status
+cpu_listing(krs_backend_device *device, const krs_kernel *kernel,
+            const char *stage, char **out_text, krs_error *err)
+{
+    static const struct {
+        const char *stage;
+        krsi_cpu_form form;
+    } stages[] = {
+        {"llvm", KRSI_CPU_LLVM    },
+        {"asm",  KRSI_CPU_ASSEMBLY}
+    };
+    *out_text = NULL;
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+        if (strcmp(stage, stages[i].stage) != 0)
+            continue;
+        LLVMTargetMachineRef machine =
+            krsi_cpu_target_machine(&device->target, err);
+        if (!machine)
+            return KRS_E_DEVICE;
+        krs_status status = krsi_cpu_listing(&device->target, machine, kernel,
+                                             stages[i].form, out_text, err);
+        LLVMDisposeTargetMachine(machine);
+        return status;
+    }
+    return krs_fail(err, KRS_E_NAME,
+                    "cpu: no stage '%s'; there are llvm and asm", stage);
+}
+
 __attribute__((visibility("default")))
 krs_backend_entry_function krs_backend_entry;
 
@@ -263,6 +293,7 @@ krs_backend_entry(void)
                                       .load = cpu_load,
                                       .drop = cpu_drop,
                                       .submit = krsi_cpu_submit,
-                                      .wait = krsi_cpu_wait};
+                                      .wait = krsi_cpu_wait,
+                                      .listing = cpu_listing};
     return &table;
 }

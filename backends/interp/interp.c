@@ -273,6 +273,18 @@ interp_wait(krs_backend_device *device, krs_error *err)
     return outcome;
 }
 
+/* The kernel itself is what is interpreted. */
+static krs_status
+interp_listing(krs_backend_device *device, const krs_kernel *kernel,
+               const char *stage, char **out_text, krs_error *err)
+{
+    (void)device;
+    (void)kernel;
+    *out_text = NULL;
+    return krs_fail(err, KRS_E_NAME,
+                    "interp: no stage '%s'; the last one is 'kernel'", stage);
+}
+
 const krs_backend krsi_interp_backend = {.abi = krs_backend_abi,
                                          .name = "interp",
                                          .count = interp_count,
@@ -287,4 +299,5 @@ const krs_backend krsi_interp_backend = {.abi = krs_backend_abi,
                                          .load = interp_load,
                                          .drop = interp_drop,
                                          .submit = interp_submit,
-                                         .wait = interp_wait};
+                                         .wait = interp_wait,
+                                         .listing = interp_listing};

@@ -189,6 +189,13 @@ typedef struct krs_backend {
     /* wait(device, err) -- until the submission is done; OK if there is none.
      * Errors: CANCELLED (some launches did not run). */
     krs_status (*wait)(krs_backend_device *device, krs_error *err);
+
+    /* listing(device, kernel, stage, &text, err) -- what build makes of a
+     * kernel, for people: the backend's own stages, such as "llvm" and "asm"
+     * of the CPU. Free the text with free().
+     * Errors: NAME (a stage it does not have; the text lists those it has). */
+    krs_status (*listing)(krs_backend_device *device, const krs_kernel *kernel,
+                          const char *stage, char **out_text, krs_error *err);
 } krs_backend;
 
 /* A module exports this function under this name; the struct is constant. */
