@@ -40,6 +40,10 @@ krs_device_open_with(const char *name, const krs_device_options *options,
         free(device);
         return status;
     }
+    if (options) {
+        device->observe = options->observe;
+        device->context = options->context;
+    }
     *out = device;
     return KRS_OK;
 }

@@ -50,6 +50,7 @@ struct krs_program {
     size_t updates;
     int64_t *var;
     bool *var_set, *var_needed;
+    bool is_made; /* the observer knows it */
     bool has_run; /* outputs can be read */
     atomic_int cancelled;
 };
@@ -293,6 +294,13 @@ build(krs_program *p, krs_store *store, const krs_node *outputs, size_t count,
     return make_outputs(p, store, err);
 }
 
+static void
+tell(krs_program *p, krs_program_event event)
+{
+    if (p->device->observe)
+        p->device->observe(p->device->context, p, event);
+}
+
 krs_status
 krs_program_new(krs_store *store, const krs_node *outputs, size_t count,
                 krs_program **out, krs_error *err)
@@ -309,6 +317,8 @@ krs_program_new(krs_store *store, const krs_node *outputs, size_t count,
         return status;
     }
     *out = p;
+    p->is_made = true;
+    tell(p, KRS_PROGRAM_MADE);
     return KRS_OK;
 }
 
@@ -317,6 +327,8 @@ krs_program_free(krs_program *p)
 {
     if (!p)
         return;
+    if (p->is_made)
+        tell(p, KRS_PROGRAM_ENDS);
     if (p->prepared)
         p->kind->discard(p->prepared);
     for (size_t i = 0; i < p->inputs; i++) {
@@ -439,6 +451,7 @@ krs_program_run(krs_program *p, krs_error *err)
     KRS_TRY(status);
     apply_updates(p);
     p->has_run = true;
+    tell(p, KRS_PROGRAM_RAN);
     return KRS_OK;
 }
 

@@ -54,6 +54,9 @@ struct krs_device {
     const krsi_device_kind *kind;
     void *state;
     char *name; /* as it was opened: "cpu:0" */
+    void (*observe)(void *context, krs_program *program,
+                    krs_program_event event); /* NULL: nobody */
+    void *context;
 };
 
 /* ---- eval_device.c, kernel_device.c ---- */

@@ -54,17 +54,10 @@ enum { FUNCTIONS = sizeof functions / sizeof *functions };
 static double
 bound_of(const char *name, bool fma)
 {
-    static const struct {
-        const char *name;
-        double ulp, plain_ulp;
-    } bounds[] = {
-#define BOUND(NAME, name, arity, ulp, plain_ulp, text) {#name, ulp, plain_ulp},
-        KRSI_KMATH_LIST(BOUND)
-#undef BOUND
-    };
-    for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++)
-        if (strcmp(bounds[i].name, name) == 0)
-            return fma ? bounds[i].ulp : bounds[i].plain_ulp;
+    krs_kmath_info info;
+    for (int i = 0; krs_kmath_info_at(i, &info); i++)
+        if (strcmp(info.name, name) == 0)
+            return fma ? info.ulp : info.plain_ulp;
     ck_abort_msg("%s is not in the list", name);
 }
 

@@ -501,6 +501,48 @@ START_TEST(another_thread_may_cancel)
 }
 END_TEST
 
+struct observed {
+    krs_program *program; /* of the last event */
+    char events[16];
+};
+
+static void
+observe(void *context, krs_program *program, krs_program_event event)
+{
+    struct observed *o = context;
+    size_t n = strlen(o->events);
+    o->program = program;
+    ck_assert_uint_lt(n, sizeof o->events - 1);
+    o->events[n] = "mre"[event];
+}
+
+START_TEST(an_observer_sees_every_program_made_run_and_freed)
+{
+    struct observed seen = {0};
+    krs_device_options options = {
+        .struct_size = sizeof options, .observe = observe, .context = &seen};
+    OK(krs_device_open_with("eval", &options, &device, &err));
+    OK(krs_store_new(device, &store, &err));
+    g = krs_graph_new();
+    krs_node w = krs_state(g, "w", KRS_F32, KRS_SCALAR);
+    krs_node up[] = {krs_update(w, krs_offset(w, 1)), krs_update(w, w)};
+    krs_program *p = program_of(up, 1);
+    ck_assert_str_eq(seen.events, "m");
+    ck_assert_ptr_eq(seen.program, p);
+    OK(krs_program_run(p, &err));
+    ck_assert_str_eq(seen.events, "mr");
+    krs_program_cancel(p);
+    ck_assert_int_eq(krs_program_run(p, &err), KRS_E_CANCELLED);
+    ck_assert_str_eq(seen.events, "mr");
+    krs_program *refused;
+    ck_assert_int_ne(krs_program_new(store, up, 2, &refused, &err), KRS_OK);
+    ck_assert_str_eq(seen.events, "mr");
+    krs_program_free(p);
+    ck_assert_str_eq(seen.events, "mre");
+    end();
+}
+END_TEST
+
 START_TEST(outputs_are_described_and_read_whole)
 {
     begin();
@@ -632,5 +674,7 @@ SUITE(an_unknown_device_is_named_with_those_there_are,
       inputs_are_checked_and_keep_their_values,
       variables_are_checked_and_only_needed_ones_asked_for,
       a_failed_run_changes_nothing, a_cancelled_run_stops_and_the_next_one_goes,
-      another_thread_may_cancel, outputs_are_described_and_read_whole,
-      every_allocation_may_fail, a_second_run_asks_for_no_memory)
+      another_thread_may_cancel,
+      an_observer_sees_every_program_made_run_and_freed,
+      outputs_are_described_and_read_whole, every_allocation_may_fail,
+      a_second_run_asks_for_no_memory)

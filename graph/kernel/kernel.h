@@ -158,6 +158,19 @@ KRS_API const char *krs_kscalar_text(krs_kscalar op);
 KRS_API int krs_kscalar_arity(krs_kscalar op);
 KRS_API bool krs_kscalar_commutes(krs_kscalar op);
 
+/* A mathematical function of the language. The strings live as long as the
+ * library. */
+typedef struct krs_kmath_info {
+    const char *name; /* "exp" */
+    const char *text; /* "e^a" */
+    int arity;
+    double ulp;       /* largest error in units in the last place, mad fused */
+    double plain_ulp; /* the same where mad is a product and a sum */
+} krs_kmath_info;
+
+/* kernel_math.c -- the i-th function; false past the last. */
+KRS_API bool krs_kmath_info_at(int i, krs_kmath_info *out);
+
 /* kernel_verify.c -- KRS_OK, or FORMAT and one sentence: types, scopes,
  * masks, index forms, constant scratch bounds, barriers in uniform control.
  * Every backend may rely on what it checks. Any instructions may be given;

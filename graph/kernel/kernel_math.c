@@ -470,3 +470,18 @@ krsi_kmath_pow(krsi_kb *kb, krsi_kv a, krsi_kv b)
     krsi_kv one = OR(EQ(a, F(1)), EQ(b, F(0)));
     return SELECT(one, F(1), SELECT(bad, F(NAN), p));
 }
+
+bool
+krs_kmath_info_at(int i, krs_kmath_info *out)
+{
+    static const krs_kmath_info rows[] = {
+#define ROW(NAME, name, arity, ulp, plain_ulp, text) \
+    {#name, text, arity, ulp, plain_ulp},
+        KRSI_KMATH_LIST(ROW)
+#undef ROW
+    };
+    if (i < 0 || i >= COUNT(rows))
+        return false;
+    *out = rows[i];
+    return true;
+}

@@ -32,6 +32,13 @@ typedef struct krs_store krs_store;
  * be freed. One thread at a time. */
 typedef struct krs_program krs_program;
 
+/* What happens to a program, for an observer. */
+typedef enum krs_program_event {
+    KRS_PROGRAM_MADE, /* krs_program_new is about to return it */
+    KRS_PROGRAM_RAN,  /* krs_program_run has succeeded */
+    KRS_PROGRAM_ENDS  /* krs_program_free is about to free it */
+} krs_program_event;
+
 /* How a device is opened. Zeroed fields ask for the default. */
 typedef struct krs_device_options {
     size_t struct_size;  /* sizeof (krs_device_options) */
@@ -43,6 +50,11 @@ typedef struct krs_device_options {
     /* told when an entry of the cache is damaged or not to be trusted; NULL:
      * nobody is. context is passed on. */
     void (*warning)(void *context, const char *text);
+    /* told of every program on the device, whoever makes it, so that it can
+     * be printed and profiled; it must not run, free or make programs. NULL:
+     * nobody is. */
+    void (*observe)(void *context, krs_program *program,
+                    krs_program_event event);
     void *context;
 } krs_device_options;
 
@@ -156,6 +168,7 @@ typedef struct krs_launch_info {
     int line;
     int wave;         /* launches of one wave are independent */
     uint64_t bytes;   /* of the buffers it binds, each counted once */
+    uint64_t flops;   /* of a matrix product: 2 M N K; 0 for all others */
     uint64_t time_ns; /* in the last run, if the program was profiled */
 } krs_launch_info;
 
