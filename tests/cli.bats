@@ -163,9 +163,11 @@ commands() {
     echo nonsense >"$BATS_TEST_TMPDIR/broken.krs"
     run -1 --separate-stderr "$KERSEY" graph "$BATS_TEST_TMPDIR/broken.krs"
     [[ "$stderr" == *"broken.krs"* ]]
-    run -2 --separate-stderr "$KERSEY" graph x --stage asm
+    run -2 --separate-stderr "$KERSEY" graph x --stage asme
     [[ "$stderr" == *"expected graph or grad"* ]]
     run -2 "$KERSEY" graph x --format png
+    run -2 --separate-stderr "$KERSEY" graph x --stage kernel --format dot
+    [[ "$stderr" == *"--format text only"* ]]
 }
 
 @test "a stdout that cannot be written is a failure" {

@@ -121,8 +121,18 @@ void name_talker(const char *name);
 /* stderr is a terminal and NO_COLOR is not set */
 bool talk_has_color(void);
 
-/* open_device(&line, &device) -- that of --backend; EXIT_OK, or EXIT_ABSENT
- * after a complaint. */
+/* device.c */
+
+#define PATH_BYTES 4096
+
+/* open_device(&line, &device) -- that of --backend, with --threads and --cpu
+ * and what the environment says; EXIT_OK, EXIT_ABSENT after a complaint if the
+ * backend is not there, EXIT_USAGE for flags that contradict each other.
+ * open_device_cached -- with another folder of compiled code; NULL: none. */
 int open_device(const struct command_line *line, krs_device **out);
+int open_device_cached(const struct command_line *line, const char *cache,
+                       krs_device **out);
+/* the folder of compiled code that the environment asks for; NULL: none */
+const char *find_cache_folder(void);
 
 #endif

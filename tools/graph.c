@@ -2,16 +2,21 @@
  * JSON.
  *
  * In: a file in the text form of krs_graph_print ("-" for stdin), or a model
- * folder, whose config.json gives the forward pass over ids [--batch, --seq]
+ * folder or preset, which gives the forward pass over ids [--batch, --seq]
  * with the logits as output, for gradients the loss. Stages:
  *
- *   graph  as it was read
- *   grad   with the gradients of the sum of the first output for every float
- *          input and state, which become the further outputs
+ *   graph   as it was read
+ *   grad    with the gradients of the sum of the first output for every float
+ *           input and state, which become the further outputs
+ *   expand, sched, kernel, launch, llvm, asm
+ *           what a program of it becomes on --backend (krs_program_print), as
+ *           text; with --grad, of the graph with its gradients
  *
  * Dot is for graphviz: kersey graph F --format dot | dot -Tsvg > graph.svg
  */
 #include "command.h"
+
+#include "presets.h"
 
 #include <krs/llama.h>
 
@@ -113,33 +118,45 @@ load_text(const char *path, struct loaded *out, krs_error *err)
     return KRS_OK;
 }
 
-/* The forward pass of a model folder; its weights are not read. */
-static krs_status
-load_model(const char *folder, const struct flags *flags, struct loaded *out,
-           krs_error *err)
+static bool
+wants_gradients(const struct flags *flags)
 {
-    char path[4096];
+    return flags->grad || !strcmp(flags->stage, "grad");
+}
+
+/* The forward pass of a model; there are no weights. */
+static krs_status
+load_model(const krs_llama_config *config, const struct flags *flags,
+           struct loaded *out, krs_error *err)
+{
+    out->graph = krs_graph_new();
+    if (!out->graph)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for a graph");
+    krs_node ids = krs_input(out->graph, "ids", KRS_I64,
+                             KRS_SHAPE(flags->batch, flags->seq));
+    krs_causal_model model = krs_llama_model(config);
+    krs_causal_call call = {.struct_size = sizeof call, .ids = ids};
+    krs_causal_result result = {.struct_size = sizeof result};
+    if (wants_gradients(flags))
+        call.labels = ids;
+    krs_causal_forward(out->graph, &model, &call, &result);
+    out->outputs[0] = wants_gradients(flags) ? result.loss : result.logits;
+    out->count = 1;
+    return krs_graph_check(out->graph, err);
+}
+
+static krs_status
+load_folder(const char *folder, const struct flags *flags, struct loaded *out,
+            krs_error *err)
+{
+    char path[PATH_BYTES];
     krs_llama_config config;
     int length = snprintf(path, sizeof path, "%s/config.json", folder);
     if (length < 0 || (size_t)length >= sizeof path)
         return krs_fail(err, KRS_E_IO, "%.100s...: the path is too long",
                         folder);
     KRS_TRY(krs_llama_config_read(path, &config, err));
-    out->graph = krs_graph_new();
-    if (!out->graph)
-        return krs_fail(err, KRS_E_MEMORY, "no memory for a graph");
-    krs_node ids = krs_input(out->graph, "ids", KRS_I64,
-                             KRS_SHAPE(flags->batch, flags->seq));
-    krs_causal_model model = krs_llama_model(&config);
-    krs_causal_call call = {.struct_size = sizeof call, .ids = ids};
-    krs_causal_result result = {.struct_size = sizeof result};
-    bool wants_loss = !strcmp(flags->stage, "grad");
-    if (wants_loss)
-        call.labels = ids;
-    krs_causal_forward(out->graph, &model, &call, &result);
-    out->outputs[0] = wants_loss ? result.loss : result.logits;
-    out->count = 1;
-    return krs_graph_check(out->graph, err);
+    return load_model(&config, flags, out, err);
 }
 
 static krs_status
@@ -147,8 +164,12 @@ load(const char *path, const struct flags *flags, struct loaded *out,
      krs_error *err)
 {
     struct stat is;
-    if (strcmp(path, "-") != 0 && stat(path, &is) == 0 && S_ISDIR(is.st_mode))
-        return load_model(path, flags, out, err);
+    krs_llama_config config;
+    bool is_there = !strcmp(path, "-") || stat(path, &is) == 0;
+    if (!is_there && find_preset(path, flags->seq, &config))
+        return load_model(&config, flags, out, err);
+    if (is_there && strcmp(path, "-") != 0 && S_ISDIR(is.st_mode))
+        return load_folder(path, flags, out, err);
     return load_text(path, out, err);
 }
 
@@ -210,11 +231,55 @@ print_loaded(struct loaded *l, print_graph *print, krs_error *err)
     return EXIT_OK;
 }
 
+/* What a program becomes on the device. */
+static krs_status
+print_program(const struct loaded *l, krs_device *device, const char *stage,
+              krs_error *err)
+{
+    krs_store *store;
+    krs_program *program = NULL;
+    char *text;
+    KRS_TRY(krs_store_new(device, &store, err));
+    krs_status status =
+        krs_program_new(store, l->outputs, l->count, &program, err);
+    if (status == KRS_OK)
+        status = krs_program_print(program, stage, &text, err);
+    if (status == KRS_OK) {
+        fputs(text, stdout);
+        free(text);
+    }
+    krs_program_free(program);
+    krs_store_free(store);
+    return status;
+}
+
+static krs_status
+read_graph(const struct command_line *line, struct loaded *out, krs_error *err)
+{
+    out->outputs = malloc(MOST_OUTPUTS * sizeof *out->outputs);
+    if (!out->outputs)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for %d nodes",
+                        MOST_OUTPUTS);
+    KRS_TRY(load(line->operands[0], &line->flags, out, err));
+    return wants_gradients(&line->flags) ? differentiate(out, err) : KRS_OK;
+}
+
+static bool
+is_program_stage(const char *stage)
+{
+    static const char *const names[] = {"expand", "sched", "kernel",
+                                        "launch", "llvm",  "asm"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(names[i], stage))
+            return true;
+    return false;
+}
+
 int
 command_graph(const struct command_line *line)
 {
     const char *stage = line->flags.stage, *format = line->flags.format;
-    bool wants_grad = !strcmp(stage, "grad");
+    bool in_program = is_program_stage(stage);
     print_graph *print = NULL;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
         if (!strcmp(formats[i].name, format))
@@ -223,21 +288,30 @@ command_graph(const struct command_line *line)
     if (!print)
         return complain_usage("--format %s: expected text, dot or json",
                               format);
-    if (!wants_grad && strcmp(stage, "graph") != 0)
-        return complain_usage("--stage %s: expected graph or grad", stage);
-    struct loaded l = {.outputs = malloc(MOST_OUTPUTS * sizeof *l.outputs)};
+    if (!in_program && strcmp(stage, "grad") != 0 &&
+        strcmp(stage, "graph") != 0)
+        return complain_usage("--stage %s: expected graph or grad, or of a "
+                              "program expand, sched, kernel, launch, llvm or "
+                              "asm",
+                              stage);
+    if (in_program && print != krs_graph_print)
+        return complain_usage("--stage %s is printed as --format text only",
+                              stage);
+    krs_device *device = NULL;
+    int code = in_program ? open_device(line, &device) : EXIT_OK;
+    if (code != EXIT_OK)
+        return code;
+    struct loaded l = {.graph = NULL};
     krs_error err;
-    krs_status status = KRS_OK;
-    if (!l.outputs)
-        status = krs_fail(&err, KRS_E_MEMORY, "no memory for %d nodes",
-                          MOST_OUTPUTS);
-    if (status == KRS_OK)
-        status = load(line->operands[0], &line->flags, &l, &err);
-    if (status == KRS_OK && wants_grad)
-        status = differentiate(&l, &err);
-    int code =
-        status == KRS_OK ? print_loaded(&l, print, &err) : complain(&err);
+    krs_status status = read_graph(line, &l, &err);
+    if (status == KRS_OK && in_program)
+        status = print_program(&l, device, stage, &err);
+    if (status != KRS_OK)
+        code = complain(&err);
+    else if (!in_program)
+        code = print_loaded(&l, print, &err);
     krs_graph_free(l.graph);
     free(l.outputs);
+    krs_device_close(device);
     return code;
 }

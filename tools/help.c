@@ -24,7 +24,15 @@ print_help(void)
            "--version\n"
            "\nexit codes: 0 ok, 1 failed, 2 wrong usage, 3 a check fell "
            "short,\n            77 the backend is absent, 130 interrupted\n"
-           "\nenvironment: NO_COLOR turns colours off\n");
+           "\nenvironment:\n"
+           "  KRS_CACHE        folder of compiled kernels, or off; else "
+           "~/.cache/kersey\n"
+           "  KRS_DEBUG        0 to 7: 1 devices, 2 kernel times, 4 kernels, 5 "
+           "graphs,\n"
+           "                   6 LLVM IR, 7 machine code; each with those "
+           "before\n"
+           "  KRS_MODULE_PATH  folders of libkersey-*.so, separated by :\n"
+           "  NO_COLOR         turns colours off\n");
 }
 
 /* "--backend NAME" */

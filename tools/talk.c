@@ -63,14 +63,3 @@ talk(const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
 }
-
-int
-open_device(const struct command_line *line, krs_device **out)
-{
-    krs_error err;
-    krs_status status = krs_device_open(line->flags.backend, out, &err);
-    if (status == KRS_OK)
-        return EXIT_OK;
-    int code = complain(&err);
-    return status == KRS_E_DEVICE ? EXIT_ABSENT : code;
-}

@@ -10,6 +10,7 @@
  * 130; a second one ends at once.
  */
 #include "command.h"
+#include "presets.h"
 #include "progress.h"
 
 #include <krs/data.h>
@@ -21,18 +22,6 @@
 #include <sys/stat.h>
 
 #define BYTE_VALUES 256 /* vocabulary of a model of bytes */
-
-/* Sizes of a fresh model. */
-struct preset {
-    const char *name;
-    int64_t layers, dim, heads, kv_heads, ffn;
-};
-
-static const struct preset presets[] = {
-    {"llama-tiny", 2, 64,  4, 4, 176},
-    {"llama-2m",   5, 192, 6, 6, 512},
-};
-enum { PRESET_COUNT = sizeof presets / sizeof *presets };
 
 /* Everything that one training holds. */
 struct training {
@@ -67,29 +56,6 @@ has_file(const char *folder, const char *name)
 
 /* ---- the model ---- */
 
-static const char *
-name_of_preset(int i, const void *context)
-{
-    (void)context;
-    return presets[i].name;
-}
-
-static void
-set_sizes(krs_llama_config *c, const struct preset *p)
-{
-    *c = krs_llama_defaults();
-    c->vocab_size = BYTE_VALUES;
-    c->num_hidden_layers = p->layers;
-    c->hidden_size = p->dim;
-    c->num_attention_heads = p->heads;
-    c->num_key_value_heads = p->kv_heads;
-    c->intermediate_size = p->ffn;
-    c->tie_word_embeddings = true;
-    c->bos_token_id = -1;
-    c->pad_token_id = -1;
-    c->eos_count = 0;
-}
-
 /* A flag replaces the preset's size. */
 static void
 override_sizes(const struct training *t, krs_llama_config *c)
@@ -108,7 +74,6 @@ override_sizes(const struct training *t, krs_llama_config *c)
     c->head_dim = c->num_attention_heads > 0
                       ? c->hidden_size / c->num_attention_heads
                       : 0;
-    c->max_position_embeddings = f->seq; /* it learns no other places */
 }
 
 /* EXIT_OK, or the exit code after a complaint */
@@ -117,7 +82,7 @@ choose_model(struct training *t)
 {
     krs_error err;
     const char *name =
-        t->line->operand_count ? t->line->operands[0] : presets[0].name;
+        t->line->operand_count ? t->line->operands[0] : preset_name(0);
     if (has_file(name, "config.json")) {
         char path[4096];
         snprintf(path, sizeof path, "%s/config.json", name);
@@ -126,18 +91,9 @@ choose_model(struct training *t)
         if (has_file(name, "model.safetensors"))
             t->weights = name;
     } else {
-        const struct preset *found = NULL;
-        for (int i = 0; i < PRESET_COUNT; i++)
-            if (!strcmp(name, presets[i].name))
-                found = &presets[i];
-        int near = nearest(name, PRESET_COUNT, name_of_preset, NULL);
-        if (!found)
-            return complain_usage(
-                "\"%s\" is neither a preset nor a folder with config.json; "
-                "%s %s?",
-                name, near >= 0 ? "did you mean" : "how about",
-                presets[near >= 0 ? near : 0].name);
-        set_sizes(&t->config, found);
+        if (!find_preset(name, t->flags->seq, &t->config))
+            return refuse_preset(
+                name, "neither a preset nor a folder with config.json");
         override_sizes(t, &t->config);
     }
     if (krs_llama_check(&t->config, &err) != KRS_OK)

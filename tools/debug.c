@@ -1,0 +1,248 @@
+/* debug.c -- KRS_DEBUG: what a command does inside, on stderr.
+ *
+ *   1  the device: target, threads, cache
+ *   2  after its last run, the kernels of a program and their times
+ *   3  nothing more yet: kept for the decisions of fusion
+ *   4  the kernels, in the kernel language
+ *   5  the graph of primitives, the schedule and the launches
+ *   6  LLVM IR
+ *   7  machine code
+ *
+ * Every level includes those below it. What a device has no stage for is left
+ * out. All programs of a device are observed (krs_device_options), so that the
+ * commands need not know.
+ *
+ * A row of the table sums the launches of one kernel asked for by one line of
+ * C. GB/s counts each buffer that a launch binds once; GFLOP/s, 2 M N K of
+ * matrix products.
+ */
+#include "debug.h"
+
+#include "command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEVEL_DEVICE = 1, LEVEL_TIMES = 2, LEVEL_MOST = 7, ROWS_SHOWN = 40 };
+
+/* A program between its first and its last event. */
+struct watched {
+    struct watched *next;
+    krs_program *program;
+    int number;
+    size_t launches;
+    uint64_t *time_ns; /* by launch, over all runs */
+    long long runs;
+};
+
+struct row {
+    krs_launch_info first; /* of the launches summed */
+    size_t launches;       /* in one run */
+    double ns, bytes, flops;
+};
+
+static int level;
+static struct watched *all_watched;
+
+static const struct {
+    int level;
+    const char *stage;
+} stages[] = {
+    {5, "expand"},
+    {5, "sched" },
+    {5, "launch"},
+    {4, "kernel"},
+    {6, "llvm"  },
+    {7, "asm"   },
+};
+
+/* ---- the table of kernels ---- */
+
+static bool
+get_launch(const krs_program *program, size_t i, krs_launch_info *out)
+{
+    out->struct_size = sizeof *out;
+    return krs_program_launch(program, i, out, NULL) == KRS_OK;
+}
+
+static int
+compare_origin(const void *a, const void *b)
+{
+    const krs_launch_info *x = &((const struct row *)a)->first,
+                          *y = &((const struct row *)b)->first;
+    if (x->kernel != y->kernel)
+        return x->kernel < y->kernel ? -1 : 1;
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    int order = strcmp(x->file, y->file);
+    return order ? order : strcmp(x->op, y->op);
+}
+
+static int
+compare_time(const void *a, const void *b)
+{
+    const struct row *x = a, *y = b;
+    return (x->ns < y->ns) - (x->ns > y->ns);
+}
+
+/* A row a launch, then a row a kernel and line; the number of the latter. */
+static size_t
+fill_rows(const struct watched *w, struct row *rows)
+{
+    size_t count = 0;
+    double runs = (double)w->runs;
+    for (size_t i = 0; i < w->launches; i++) {
+        krs_launch_info *info = &rows[i].first;
+        get_launch(w->program, i, info);
+        rows[i].launches = 1;
+        rows[i].ns = (double)w->time_ns[i];
+        rows[i].bytes = runs * (double)info->bytes;
+        rows[i].flops = runs * (double)info->flops;
+    }
+    qsort(rows, w->launches, sizeof *rows, compare_origin);
+    for (size_t i = 0; i < w->launches; i++) {
+        if (count == 0 || compare_origin(&rows[count - 1], &rows[i]) != 0) {
+            rows[count++] = rows[i];
+            continue;
+        }
+        struct row *sum = &rows[count - 1];
+        sum->launches++;
+        sum->ns += rows[i].ns;
+        sum->bytes += rows[i].bytes;
+        sum->flops += rows[i].flops;
+    }
+    qsort(rows, count, sizeof *rows, compare_time);
+    return count;
+}
+
+static void
+print_row(const struct row *r, double all_ns)
+{
+    char rate[16] = "";
+    const char *slash = strrchr(r->first.file, '/');
+    double ns = r->ns > 0 ? r->ns : 1;
+    if (r->flops > 0)
+        snprintf(rate, sizeof rate, "%.1f", r->flops / ns);
+    talk("%6zu  %-16s %8zu %10.2f %5.1f%% %7.1f %8s  %s:%d %s", r->first.kernel,
+         r->first.op, r->launches, r->ns * 1e-6,
+         all_ns > 0 ? 100 * r->ns / all_ns : 0, r->bytes / ns, rate,
+         slash ? slash + 1 : r->first.file, r->first.line, r->first.scope);
+}
+
+static void
+print_table(const struct watched *w)
+{
+    struct row *rows = calloc(w->launches + 1, sizeof *rows);
+    double all_ns = 0;
+    if (!rows)
+        return;
+    size_t count = fill_rows(w, rows);
+    for (size_t i = 0; i < count; i++)
+        all_ns += rows[i].ns;
+    talk("program %d: %lld runs of %zu launches, %.3f ms in kernels a run",
+         w->number, w->runs, w->launches, all_ns * 1e-6 / (double)w->runs);
+    talk("%6s  %-16s %8s %10s %6s %7s %8s  %s", "kernel", "op", "launches",
+         "ms in all", "share", "GB/s", "GFLOP/s", "asked for at");
+    for (size_t i = 0; i < count && i < ROWS_SHOWN; i++)
+        print_row(&rows[i], all_ns);
+    if (count > ROWS_SHOWN)
+        talk("%6s  and %zu rows with less time", "", count - ROWS_SHOWN);
+    free(rows);
+}
+
+/* ---- events ---- */
+
+static void
+print_stages(const struct watched *w)
+{
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+        char *text;
+        if (level < stages[i].level ||
+            krs_program_print(w->program, stages[i].stage, &text, NULL) !=
+                KRS_OK)
+            continue;
+        talk("program %d, %s:\n%s", w->number, stages[i].stage, text);
+        free(text);
+    }
+}
+
+static void
+watch(krs_program *program)
+{
+    static int number;
+    krs_launch_info info;
+    struct watched *w = calloc(1, sizeof *w);
+    if (!w)
+        return;
+    w->program = program;
+    w->number = ++number;
+    while (get_launch(program, w->launches, &info))
+        w->launches++;
+    w->time_ns = calloc(w->launches + 1, sizeof *w->time_ns);
+    if (!w->time_ns) {
+        free(w);
+        return;
+    }
+    w->next = all_watched;
+    all_watched = w;
+    krs_program_profile(program, true);
+    print_stages(w);
+}
+
+static void
+add_run(struct watched *w)
+{
+    krs_launch_info info;
+    w->runs++;
+    for (size_t i = 0; i < w->launches; i++)
+        if (get_launch(w->program, i, &info))
+            w->time_ns[i] += info.time_ns;
+}
+
+static void
+observe(void *context, krs_program *program, krs_program_event event)
+{
+    (void)context;
+    if (event == KRS_PROGRAM_MADE) {
+        watch(program);
+        return;
+    }
+    struct watched **at = &all_watched;
+    while (*at && (*at)->program != program)
+        at = &(*at)->next;
+    struct watched *w = *at;
+    if (!w)
+        return;
+    if (event == KRS_PROGRAM_RAN) {
+        add_run(w);
+        return;
+    }
+    *at = w->next;
+    if (w->runs > 0 && w->launches > 0)
+        print_table(w);
+    free(w->time_ns);
+    free(w);
+}
+
+int
+start_debug(krs_device_options *options)
+{
+    const char *text = getenv("KRS_DEBUG");
+    if (!text || !text[0])
+        return EXIT_OK;
+    if (text[0] < '0' || text[0] > '0' + LEVEL_MOST || text[1])
+        return complain_usage("KRS_DEBUG=%.20s: expected a level from 0 to %d",
+                              text, LEVEL_MOST);
+    level = text[0] - '0';
+    if (level >= LEVEL_TIMES)
+        options->observe = observe;
+    return EXIT_OK;
+}
+
+void
+debug_device(const krs_device *device, const krs_device_options *options)
+{
+    if (level >= LEVEL_DEVICE)
+        talk("device %s: cache %s", krs_device_name(device),
+             options->cache ? options->cache : "off");
+}

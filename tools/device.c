@@ -1,0 +1,100 @@
+/* device.c -- opening the device that the flags and the environment ask for.
+ *
+ * In: --backend, --threads, --cpu; KRS_CACHE, KRS_MODULE_PATH, KRS_DEBUG,
+ * XDG_CACHE_HOME and HOME, which are read here and nowhere else. Out: a
+ * device, or a complaint.
+ *
+ * A backend that was asked for is opened or refused, never replaced. A cache
+ * that cannot be used costs time, not results: it is left out with a line of
+ * talk.
+ */
+#include "command.h"
+
+#include "debug.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void
+pass_warning(void *context, const char *text)
+{
+    (void)context;
+    talk("kersey: warning: %s", text);
+}
+
+/* KRS_CACHE, else a folder below XDG_CACHE_HOME (absolute paths only, as its
+ * specification says) or HOME. */
+const char *
+find_cache_folder(void)
+{
+    static char path[PATH_BYTES];
+    const char *chosen = getenv("KRS_CACHE"), *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    int length = 0;
+    if (chosen && chosen[0])
+        return strcmp(chosen, "off") != 0 ? chosen : NULL;
+    if (xdg && xdg[0] == '/')
+        length = snprintf(path, sizeof path, "%s/kersey", xdg);
+    else if (home && home[0] == '/')
+        length = snprintf(path, sizeof path, "%s/.cache/kersey", home);
+    return length > 0 && (size_t)length < sizeof path ? path : NULL;
+}
+
+static bool
+is_cpu(const char *backend)
+{
+    return !strcmp(backend, "cpu") || !strncmp(backend, "cpu:", 4);
+}
+
+/* EXIT_OK, or EXIT_USAGE after a complaint */
+static int
+check_flags(const struct flags *f)
+{
+    if (f->given[FLAG_ID_cpu] && !is_cpu(f->backend))
+        return complain_usage("--cpu is for --backend cpu, not %s", f->backend);
+    if (f->given[FLAG_ID_threads] && (f->threads < 1 || f->threads > 1024))
+        return complain_usage("--threads %lld: expected 1 to 1024",
+                              (long long)f->threads);
+    return EXIT_OK;
+}
+
+int
+open_device_cached(const struct command_line *line, const char *cache,
+                   krs_device **out)
+{
+    const struct flags *f = &line->flags;
+    const char *modules = getenv("KRS_MODULE_PATH");
+    krs_device_options options = {
+        .struct_size = sizeof options,
+        .threads = (uint32_t)f->threads,
+        .cpu = f->given[FLAG_ID_cpu] && strcmp(f->cpu, "native") != 0 ? f->cpu
+                                                                      : NULL,
+        .modules = modules && modules[0] ? modules : NULL,
+        .cache = cache,
+        .warning = pass_warning,
+    };
+    krs_error err;
+    int code = check_flags(f);
+    if (code == EXIT_OK)
+        code = start_debug(&options);
+    if (code != EXIT_OK)
+        return code;
+    krs_status status = krs_device_open_with(f->backend, &options, out, &err);
+    if (status == KRS_E_IO && options.cache) {
+        talk("kersey: warning: %s; nothing is kept", err.text);
+        options.cache = NULL;
+        status = krs_device_open_with(f->backend, &options, out, &err);
+    }
+    if (status == KRS_OK) {
+        debug_device(*out, &options);
+        return EXIT_OK;
+    }
+    code = complain(&err);
+    return status == KRS_E_DEVICE || status == KRS_E_NAME ? EXIT_ABSENT : code;
+}
+
+int
+open_device(const struct command_line *line, krs_device **out)
+{
+    return open_device_cached(line, find_cache_folder(), out);
+}
