@@ -113,6 +113,8 @@ void krsi_tile_declare_a(krsi_tile *t);
 void krsi_tile_ready_a(krsi_tile *t, krsi_kv row);
 /* row r of these at word `word` of the chunk: a scalar */
 krsi_kv krsi_tile_a(krsi_tile *t, int r, krsi_kv word);
+/* where the panel that begins at `column` has its word 0, in words */
+krsi_kv krsi_tile_panel(krsi_tile *t, krsi_kv column);
 /* pack the columns n0 .. n1 of B for the chunk */
 void krsi_tile_pack_b(krsi_tile *t);
 

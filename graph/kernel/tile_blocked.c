@@ -6,8 +6,8 @@
  * at a time: the rows of A of a tile stay in the first level while the tile
  * moves over all panels of B (Goto and van de Geijn 2008, with the loops over
  * m and n of one item in the other order, because a panel is wider than the
- * first level). Tiles at the end of N have fewer vectors and a mask on the
- * last one.
+ * first level). The last vector of a tile is masked; the end of N, if
+ * narrow, is done by tiles one vector wide.
  */
 #include "tile.h"
 
@@ -40,12 +40,11 @@ krsi_tile_chunks(krsi_tile *t)
 
 /* ---- one tile ---- */
 
-/* Where the tile is, and how many of its vectors are in use; `masked`: the
- * last one may go beyond n1. */
+/* A tile: its corner in C, the panel of B that holds its columns, and how many
+ * vectors it has; the last one may go beyond n1. */
 typedef struct place {
-    krsi_kv row, column;
+    krsi_kv row, column, panel;
     int vectors;
-    bool masked;
 } place;
 
 static krsi_kv
@@ -62,11 +61,10 @@ b_vector(krsi_tile *t, const place *p, krsi_kv w, int v)
     int width = t->vectors * t->lanes;
     if (t->template == KRSI_TILE_DIRECT)
         return krsi_tile_across(t, &t->b, column_of(t, p, v), t->n1, w,
-                                t->lanes, !(p->masked && v == p->vectors - 1));
-    krsi_kv first = krsi_kb_sub(kb, p->column, t->n0);
-    krsi_kv panel = krsi_kb_mul(kb, first, krsi_kb_i64(kb, t->chunk));
-    krsi_kv at = krsi_kb_add(kb, plus(t, panel, (int64_t)v * t->lanes),
-                             krsi_kb_mul(kb, w, krsi_kb_i64(kb, width)));
+                                t->lanes, v < p->vectors - 1);
+    krsi_kv at = krsi_kb_add(kb, krsi_tile_panel(t, p->panel),
+                             krsi_kb_sub(kb, column_of(t, p, v), p->panel));
+    at = krsi_kb_add(kb, at, krsi_kb_mul(kb, w, krsi_kb_i64(kb, width)));
     at = krsi_kb_mul(kb, at, krsi_kb_i64(kb, t->unit));
     krsi_kb_prefetch(
         kb, (krsi_kmem){.buffer = t->b_pack,
@@ -131,22 +129,20 @@ add_to_sums(krsi_tile *t, const place *p,
             krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS])
 {
     krsi_kb *kb = t->kb;
+    int masked = t->sums_in_out ? p->vectors - 1 : p->vectors;
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p->vectors; v++) {
-            bool masked = t->sums_in_out && p->masked && v == p->vectors - 1;
             krsi_kmem at = sum_place(t, p, r, v);
-            krsi_kv stop =
-                krsi_kb_select(kb, t->later, t->n1, column_of(t, p, v));
-            at.mask =
-                masked ? krsi_kb_below(kb, column_of(t, p, v), stop, t->lanes)
-                       : krsi_kb_broadcast(kb, t->lanes, t->later);
+            krsi_kv n = column_of(t, p, v);
+            krsi_kv stop = krsi_kb_select(kb, t->later, t->n1, n);
+            at.mask = v == masked ? krsi_kb_below(kb, n, stop, t->lanes)
+                                  : krsi_kb_broadcast(kb, t->lanes, t->later);
             s[r][v] = krsi_kb_add(kb, krsi_kb_load(kb, at), s[r][v]);
         }
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p->vectors; v++) {
-            bool masked = t->sums_in_out && p->masked && v == p->vectors - 1;
             krsi_kmem at = sum_place(t, p, r, v);
-            if (masked)
+            if (v == masked)
                 at.mask =
                     krsi_kb_below(kb, column_of(t, p, v), t->n1, t->lanes);
             krsi_kb_store(kb, at, s[r][v]);
@@ -163,26 +159,24 @@ compute(krsi_tile *t, place p)
 
 /* ---- one item ---- */
 
-/* A tile of as many vectors as there are columns left. */
+/* All columns of a panel, or those there are: a whole tile if that wastes
+ * less than a vector, else vector by vector. */
 static void
-compute_fitting(krsi_tile *t, krsi_kv row, krsi_kv column)
+compute_panel(krsi_tile *t, krsi_kv row, krsi_kv panel)
 {
     krsi_kb *kb = t->kb;
-    krsi_kv never = krsi_kb_i64(kb, INT64_MIN);
-    for (int v = t->vectors; v >= 1; v--) {
-        krsi_kv least = plus(t, column, (int64_t)(v - 1) * t->lanes);
-        krsi_kv most = plus(t, column, (int64_t)v * t->lanes);
-        if (v == t->vectors) {
-            krsi_tile_if_below(t, plus(t, most, -1), t->n1);
-            compute(t, (place){row, column, v, false});
-            krsi_kb_end(kb);
-        }
-        krsi_kv fits = v == t->vectors ? krsi_kb_lt(kb, t->n1, most)
-                                       : krsi_kb_le(kb, t->n1, most);
-        krsi_tile_if_below(t, least, krsi_kb_select(kb, fits, t->n1, never));
-        compute(t, (place){row, column, v, true});
-        krsi_kb_end(kb);
-    }
+    krsi_kv last = plus(t, panel, (int64_t)(t->vectors - 1) * t->lanes);
+    krsi_tile_if_below(t, last, t->n1);
+    compute(t, (place){row, panel, panel, t->vectors});
+    krsi_kb_end(kb);
+    if (t->vectors == 1)
+        return;
+    krsi_kv few = krsi_kb_le(kb, t->n1, last);
+    krsi_kv column = krsi_kb_for(
+        kb, panel, krsi_kb_select(kb, few, t->n1, krsi_kb_i64(kb, INT64_MIN)),
+        krsi_kb_i64(kb, t->lanes));
+    compute(t, (place){row, column, panel, 1});
+    krsi_kb_end(kb);
 }
 
 void
@@ -196,7 +190,7 @@ krsi_tile_blocked(krsi_tile *t)
     krsi_tile_ready_a(t, row);
     krsi_kv column = krsi_kb_for(
         kb, t->n0, t->n1, krsi_kb_i64(kb, (int64_t)t->vectors * t->lanes));
-    compute_fitting(t, row, column);
+    compute_panel(t, row, column);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
     krsi_kb_end(kb);

@@ -215,12 +215,10 @@ krsi_tile_a(krsi_tile *t, int r, krsi_kv word)
 
 /* ---- B ---- */
 
-/* Vector v of the panel that begins at `column`, word 0, in words. */
-static krsi_kv
-panel_at(krsi_tile *t, krsi_kv column, int v)
+krsi_kv
+krsi_tile_panel(krsi_tile *t, krsi_kv column)
 {
-    krsi_kv first = krsi_kb_sub(t->kb, column, t->n0);
-    return plus(t, times(t, first, t->chunk), (int64_t)v * t->lanes);
+    return times(t, krsi_kb_sub(t->kb, column, t->n0), t->chunk);
 }
 
 static void
@@ -230,8 +228,8 @@ copy_across(krsi_tile *t, krsi_kv column, krsi_kv w, bool whole)
     for (int v = 0; v < t->vectors; v++) {
         krsi_kv n = plus(t, column, (int64_t)v * t->lanes);
         krsi_kv x = krsi_tile_across(t, &t->b, n, t->n1, w, t->lanes, whole);
-        krsi_kv at =
-            krsi_kb_add(t->kb, panel_at(t, column, v), times(t, w, width));
+        krsi_kv to = plus(t, krsi_tile_panel(t, column), (int64_t)v * t->lanes);
+        krsi_kv at = krsi_kb_add(t->kb, to, times(t, w, width));
         store_words(t, t->b_pack, at, (size_t)t->lanes * 4, x);
     }
 }
@@ -277,21 +275,21 @@ transpose(krsi_tile *t, krsi_kv *x)
     }
 }
 
-/* Vector v of a panel: squares of lanes by lanes, turned. */
+/* The vector at n0 of a panel: squares of lanes by lanes, turned. */
 static void
-turn(krsi_tile *t, krsi_kv column, int v)
+turn(krsi_tile *t, krsi_kv panel, krsi_kv n0)
 {
     krsi_kb *kb = t->kb;
     int width = t->vectors * t->lanes;
     krsi_kv from[KRS_K_MAX_LANES], x[KRS_K_MAX_LANES];
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
     krsi_kv last = plus(t, t->n1, -1);
-    krsi_kv n0 = plus(t, column, (int64_t)v * t->lanes);
     for (int j = 0; j < t->lanes; j++) {
         krsi_kv n = krsi_kb_min(kb, plus(t, n0, j), last);
         from[j] = krsi_kb_add(kb, t->b.offset, krsi_kb_mul(kb, n, t->b.outer));
     }
-    krsi_kv to = panel_at(t, column, v);
+    krsi_kv to =
+        krsi_kb_add(kb, krsi_tile_panel(t, panel), krsi_kb_sub(kb, n0, panel));
     krsi_kv w =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, t->lanes));
     krsi_kv k = k_of(t, w);
@@ -314,12 +312,12 @@ pack_turned(krsi_tile *t)
 {
     krsi_kb *kb = t->kb;
     int width = t->vectors * t->lanes;
-    krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
-    for (int v = 0; v < t->vectors; v++) {
-        krsi_tile_if_below(t, plus(t, column, (int64_t)v * t->lanes), t->n1);
-        turn(t, column, v);
-        krsi_kb_end(kb);
-    }
+    krsi_kv panel = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
+    krsi_kv n =
+        krsi_kb_for(kb, panel, krsi_kb_min(kb, plus(t, panel, width), t->n1),
+                    krsi_kb_i64(kb, t->lanes));
+    turn(t, panel, n);
+    krsi_kb_end(kb);
     krsi_kb_end(kb);
 }
 
