@@ -131,7 +131,7 @@ element(const product *p, const matrix *a, const matrix *b,
             for (int i = unit - 1; i >= 0; i--) /* the odd one first */
                 s = add_product(p, a, b, batch, (int64_t[]){m, n, k + i}, end,
                                 s);
-        c = c + s;
+        c = first == 0 ? s : c + s;
     }
     return c;
 }

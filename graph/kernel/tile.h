@@ -2,10 +2,9 @@
  *
  * The numeric contract, for every template, tile, split and device:
  *
- *   c = 0
  *   for each chunk of 512 consecutive k, ascending:
  *       s = 0;  for k in the chunk, ascending:  s = mad(a[m,k], b[k,n], s)
- *       c = c + s
+ *       c = s for the first chunk, c + s for later ones
  *   C[m,n] = c, rounded once to the type of C
  *
  * f16, and bf16 meeting another type, are converted to f32 first. Two bf16
@@ -22,7 +21,7 @@
  * along the long axis. Sizes, strides, offsets and the split into items are
  * arguments; the class of a kernel is: types of A, B and C; template and tile;
  * how A is read (in place, rows packed, columns packed); which stride of A and
- * B is 1; whether rows of C are contiguous; the number of batch axes, 3 and
+ * B is 1; whether rows of C are contiguous; whether K exceeds a chunk; the number of batch axes, 3 and
  * more kept apart.
  */
 #ifndef KRSI_TILE_H
@@ -83,7 +82,8 @@ struct krsi_tile {
     krsi_kbuf out;
     krsi_kv out_offset, out_row, out_column; /* strides of C */
     bool out_contiguous;
-    bool sums_in_out; /* C is f32 with contiguous rows: it holds the sums */
+    bool one_chunk; /* K is at most a chunk */
+    bool has_sums;  /* in scratch: C cannot hold them between chunks */
     krsi_tile_emit *finish;
     krsi_kbuf a_pack, b_pack, sums;
     krsi_kv sum_stride;
@@ -125,6 +125,8 @@ void krsi_tile_stream(krsi_tile *t);
 void krsi_tile_chunks(krsi_tile *t);
 /* s = mad or dot2 */
 krsi_kv krsi_tile_mad(krsi_tile *t, krsi_kv a, krsi_kv b, krsi_kv s);
+/* the sums so far at a place, -0 if there are none; mask as for a load */
+krsi_kv krsi_tile_sums(krsi_tile *t, krsi_kmem at);
 /* sums to C, where they are not there already */
 void krsi_tile_store_sums(krsi_tile *t);
 

@@ -101,51 +101,81 @@ multiply(krsi_tile *t, const place *p,
             s[r][v] = krsi_kb_result(kb, s[r][v]);
 }
 
-/* Where vector v of row r of the tile has its sum. */
+/* Vector of C at a row and column, unmasked. */
 static krsi_kmem
-sum_place(krsi_tile *t, const place *p, int r, int v)
+out_place(krsi_tile *t, krsi_kv m, krsi_kv n)
 {
     krsi_kb *kb = t->kb;
-    krsi_kv m = krsi_kb_min(kb, plus(t, p->row, r), plus(t, t->m1, -1));
-    krsi_kv n = column_of(t, p, v);
-    if (t->sums_in_out)
-        return (krsi_kmem){
-            .buffer = t->out,
-            .lanes = t->lanes,
-            .index = krsi_kb_add(
-                kb, t->out_offset,
-                krsi_kb_add(kb, krsi_kb_mul(kb, m, t->out_row), n))};
-    m = krsi_kb_sub(kb, m, t->m0);
-    n = krsi_kb_sub(kb, n, t->n0);
-    return (krsi_kmem){
-        .buffer = t->sums,
-        .lanes = t->lanes,
-        .index = krsi_kb_add(kb, krsi_kb_mul(kb, m, t->sum_stride), n)};
+    krsi_kmem at = {.buffer = t->out, .lanes = t->lanes};
+    at.index = krsi_kb_add(kb, t->out_offset,
+                           krsi_kb_add(kb, krsi_kb_mul(kb, m, t->out_row),
+                                       krsi_kb_mul(kb, n, t->out_column)));
+    if (!t->out_contiguous && t->lanes > 1)
+        at.offsets = krsi_kb_mul(
+            kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, t->lanes)),
+            t->out_column);
+    return at;
 }
 
-/* All loads come before all stores: rows may be the same one. */
-static void
-add_to_sums(krsi_tile *t, const place *p,
-            krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS])
+static krsi_kmem
+sum_place(krsi_tile *t, krsi_kv m, krsi_kv n)
 {
     krsi_kb *kb = t->kb;
-    int masked = t->sums_in_out ? p->vectors - 1 : p->vectors;
+    m = krsi_kb_mul(kb, krsi_kb_sub(kb, m, t->m0), t->sum_stride);
+    return (krsi_kmem){.buffer = t->sums,
+                       .lanes = t->lanes,
+                       .index = krsi_kb_add(kb, m, krsi_kb_sub(kb, n, t->n0))};
+}
+
+krsi_kv
+krsi_tile_sums(krsi_tile *t, krsi_kmem at)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv none = krsi_kb_broadcast(kb, t->lanes, krsi_kb_f32(kb, -0.0F));
+    return krsi_kb_select(kb, at.mask, krsi_kb_load(kb, at), none);
+}
+
+/* A vector of finished sums to C. */
+static void
+store_out(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
+{
+    krsi_kmem to = out_place(t, m, n);
+    to.mask = mask;
+    if (t->finish)
+        v = t->finish(t, v, m, n);
+    krsi_kb_store(t->kb, to, krsi_kb_convert(t->kb, t->out_dtype, v));
+}
+
+/* The sums of a chunk go to C, or are added to those of earlier chunks. All
+ * loads come before all stores: rows may be the same one. */
+static void
+deliver(krsi_tile *t, const place *p,
+        krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS])
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv m[KRSI_TILE_ROWS];
+    int masked = t->has_sums ? p->vectors : p->vectors - 1;
     for (int r = 0; r < t->rows; r++)
+        m[r] = krsi_kb_min(kb, plus(t, p->row, r), plus(t, t->m1, -1));
+    for (int r = 0; r < t->rows && !t->one_chunk; r++)
         for (int v = 0; v < p->vectors; v++) {
-            krsi_kmem at = sum_place(t, p, r, v);
             krsi_kv n = column_of(t, p, v);
             krsi_kv stop = krsi_kb_select(kb, t->later, t->n1, n);
+            krsi_kmem at =
+                t->has_sums ? sum_place(t, m[r], n) : out_place(t, m[r], n);
             at.mask = v == masked ? krsi_kb_below(kb, n, stop, t->lanes)
                                   : krsi_kb_broadcast(kb, t->lanes, t->later);
-            s[r][v] = krsi_kb_add(kb, krsi_kb_load(kb, at), s[r][v]);
+            s[r][v] = krsi_kb_add(kb, krsi_tile_sums(t, at), s[r][v]);
         }
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p->vectors; v++) {
-            krsi_kmem at = sum_place(t, p, r, v);
+            krsi_kv n = column_of(t, p, v), mask = KRSI_KV_NONE;
             if (v == masked)
-                at.mask =
-                    krsi_kb_below(kb, column_of(t, p, v), t->n1, t->lanes);
-            krsi_kb_store(kb, at, s[r][v]);
+                mask = krsi_kb_below(kb, n, t->n1, t->lanes);
+            if (t->has_sums)
+                krsi_kb_store(kb, sum_place(t, m[r], n), s[r][v]);
+            else
+                store_out(t, m[r], n, mask, s[r][v]);
         }
 }
 
@@ -154,7 +184,7 @@ compute(krsi_tile *t, place p)
 {
     krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS];
     multiply(t, &p, s);
-    add_to_sums(t, &p, s);
+    deliver(t, &p, s);
 }
 
 /* ---- one item ---- */
@@ -203,28 +233,12 @@ void
 krsi_tile_store_sums(krsi_tile *t)
 {
     krsi_kb *kb = t->kb;
-    if (t->sums_in_out)
+    if (!t->has_sums)
         return;
     krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, 1));
     krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, t->lanes));
-    krsi_kv from = krsi_kb_add(
-        kb, krsi_kb_mul(kb, krsi_kb_sub(kb, row, t->m0), t->sum_stride),
-        krsi_kb_sub(kb, column, t->n0));
-    krsi_kv v = krsi_kb_load(
-        kb, (krsi_kmem){.buffer = t->sums, .index = from, .lanes = t->lanes});
-    if (t->finish)
-        v = t->finish(t, v, row, column);
-    krsi_kmem to = {.buffer = t->out,
-                    .mask = krsi_kb_below(kb, column, t->n1, t->lanes),
-                    .index = krsi_kb_add(
-                        kb, t->out_offset,
-                        krsi_kb_add(kb, krsi_kb_mul(kb, row, t->out_row),
-                                    krsi_kb_mul(kb, column, t->out_column)))};
-    if (!t->out_contiguous && t->lanes > 1)
-        to.offsets = krsi_kb_mul(
-            kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, t->lanes)),
-            t->out_column);
-    krsi_kb_store(kb, to, krsi_kb_convert(kb, t->out_dtype, v));
+    krsi_kv v = krsi_kb_load(kb, sum_place(t, row, column));
+    store_out(t, row, column, krsi_kb_below(kb, column, t->n1, t->lanes), v);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
 }

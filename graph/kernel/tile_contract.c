@@ -216,42 +216,58 @@ split_stream(const krsi_tile *t, const product *p, int64_t workers)
     return (split){t->rows, parts(columns, unit) * unit};
 }
 
+/* Columns of B that an item may hold packed, in panels. */
+static int64_t
+most_panels(const krsi_tile *t, const product *p, const krsi_facts *facts)
+{
+    int64_t cache = facts->cache_bytes[1] ? (int64_t)facts->cache_bytes[1]
+                                          : INT64_C(1) << 20;
+    int64_t depth = most(least(p->max_k, KRSI_TILE_CHUNK), 1);
+    int64_t bytes = (int64_t)t->vectors * t->lanes * depth * 4;
+    return least(most(cache / 2 / bytes, 1), MAX_PANELS);
+}
+
+/* Work of the busiest worker, if `down` by `across` items for each of the
+ * batch are handed out as workers get free. The unit is a product. */
+static double
+cost_of(const krsi_tile *t, const product *p, double workers, int64_t down,
+        int64_t across)
+{
+    double rows = (double)p->max_m, columns = (double)p->max_n;
+    bool packs = t->template == KRSI_TILE_BLOCKED;
+    double work = rows * columns + (double)across * rows * A_COST +
+                  packs * (double)down * columns * PACK_COST;
+    double items = (double)(down * across) * (double)batch_items(p);
+    double rounds = items / workers;
+    double whole = (double)(int64_t)rounds;
+    whole += whole < rounds;
+    return work * whole / rounds;
+}
+
 static split
 split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
 {
     int64_t width = (int64_t)t->vectors * t->lanes;
-    int64_t workers = most(facts->workers, 1), batches = batch_items(p);
-    int64_t cache = facts->cache_bytes[1] ? (int64_t)facts->cache_bytes[1]
-                                          : INT64_C(1) << 20;
-    int64_t depth = most(least(p->max_k, KRSI_TILE_CHUNK), 1);
     int64_t max_m = most(p->max_m, 1), max_n = most(p->max_n, 1);
-    int64_t panels = parts(max_n, width);
-    int64_t most_panels = least(most(cache / 2 / (width * depth * 4), 1),
-                                least(panels, MAX_PANELS));
-    int64_t most_parts =
-        p->batches >= 2 ? 1 : least(parts(max_m, t->rows), MAX_PARTS);
-    bool packs = t->template == KRSI_TILE_BLOCKED;
+    int64_t panels = parts(max_n, width), tiles = parts(max_m, t->rows);
+    int64_t most_down = p->batches >= 2 ? 1 : least(tiles, MAX_PARTS);
+    int64_t least_across = parts(panels, most_panels(t, p, facts));
+    int64_t most_across = least(panels, least_across + MAX_PARTS);
     double best = 0;
     split found = {0, 0};
-    for (int64_t part = 1; part <= most_parts; part++) {
-        int64_t rows = parts(parts(max_m, part), t->rows) * t->rows;
-        for (int64_t each = 1; each <= most_panels; each++) {
-            int64_t columns = each * width;
-            if (!t->sums_in_out && each > 1 && rows * columns > SUMS)
-                continue;
-            double items = (double)parts(max_m, rows) *
-                           (double)parts(panels, each) * (double)batches;
-            double rounds = items / (double)workers;
-            rounds = (double)(int64_t)rounds + (rounds > (int64_t)rounds);
+    for (int64_t down = 1; down <= most_down; down++)
+        for (int64_t across = least_across; across <= most_across; across++) {
+            split s = {parts(tiles, down) * t->rows,
+                       parts(panels, across) * width};
             double cost =
-                rounds * ((double)columns * (double)(rows + packs * PACK_COST) +
-                          (double)rows * A_COST);
-            if (found.rows && cost >= best)
+                cost_of(t, p, (double)most(facts->workers, 1),
+                        parts(max_m, s.rows), parts(max_n, s.columns));
+            bool fits = !t->has_sums || s.rows * s.columns <= SUMS;
+            if (found.rows && (cost >= best || !fits))
                 continue;
             best = cost;
-            found = (split){rows, columns};
+            found = s;
         }
-    }
     return found;
 }
 
@@ -368,7 +384,7 @@ declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
     if (t->template == KRSI_TILE_STREAM)
         t->b_pack = krsi_kb_scratch(kb, "chunk_sums", KRS_F32, width * t->rows,
                                     panels, ALIGN);
-    if (!t->sums_in_out)
+    if (t->has_sums)
         t->sums = krsi_kb_scratch(kb, "sums", KRS_F32, 1,
                                   number(l, s.rows * s.columns), ALIGN);
 }
@@ -397,8 +413,9 @@ krsi_lower_contract(krsi_lowering *l)
     choose_tile(&t, l->facts);
     choose_template(&t, &p);
     t.out_contiguous = p.c_n == 1;
-    t.sums_in_out = t.out_contiguous && t.out_dtype == KRS_F32 &&
-                    t.template != KRSI_TILE_STREAM;
+    t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
+    bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finish;
+    t.has_sums = t.template == KRSI_TILE_STREAM || !(t.one_chunk || out_adds);
     split s = t.template == KRSI_TILE_STREAM
                   ? split_stream(&t, &p, most(l->facts->workers, 1))
                   : split_tiles(&t, &p, l->facts);
@@ -406,7 +423,8 @@ krsi_lower_contract(krsi_lowering *l)
     declare_operand(l, &t.a, "a", p.a, p.a_m, p.a_k);
     declare_operand(l, &t.b, "b", p.b, p.b_n, p.b_k);
     t.out = parameter(l, "c", cut->out.value, t.out_dtype,
-                      t.sums_in_out ? KRS_K_READ | KRS_K_WRITE : KRS_K_WRITE);
+                      t.has_sums || t.one_chunk ? KRS_K_WRITE
+                                                : KRS_K_READ | KRS_K_WRITE);
     t.out_offset = argument(l, cut->out.offset);
     t.out_row = number(l, p.c_m);
     t.out_column = stride(l, p.c_n, t.out_contiguous);

@@ -15,7 +15,13 @@
 /* So far apart that a loop takes one trip; no sum with an index overflows. */
 #define ONCE (INT64_C(1) << 62)
 
-enum { ALIGN = 64, ROW_SLACK = 32 };
+enum {
+    ALIGN = 64,
+    ROW_SLACK = 32,
+    LINE = 16,     /* words of a cache line */
+    AHEAD = 4,     /* lines of a row of A */
+    AHEAD_ROWS = 4 /* of B, while packing */
+};
 
 void
 krsi_tile_if_below(krsi_tile *t, krsi_kv low, krsi_kv high)
@@ -180,6 +186,26 @@ pack_columns(krsi_tile *t, krsi_kv row)
     krsi_kb_end(kb);
 }
 
+/* The first lines of the rows of the next tile; the hardware sees the rest
+ * coming. */
+static void
+prefetch_rows(krsi_tile *t, krsi_kv row)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv from[KRSI_TILE_ROWS], length = t->k;
+    krsi_kv next = plus(t, row, t->rows);
+    for (int r = 0; r < t->rows; r++)
+        from[r] = row_address(t, next, r);
+    krsi_kv k = krsi_kb_for(
+        kb, krsi_kb_i64(kb, 0),
+        krsi_kb_min(kb, length, krsi_kb_i64(kb, AHEAD * LINE * t->unit)),
+        krsi_kb_i64(kb, LINE * t->unit));
+    for (int r = 0; r < t->rows; r++)
+        krsi_kb_prefetch(kb, (krsi_kmem){.buffer = t->a.buffer,
+                                         .index = krsi_kb_add(kb, from[r], k)});
+    krsi_kb_end(kb);
+}
+
 void
 krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
 {
@@ -199,6 +225,8 @@ krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
             break;
         }
         }
+    if (t->reading == KRSI_TILE_IN_PLACE)
+        prefetch_rows(t, row);
     if (t->reading == KRSI_TILE_ROWS_PACKED)
         pack_rows(t, row);
     if (t->reading == KRSI_TILE_COLUMNS_PACKED)
@@ -244,6 +272,14 @@ pack_across(krsi_tile *t)
     krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
     krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
     krsi_kv past = plus(t, column, width);
+    krsi_kv ahead =
+        krsi_kb_mul(kb, k_of(t, plus(t, w, AHEAD_ROWS)), t->b.inner);
+    for (int v = 0; v < t->vectors && t->b.along_outer; v++)
+        krsi_kb_prefetch(
+            kb, (krsi_kmem){.buffer = t->b.buffer,
+                            .index = krsi_kb_add(
+                                kb, plus(t, t->b.offset, (int64_t)v * t->lanes),
+                                krsi_kb_add(kb, column, ahead))});
     krsi_tile_if_below(t, plus(t, past, -1), t->n1);
     copy_across(t, column, w, true);
     krsi_kb_end(kb);
@@ -281,12 +317,15 @@ turn(krsi_tile *t, krsi_kv panel, krsi_kv n0)
 {
     krsi_kb *kb = t->kb;
     int width = t->vectors * t->lanes;
-    krsi_kv from[KRS_K_MAX_LANES], x[KRS_K_MAX_LANES];
+    krsi_kv from[KRS_K_MAX_LANES], next[KRS_K_MAX_LANES], x[KRS_K_MAX_LANES];
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
     krsi_kv last = plus(t, t->n1, -1);
     for (int j = 0; j < t->lanes; j++) {
         krsi_kv n = krsi_kb_min(kb, plus(t, n0, j), last);
         from[j] = krsi_kb_add(kb, t->b.offset, krsi_kb_mul(kb, n, t->b.outer));
+        next[j] =
+            krsi_kb_add(kb, from[j],
+                        krsi_kb_mul(kb, krsi_kb_i64(kb, t->lanes), t->b.outer));
     }
     krsi_kv to =
         krsi_kb_add(kb, krsi_tile_panel(t, panel), krsi_kb_sub(kb, n0, panel));
@@ -298,6 +337,8 @@ turn(krsi_tile *t, krsi_kv panel, krsi_kv n0)
         x[j] = krsi_tile_words(t, t->b.buffer, krsi_kb_add(kb, from[j], k),
                                t->lanes, mask, 0);
         x[j] = element(t, &t->b, x[j], plus(t, n0, j), k);
+        krsi_kb_prefetch(kb, (krsi_kmem){.buffer = t->b.buffer,
+                                         .index = krsi_kb_add(kb, next[j], k)});
     }
     transpose(t, x);
     for (int i = 0; i < t->lanes; i++)

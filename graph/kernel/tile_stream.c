@@ -91,7 +91,7 @@ add_chunk(krsi_tile *t)
         to.mask = later;
         from.mask = any;
         krsi_kv c =
-            krsi_kb_add(kb, krsi_kb_load(kb, to), krsi_kb_load(kb, from));
+            krsi_kb_add(kb, krsi_tile_sums(t, to), krsi_kb_load(kb, from));
         to.mask = KRSI_KV_NONE;
         krsi_kb_store(kb, to, c);
     }
