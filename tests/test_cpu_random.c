@@ -157,9 +157,16 @@ pick_offsets(writer *w, int lanes)
 }
 
 static krsi_kmem
-pick_place(writer *w, krsi_kbuf buffer, int lanes)
+pick_place(writer *w, krsi_kbuf buffer, int lanes, bool stored)
 {
     krsi_kmem at = {.buffer = buffer, .lanes = lanes};
+    if (pick(w, 5) == 0) { /* whole aligned vectors, past the caches */
+        at.index = krsi_kb_add(w->kb, w->base,
+                               krsi_kb_i64(w->kb, 64 * (int64_t)pick(w, 4)));
+        at.align_bytes = 64;
+        at.flags = stored ? KRS_K_STREAM : 0;
+        return at;
+    }
     at.index = pick_index(w, &at.flags);
     if (pick(w, 3) == 0) {
         at.offsets = pick_offsets(w, lanes);
@@ -327,11 +334,14 @@ statements(writer *w, int count)
             keep(w, krsi_kb_load(
                         w->kb,
                         pick_place(w, pick(w, 4) ? w->in[dtype] : w->out[dtype],
-                                   pick_lanes(w))));
+                                   pick_lanes(w), false)));
         } else if (kind < 15 || w->depth == 3) {
             int lanes = pick_lanes(w);
-            krsi_kmem at = pick_place(w, w->out[dtype], lanes);
+            krsi_kmem at = pick_place(w, w->out[dtype], lanes, true);
             krsi_kb_store(w->kb, at, any(w, dtype, lanes));
+            krsi_kb_prefetch(w->kb, (krsi_kmem){.buffer = w->in[dtype],
+                                                .index = at.index,
+                                                .flags = KRS_K_INDIRECT});
         } else {
             loop(w);
         }
@@ -352,10 +362,10 @@ write_kernel(uint64_t seed)
     for (int t = 0; t < TYPES; t++) {
         char text[32];
         snprintf(text, sizeof text, "in_%s", krs_dtype_name((krs_dtype)t));
-        w->in[t] = krsi_kb_param(w->kb, text, (krs_dtype)t, KRS_K_READ, 0);
+        w->in[t] = krsi_kb_param(w->kb, text, (krs_dtype)t, KRS_K_READ, 64);
         snprintf(text, sizeof text, "out_%s", krs_dtype_name((krs_dtype)t));
         w->out[t] = krsi_kb_param(w->kb, text, (krs_dtype)t,
-                                  KRS_K_READ | KRS_K_WRITE, 0);
+                                  KRS_K_READ | KRS_K_WRITE, 64);
     }
     krsi_kv item = krsi_kb_add(
         w->kb, krsi_kb_axis(w->kb, 0),
@@ -368,7 +378,7 @@ write_kernel(uint64_t seed)
     /* whatever was computed last is seen */
     for (int t = 0; t < TYPES; t++)
         for (int l = 0; l < 7; l++)
-            krsi_kb_store(w->kb, pick_place(w, w->out[t], 1 << l),
+            krsi_kb_store(w->kb, pick_place(w, w->out[t], 1 << l, true),
                           any(w, (krs_dtype)t, 1 << l));
     krs_status status = krsi_kb_finish(w->kb, &kernel, &err);
     ck_assert_msg(status == KRS_OK, "%s: %s", name, err.text);

@@ -25,7 +25,7 @@
 #include <stdlib.h>
 
 enum {
-    SPINS = 4000,         /* about 40 us: longer than a barrier between waves */
+    SPINS = 1500,         /* 20 to 60 us: longer than a barrier between waves */
     STACK_BYTES = 8 << 20 /* code generation recurses */
 };
 
