@@ -155,8 +155,8 @@ bool krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out);
  * coordinate names. */
 void krsi_cut_simplify(krsi_cut *cut, int kept);
 
-/* print.c -- cuts as text, for `kersey graph --stage sched`. Free with free();
- * NULL without memory. */
+/* sched_print.c -- cuts as text, for `kersey graph --stage sched`. Free with
+ * free(); NULL without memory. */
 char *krsi_sched_print(const krsi_sched *s);
 
 #endif

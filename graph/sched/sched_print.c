@@ -1,0 +1,261 @@
+/* sched_print.c -- a schedule as text.
+ *
+ * In: values, cuts and checks. Out: one line a value, one block a cut:
+ *
+ *     v0 input f32[2,5] "x"
+ *     v1 temporary f32[2]
+ *     v2 output f32[2,5]
+ *
+ *     wave 0: %2 amax reduce
+ *         for i < 2, j < 5
+ *         a = f32 v0[5*i + j]
+ *         v1[i] = amax over j of a
+ *
+ * Letters i, j, ... are positions along the axes of the iteration space; a, b,
+ * ... the loads. An extent known at run time only stands with its bound:
+ * `j < pos+1 <= 8`. The text is for people and tests: it does not parse.
+ */
+#include "cut.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char axis_names[] = "ijklmnop";
+static const char load_names[] = "abcd";
+
+typedef struct writer {
+    krsi_string text;
+    const krsi_sched *s;
+    const krsi_cut *cut;
+} writer;
+
+static void
+write_index(writer *w, krs_index index)
+{
+    char text[KRSI_INDEX_TEXT];
+    krsi_string_add(&w->text, krsi_index_text(text, w->s->graph, index));
+}
+
+/* "v3[12 + 5*i + j"; the bracket stays open for what is added */
+static void
+write_address(writer *w, const krsi_view *v)
+{
+    bool empty = true;
+    krsi_string_format(&w->text, "v%u[", v->value);
+    if (v->offset.terms || v->offset.base) {
+        write_index(w, v->offset);
+        empty = false;
+    }
+    for (int a = 0; a < v->rank; a++) {
+        long long stride = (long long)v->stride[a];
+        if (stride == 0)
+            continue;
+        if (!empty)
+            krsi_string_add(&w->text, stride < 0 ? " - " : " + ");
+        else if (stride < 0)
+            krsi_string_add(&w->text, "-");
+        if (llabs(stride) != 1)
+            krsi_string_format(&w->text, "%lld*", llabs(stride));
+        krsi_string_format(&w->text, "%c", axis_names[a]);
+        empty = false;
+    }
+    if (empty)
+        krsi_string_add(&w->text, "0");
+}
+
+static void
+write_axes(writer *w)
+{
+    const krsi_cut *c = w->cut;
+    for (int a = 0; a < c->rank; a++) {
+        krsi_string_format(&w->text, "%s%c < ", a ? ", " : "    for ",
+                           axis_names[a]);
+        write_index(w, c->extent[a]);
+        if (c->extent[a].terms)
+            krsi_string_format(&w->text, " <= %lld", (long long)c->max[a]);
+    }
+    if (c->rank)
+        krsi_string_add(&w->text, "\n");
+}
+
+/* A leaf of an expression; an operation is opened by its name and comes back
+ * to write its operands. */
+static void
+write_leaf(writer *w, const krsi_expr *e)
+{
+    switch (e->kind) {
+    case KRSI_X_LOAD:
+        krsi_string_format(&w->text, "%c", load_names[e->load]);
+        return;
+    case KRSI_X_CONST: krsi_string_format(&w->text, "%.9g", e->number); return;
+    case KRSI_X_COORD:
+        krsi_string_format(&w->text, "%c", axis_names[e->axis]);
+        return;
+    case KRSI_X_INDEX: write_index(w, e->index); return;
+    case KRSI_X_OP:
+        krsi_string_format(&w->text, "%s(", krsi_ops[e->op].name);
+        return;
+    case KRSI_X_RANDOM:
+        krsi_string_format(&w->text, "random_uniform(stream %u, ", e->stream);
+        return;
+    }
+}
+
+/* The expression, its operands inside; the depth is bounded by the number of
+ * entries, and each level knows the operand it is at. */
+static void
+write_expr(writer *w, int root)
+{
+    int at[KRSI_CUT_EXPRS] = {root}, next[KRSI_CUT_EXPRS] = {0}, depth = 0;
+    write_leaf(w, &w->cut->expr[root]);
+    while (depth >= 0) {
+        const krsi_expr *e = &w->cut->expr[at[depth]];
+        int operands = e->kind == KRSI_X_OP       ? krsi_ops[e->op].max_count
+                       : e->kind == KRSI_X_RANDOM ? 2
+                                                  : 0;
+        if (next[depth] == operands) {
+            if (operands)
+                krsi_string_add(&w->text, ")");
+            depth--;
+            continue;
+        }
+        if (next[depth])
+            krsi_string_add(&w->text, ", ");
+        int in = e->in[next[depth]++];
+        write_leaf(w, &w->cut->expr[in]);
+        at[++depth] = in;
+        next[depth] = 0;
+    }
+}
+
+static void
+write_indirect(writer *w, const krsi_load *load)
+{
+    long long stride = (long long)load->indirect_stride;
+    krsi_string_add(&w->text, stride < 0 ? " - " : " + ");
+    if (llabs(stride) != 1)
+        krsi_string_format(&w->text, "%lld*", llabs(stride));
+    write_expr(w, load->indirect);
+}
+
+static void
+write_loads(writer *w)
+{
+    const krsi_cut *c = w->cut;
+    for (int i = 0; i < c->exprs; i++) {
+        const krsi_expr *e = &c->expr[i];
+        if (e->kind != KRSI_X_LOAD)
+            continue;
+        const krsi_load *load = &c->load[e->load];
+        bool indirect = load->indirect >= 0 && c->family != KRSI_CUT_SCATTER;
+        krsi_string_format(&w->text, "    %c = %s ", load_names[e->load],
+                           krs_dtype_name(e->dtype));
+        write_address(w, &load->view);
+        if (indirect)
+            write_indirect(w, load);
+        krsi_string_add(&w->text, "]");
+        if (load->indirect >= 0) {
+            krsi_string_add(&w->text, indirect ? ", 0 <= " : ", 0 <= it");
+            if (indirect)
+                write_expr(w, load->indirect);
+            krsi_string_add(&w->text, " < ");
+            write_index(w, load->indirect_bound);
+        }
+        krsi_string_add(&w->text, "\n");
+    }
+}
+
+static void
+write_store(writer *w)
+{
+    const krsi_cut *c = w->cut;
+    const char *last = c->rank ? &axis_names[c->rank - 1] : "0";
+    krsi_string_add(&w->text, "    ");
+    write_address(w, &c->out);
+    if (c->family == KRSI_CUT_SCATTER)
+        write_indirect(w, &c->load[0]);
+    krsi_string_add(&w->text, c->family == KRSI_CUT_SCATTER ? "] += " : "] = ");
+    switch (c->family) {
+    case KRSI_CUT_MAP:
+    case KRSI_CUT_SCATTER:
+    case KRSI_CUT_FAMILIES: break;
+    case KRSI_CUT_REDUCE:
+        krsi_string_format(&w->text, "%s over %c of ", krsi_ops[c->op].name,
+                           *last);
+        break;
+    case KRSI_CUT_PREFIX:
+        krsi_string_format(&w->text, "running sum over %c%s of ", *last,
+                           c->reverse ? " from the end" : "");
+        break;
+    case KRSI_CUT_CONTRACT:
+        krsi_string_format(&w->text, "sum over %c of a * b\n", *last);
+        return;
+    }
+    write_expr(w, c->root);
+    krsi_string_add(&w->text, "\n");
+}
+
+static void
+write_cut(writer *w, const krsi_cut *c)
+{
+    static const char *const family[KRSI_CUT_FAMILIES] = {
+        [KRSI_CUT_MAP] = "map",           [KRSI_CUT_REDUCE] = "reduce",
+        [KRSI_CUT_PREFIX] = "prefix",     [KRSI_CUT_SCATTER] = "scatter",
+        [KRSI_CUT_CONTRACT] = "contract",
+    };
+    const krsi_node *n = w->s->graph->node[c->node];
+    w->cut = c;
+    krsi_string_format(&w->text, "\nwave %d: %%%u %s %s\n", c->wave, c->node,
+                       krsi_ops[n->op].name, family[c->family]);
+    write_axes(w);
+    write_loads(w);
+    write_store(w);
+}
+
+static void
+write_value(writer *w, size_t i)
+{
+    static const char *const kind[] = {
+        [KRSI_STORAGE_INPUT] = "input",
+        [KRSI_STORAGE_STATE] = "state",
+        [KRSI_STORAGE_CONSTANT] = "constant",
+        [KRSI_STORAGE_TEMPORARY] = "temporary",
+        [KRSI_STORAGE_OUTPUT] = "output",
+    };
+    char type[KRSI_TYPE_TEXT];
+    const krsi_storage *v = &w->s->values[i];
+    const krs_graph *g = w->s->graph;
+    const char *name = krs_node_name(krsi_handle(g, v->node));
+    krsi_string_format(&w->text, "v%zu %s %s", i, kind[v->kind],
+                       krsi_type_text(type, g->node[v->node]));
+    if (*name && v->kind <= KRSI_STORAGE_STATE)
+        krsi_string_format(&w->text, " \"%s\"", name);
+    krsi_string_add(&w->text, "\n");
+}
+
+static void
+write_check(writer *w, const krsi_check *c)
+{
+    const krsi_node *n = w->s->graph->node[c->node];
+    krsi_string_format(&w->text, "check %%%u %s, axis %d: %lld from ", c->node,
+                       krsi_ops[n->op].name, c->axis, (long long)c->length);
+    write_index(w, c->start);
+    krsi_string_format(&w->text, " by %lld in %lld\n", (long long)c->step,
+                       (long long)c->size);
+}
+
+char *
+krsi_sched_print(const krsi_sched *s)
+{
+    writer w = {.s = s};
+    krsi_string_add(&w.text, "");
+    for (size_t i = 0; i < s->value_count; i++)
+        write_value(&w, i);
+    for (size_t i = 0; i < s->check_count; i++)
+        write_check(&w, &s->checks[i]);
+    for (size_t i = 0; i < s->cut_count; i++)
+        write_cut(&w, s->cuts[i]);
+    if (w.text.failed)
+        krsi_string_free(&w.text);
+    return w.text.text;
+}
