@@ -69,3 +69,16 @@ krs_device_name(const krs_device *device)
 {
     return device->name;
 }
+
+krs_status
+krs_device_describe(const krs_device *device, krs_device_info *out,
+                    krs_error *err)
+{
+    if (out->struct_size != sizeof *out)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "device_describe: info of %zu bytes where %zu are "
+                        "known; set struct_size to sizeof the struct",
+                        out->struct_size, sizeof *out);
+    device->kind->describe(device->state, out);
+    return KRS_OK;
+}

@@ -33,6 +33,14 @@ close_eval(void *state)
     (void)state;
 }
 
+static void
+describe(const void *state, krs_device_info *out)
+{
+    (void)state;
+    *out = (krs_device_info){
+        .struct_size = sizeof *out, .model = "", .target = "", .threads = 1};
+}
+
 static krs_status
 alloc(void *state, size_t bytes, krsi_memory **out, krs_error *err)
 {
@@ -156,6 +164,7 @@ launch(const void *p, size_t i, krs_launch_info *out)
 const krsi_device_kind krsi_eval_device = {
     .open = open_eval,
     .close = close_eval,
+    .describe = describe,
     .alloc = alloc,
     .free = free_memory,
     .write = write_memory,

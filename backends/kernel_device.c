@@ -78,6 +78,17 @@ open_machine(const char *name, const krs_device_options *options,
     return KRS_OK;
 }
 
+static void
+describe(const void *state, krs_device_info *out)
+{
+    const krs_backend_limits *limits = ((const machine *)state)->limits;
+    *out = (krs_device_info){.struct_size = sizeof *out,
+                             .model = limits->name,
+                             .target = limits->target,
+                             .threads = limits->workers,
+                             .has_fma = limits->facts.has_fma};
+}
+
 /* ---- memory ---- */
 
 struct krsi_memory {
@@ -471,6 +482,21 @@ profile(void *prepared, bool on)
         on ? calloc(r->plan.launch_count + 1, sizeof *r->times_ns) : NULL;
 }
 
+/* 2 M N K of a matrix product, 0 for other nodes. */
+static uint64_t
+count_flops(const krs_graph *g, const krsi_node *n)
+{
+    uint64_t flops = 2;
+    if (n->op != KRSI_MATMUL)
+        return 0;
+    const krsi_node *a = g->node[n->in[0]];
+    bool is_transposed = krsi_int(n, 0) != 0;
+    flops *= (uint64_t)a->dim[a->rank - (is_transposed ? 2 : 1)];
+    for (int i = 0; i < n->rank; i++)
+        flops *= (uint64_t)n->dim[i];
+    return flops;
+}
+
 static bool
 launch(const void *prepared, size_t i, krs_launch_info *out)
 {
@@ -487,6 +513,7 @@ launch(const void *prepared, size_t i, krs_launch_info *out)
                              .file = g->string[n->file],
                              .line = (int)n->line,
                              .wave = l->wave,
+                             .flops = count_flops(g, n),
                              .time_ns = r->times_ns ? r->times_ns[i] : 0};
     for (int k = 0; k < l->bindings; k++)
         if (l->binding[k] != KRSI_FAULTS)
@@ -563,6 +590,7 @@ print_stage(void *prepared, const char *stage, char **out_text, krs_error *err)
 const krsi_device_kind krsi_kernel_device = {
     .open = open_machine,
     .close = close_machine,
+    .describe = describe,
     .alloc = alloc_memory,
     .free = free_memory,
     .write = write_memory,

@@ -22,6 +22,7 @@ typedef struct krsi_device_kind {
     krs_status (*open)(const char *name, const krs_device_options *options,
                        void **out_state, krs_error *err);
     void (*close)(void *state);
+    void (*describe)(const void *state, krs_device_info *out);
     /* zeroed */
     krs_status (*alloc)(void *state, size_t bytes, krsi_memory **out,
                         krs_error *err);

@@ -68,16 +68,24 @@ needs() {
     done
 }
 
-@test "interp and cpu print schedule, kernels and launches" {
+@test "interp and cpu print kernels and launches" {
     for backend in interp cpu; do
         needs $backend
-        for stage in expand sched kernel launch; do
+        for stage in expand kernel launch; do
             run -0 --separate-stderr "$KERSEY" graph "$mlp" --stage $stage \
                 --grad --backend $backend
             [ "${#lines[@]}" -gt 3 ]
             [ -z "$stderr" ]
         done
     done
+}
+
+@test "cpu prints LLVM IR and assembly" {
+    needs cpu
+    run -0 --separate-stderr "$KERSEY" graph "$mlp" --stage llvm --backend cpu
+    [[ "$output" == *"define "* ]]
+    run -0 --separate-stderr "$KERSEY" graph "$mlp" --stage asm --backend cpu
+    [[ "$output" == *"ret"* ]]
 }
 
 @test "a preset is a model" {
@@ -126,5 +134,6 @@ needs() {
             --cases "$TESTS_DIR/golden/ops" --only matmul --backend $backend
         [[ "$stderr" == *"program 1: 1 runs of "*"launches"* ]]
         [[ "$stderr" == *"  matmul  "*"%"*"conform_"*".c:"* ]]
+        awk '$2 == "matmul" && !($7 > 0) {exit 1}' <<<"$stderr"
     done
 }

@@ -119,13 +119,31 @@ START_TEST(an_unknown_device_is_named_with_those_there_are)
             "interp");
     options.struct_size = 3;
     REFUSED(krs_device_open_with("eval", &options, &device, &err), ARGUMENT,
-            "device_open: options of 3 bytes where 56 are known; set "
+            "device_open: options of 3 bytes where 64 are known; set "
             "struct_size to sizeof the struct");
     OK(krs_device_open("interp", &device, &err));
     krs_device_close(device);
     OK(krs_device_open("eval", &device, &err));
     ck_assert_str_eq(krs_device_name(device), "eval");
     krs_device_close(device);
+}
+END_TEST
+
+START_TEST(a_device_describes_itself)
+{
+    krs_device_info info = {.struct_size = sizeof info};
+    const char *const names[] = {"eval", "interp"};
+    for (int i = 0; i < 2; i++) {
+        OK(krs_device_open(names[i], &device, &err));
+        OK(krs_device_describe(device, &info, &err));
+        ck_assert_uint_eq(info.threads, 1);
+        ck_assert_int_eq(info.target[0] != 0, i);
+        info.struct_size = 1;
+        ck_assert_int_eq(krs_device_describe(device, &info, &err),
+                         KRS_E_ARGUMENT);
+        info.struct_size = sizeof info;
+        krs_device_close(device);
+    }
 }
 END_TEST
 
@@ -665,7 +683,7 @@ START_TEST(a_second_run_asks_for_no_memory)
 END_TEST
 
 SUITE(an_unknown_device_is_named_with_those_there_are,
-      a_store_keeps_tensors_in_order_of_their_names,
+      a_device_describes_itself, a_store_keeps_tensors_in_order_of_their_names,
       a_store_refuses_what_does_not_fit, a_training_step_equals_plain_c,
       updates_see_the_old_values_of_each_other,
       programs_share_the_tensors_of_a_store,

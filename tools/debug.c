@@ -242,7 +242,12 @@ start_debug(krs_device_options *options)
 void
 debug_device(const krs_device *device, const krs_device_options *options)
 {
-    if (level >= LEVEL_DEVICE)
-        talk("device %s: cache %s", krs_device_name(device),
-             options->cache ? options->cache : "off");
+    krs_device_info info = {.struct_size = sizeof info};
+    if (level < LEVEL_DEVICE ||
+        krs_device_describe(device, &info, NULL) != KRS_OK)
+        return;
+    talk("device %s: %s%s%u thread%s, cache %s%s%s", krs_device_name(device),
+         info.model, info.model[0] ? ", " : "", (unsigned)info.threads,
+         info.threads == 1 ? "" : "s", options->cache ? options->cache : "off",
+         info.target[0] ? "; code for " : "", info.target);
 }

@@ -72,6 +72,20 @@ KRS_API krs_status krs_device_open_with(const char *name,
 KRS_API void krs_device_close(krs_device *device);
 KRS_API const char *krs_device_name(const krs_device *device);
 
+/* What a device is. The strings are borrowed from it. */
+typedef struct krs_device_info {
+    size_t struct_size; /* sizeof (krs_device_info) */
+    const char *model;  /* for people: "AMD EPYC 9R14"; "" if there is none */
+    const char *target; /* all that compiled code depends on; "" without code */
+    uint32_t threads;   /* that work at the same time */
+    bool has_fma;       /* products are added with one rounding */
+} krs_device_info;
+
+/* krs_device_describe(device, &info, err) -- fill info. Errors: ARGUMENT for
+ * an unknown struct_size. */
+KRS_API krs_status krs_device_describe(const krs_device *device,
+                                       krs_device_info *out, krs_error *err);
+
 /* krs_store_new(device, &store, err); the device outlives the store. */
 KRS_API krs_status krs_store_new(krs_device *device, krs_store **out,
                                  krs_error *err);
