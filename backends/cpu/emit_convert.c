@@ -168,16 +168,35 @@ f32_from(krsi_emit *e, krs_dtype from, value a)
                              : LLVMBuildSIToFP(e->builder, a, floats(e, a), "");
 }
 
-/* Towards zero, saturating, NaN gives 0: the meaning of the intrinsic. */
+/* Towards zero, saturating, NaN gives 0. The intrinsic for that is taken apart
+ * into scalars for vectors, so the operand is brought into range first: `top`
+ * is the largest f32 below 2^(bits-1) or 2^bits, and what is above it gets
+ * the largest integer. Nothing out of range reaches the conversion, which
+ * would be poison. */
 static value
 int_from_f32(krsi_emit *e, krs_dtype to, value f32)
 {
-    LLVMTypeRef types[] = {
-        krsi_emit_like(krsi_emit_element(e, to), LLVMTypeOf(f32)),
-        LLVMTypeOf(f32)};
-    return krsi_emit_call(
-        e, is_unsigned(to) ? "llvm.fptoui.sat" : "llvm.fptosi.sat", types, 2,
-        &f32, 1);
+    LLVMBuilderRef at = e->builder;
+    LLVMTypeRef floats_type = LLVMTypeOf(f32);
+    LLVMTypeRef type = krsi_emit_like(krsi_emit_element(e, to), floats_type);
+    size_t bytes = 1;
+    krs_dtype_bytes(to, 1, &bytes);
+    bool plain = is_unsigned(to);
+    unsigned bits = (unsigned)bytes * 8 - (plain ? 0 : 1);
+    double limit = (double)(UINT64_C(1) << (bits - 1)) * 2;
+    double top = bits > 24 ? limit - limit * 0x1p-24 : limit - 1;
+    value low = krsi_emit_float(floats_type, plain ? 0 : -limit);
+    value high = krsi_emit_float(floats_type, top);
+    value is_nan = LLVMBuildFCmp(at, LLVMRealUNO, f32, f32, "");
+    value is_low = LLVMBuildFCmp(at, LLVMRealOLT, f32, low, "");
+    value is_high = LLVMBuildFCmp(at, LLVMRealOGT, f32, high, "");
+    value x = LLVMBuildSelect(at, is_nan, LLVMConstNull(floats_type), f32, "");
+    x = LLVMBuildSelect(at, is_low, low, x, "");
+    x = LLVMBuildSelect(at, is_high, high, x, "");
+    value i = plain ? LLVMBuildFPToUI(at, x, type, "")
+                    : LLVMBuildFPToSI(at, x, type, "");
+    value largest = number(i, UINT64_MAX >> (64 - bits));
+    return LLVMBuildSelect(at, is_high, largest, i, "");
 }
 
 static value
