@@ -14,6 +14,48 @@
 #include <sys/wait.h>
 #include <time.h>
 
+/* The n-th allocation from now fails; 0: none does. */
+static long countdown;
+
+static bool
+strikes(void)
+{
+    return countdown > 0 && --countdown == 0;
+}
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__real_realloc(void *old, size_t bytes);
+void *__wrap_realloc(void *old, size_t bytes);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+
+void *
+__wrap_malloc(size_t bytes)
+{
+    return strikes() ? NULL : __real_malloc(bytes);
+}
+
+void *
+__wrap_calloc(size_t count, size_t bytes)
+{
+    return strikes() ? NULL : __real_calloc(count, bytes);
+}
+
+void *
+__wrap_realloc(void *old, size_t bytes)
+{
+    return strikes() ? NULL : __real_realloc(old, bytes);
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+    return strikes() ? NULL : __real_strdup(text);
+}
+
 static char warnings[4096];
 
 static void
@@ -432,6 +474,68 @@ START_TEST(damaged_and_refused_entries_are_built_again)
 }
 END_TEST
 
+static void
+temp_folder_empty(void)
+{
+    DIR *dir = opendir(temp_folder());
+    struct dirent *entry;
+    while ((entry = readdir(dir)))
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
+}
+
+/* Open a cache, build two kernels with it, all with the n-th allocation
+ * failing; true if none was left to fail. */
+static bool
+survives(long n, const krs_kernel *const *kernels, bool *out_worked)
+{
+    krsi_cache *cache = NULL;
+    krs_backend_device *device = NULL;
+    krs_backend_code *codes[2] = {NULL, NULL};
+    krs_error err = {0};
+    krs_status status;
+    countdown = n;
+    status = krsi_cache_open(temp_folder(), 1 << 20, note, NULL, &cache, &err);
+    if (status == KRS_OK)
+        status = krsi_interp_backend.open(NULL, &device, &err);
+    if (status == KRS_OK)
+        status = krsi_backend_build(&krsi_interp_backend, device, cache,
+                                    kernels, 2, codes, &err);
+    bool struck = countdown == 0;
+    countdown = 0;
+    ck_assert_msg(status == KRS_OK || (struck && status == KRS_E_MEMORY &&
+                                       strstr(err.text, "memory")),
+                  "allocation %ld: %s", n, err.text);
+    ck_assert((status == KRS_OK) == (codes[0] && codes[1]));
+    if (status == KRS_OK)
+        krsi_backend_drop_all(&krsi_interp_backend, device, codes, 2);
+    krsi_interp_backend.close(device);
+    krsi_cache_close(cache);
+    *out_worked = status == KRS_OK;
+    return !struck;
+}
+
+START_TEST(every_failing_allocation_is_reported_or_harmless)
+{
+    krs_kernel *kernels[] = {make_kernel(1), make_kernel(2)};
+    const krs_kernel *list[] = {kernels[0], kernels[1]};
+    bool worked = false;
+    /* with an empty cache, then with a full one */
+    for (int filled = 0; filled < 2; filled++) {
+        long n = 1;
+        for (; n < 1000; n++) {
+            if (!filled)
+                temp_folder_empty();
+            if (survives(n, list, &worked))
+                break;
+        }
+        ck_assert(worked && n > 5 && n < 1000);
+    }
+    krs_kernel_free(kernels[0]);
+    krs_kernel_free(kernels[1]);
+}
+END_TEST
+
 SUITE(a_blob_is_found_by_its_kernel_and_target_only,
       no_changed_byte_and_no_shorter_file_is_believed,
       an_entry_of_another_kernel_under_this_name_is_refused,
@@ -443,4 +547,5 @@ SUITE(a_blob_is_found_by_its_kernel_and_target_only,
       a_full_disk_is_a_warning_and_leaves_nothing,
       the_least_recently_used_entries_leave_a_full_cache,
       equal_kernels_are_built_once_and_cached_ones_never,
-      damaged_and_refused_entries_are_built_again)
+      damaged_and_refused_entries_are_built_again,
+      every_failing_allocation_is_reported_or_harmless)

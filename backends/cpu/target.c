@@ -77,11 +77,18 @@ prepare_llvm(void)
     LLVMInitializeNativeAsmPrinter();
 }
 
+/* AArch64: FMA, conversions of halves and 32 registers are always there. */
+static bool
+is_arm(const krsi_cpu_target *target)
+{
+    return strstr(target->triple, "aarch64") != NULL;
+}
+
 static void
 set_facts(krsi_cpu_target *target, const char *known)
 {
-    target->has_fma = has(known, "fma") || strstr(target->triple, "aarch64");
-    target->has_f16c = has(known, "f16c");
+    target->has_fma = is_arm(target) || has(known, "fma");
+    target->has_f16c = is_arm(target) || has(known, "f16c");
     target->has_avx2 = has(known, "avx2");
     target->has_avx512 = has(known, "avx512f") && has(known, "avx512bw") &&
                          has(known, "avx512vl") && has(known, "avx512dq");
@@ -208,7 +215,7 @@ krsi_cpu_limits(const krsi_cpu_target *target, uint32_t workers,
         .has_dot4_i8 = target->has_avx512_vnni,
         .workers = workers,
         .vector_lanes = (uint32_t)target->vector_bits / 32,
-        .registers = target->has_avx512 ? 32 : 16,
+        .registers = target->has_avx512 || is_arm(target) ? 32 : 16,
         .group_items = 1,
         .group = {1,                                         1,         1        },
         .grid = {INT64_MAX,                                 INT64_MAX, INT64_MAX},
