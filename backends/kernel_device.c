@@ -546,6 +546,17 @@ print_kernels(const ready *r, krsi_string *text)
     return true;
 }
 
+static bool
+print_schedule(const ready *r, krsi_string *text)
+{
+    char *cuts = krsi_sched_print(&r->plan.sched);
+    if (!cuts)
+        return false;
+    krsi_string_add(text, cuts);
+    free(cuts);
+    return true;
+}
+
 /* What the backend makes of each kernel. */
 static krs_status
 print_code(const ready *r, const char *stage, krsi_string *text, krs_error *err)
@@ -570,7 +581,9 @@ print_stage(void *prepared, const char *stage, char **out_text, krs_error *err)
     bool ok = true;
     krs_status status = KRS_OK;
     krsi_string_add(&text, "");
-    if (strcmp(stage, "kernel") == 0)
+    if (strcmp(stage, "sched") == 0)
+        ok = print_schedule(r, &text);
+    else if (strcmp(stage, "kernel") == 0)
         ok = print_kernels(r, &text);
     else if (strcmp(stage, "launch") == 0)
         print_launches(r, &text);
