@@ -1,0 +1,69 @@
+/* kernel_device.h -- what the files of the device of kernels share:
+ * kernel_device.c has the machine and its memory, kernel_ready.c makes a
+ * program ready, kernel_run.c runs it, kernel_listing.c shows it.
+ */
+#ifndef KRSI_KERNEL_DEVICE_H
+#define KRSI_KERNEL_DEVICE_H
+
+#include "program.h"
+
+#include "../graph/kernel/lower.h"
+#include "backend.h"
+
+/* A device of a backend. */
+typedef struct krsi_machine {
+    krsi_registry_entry entry;
+    const krs_backend *backend; /* of entry */
+    krs_backend_device *device;
+    const krs_backend_limits *limits;
+    krsi_cache *cache; /* NULL: none */
+} krsi_machine;
+
+struct krsi_memory {
+    krs_backend_memory *memory;
+    size_t bytes;
+};
+
+/* A program made ready. */
+typedef struct krsi_ready {
+    krsi_machine *m;
+    krsi_plan plan;
+    krs_backend_code **code; /* one a kernel */
+    krs_backend_memory *arena, *constants, *faults;
+    size_t *constant_offset; /* by value */
+    krsi_memory **leaf;      /* by node id */
+    krsi_memory **root;
+    bool *root_is_live; /* must be zeroed before a run */
+    krs_backend_launch *launches;
+    krs_backend_binding *bindings;
+    krs_kargument *args;
+    size_t *wave_ends;
+    size_t waves;
+    int64_t *fault;
+    uint64_t *times_ns; /* NULL: not profiled */
+} krsi_ready;
+
+/* What a fault slot holds when there is none. */
+#define KRSI_NO_FAULT INT64_MIN
+
+/* kernel_device.c */
+krs_status krsi_machine_zero(krsi_machine *m, krs_backend_memory *memory,
+                             size_t bytes, krs_error *err);
+
+/* kernel_ready.c */
+krs_status krsi_ready_prepare(void *state, const krs_graph *g,
+                              const uint32_t *roots, size_t count, void **out,
+                              krs_error *err);
+void krsi_ready_discard(void *prepared);
+
+/* kernel_run.c */
+krs_status krsi_ready_run(void *prepared, const int64_t *var,
+                          const atomic_int *cancel, krs_error *err);
+
+/* kernel_listing.c */
+krs_status krsi_ready_print(void *prepared, const char *stage, char **out_text,
+                            krs_error *err);
+void krsi_ready_profile(void *prepared, bool on);
+bool krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out);
+
+#endif

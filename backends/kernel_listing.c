@@ -1,0 +1,136 @@
+/* kernel_listing.c -- looking inside a program on a backend: its stages as
+ * text, its launches and their times.
+ */
+#include "kernel_device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void
+krsi_ready_profile(void *prepared, bool on)
+{
+    krsi_ready *r = prepared;
+    free(r->times_ns);
+    r->times_ns =
+        on ? calloc(r->plan.launch_count + 1, sizeof *r->times_ns) : NULL;
+}
+
+/* 2 M N K of a matrix product, 0 for other nodes. */
+static uint64_t
+count_flops(const krs_graph *g, const krsi_node *n)
+{
+    uint64_t flops = 2;
+    if (n->op != KRSI_MATMUL)
+        return 0;
+    const krsi_node *a = g->node[n->in[0]];
+    bool is_transposed = krsi_int(n, 0) != 0;
+    flops *= (uint64_t)a->dim[a->rank - (is_transposed ? 2 : 1)];
+    for (int i = 0; i < n->rank; i++)
+        flops *= (uint64_t)n->dim[i];
+    return flops;
+}
+
+bool
+krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out)
+{
+    const krsi_ready *r = prepared;
+    if (i >= r->plan.launch_count)
+        return false;
+    const krs_graph *g = r->plan.sched.graph;
+    const krsi_launch *l = &r->plan.launches[i];
+    const krsi_node *n = g->node[l->node];
+    *out = (krs_launch_info){.struct_size = sizeof *out,
+                             .kernel = l->kernel,
+                             .op = krsi_ops[n->op].name,
+                             .scope = g->string[n->scope],
+                             .file = g->string[n->file],
+                             .line = (int)n->line,
+                             .wave = l->wave,
+                             .flops = count_flops(g, n),
+                             .time_ns = r->times_ns ? r->times_ns[i] : 0};
+    for (int k = 0; k < l->bindings; k++)
+        if (l->binding[k] != KRSI_FAULTS)
+            out->bytes += r->plan.sched.values[l->binding[k]].bytes;
+    return true;
+}
+
+static void
+print_launches(const krsi_ready *r, krsi_string *text)
+{
+    krs_launch_info info;
+    for (size_t i = 0; krsi_ready_launch(r, i, &info); i++)
+        krsi_string_format(
+            text, "wave %d  kernel %zu  %s  %llu bytes  %s %s:%d\n", info.wave,
+            info.kernel, info.op, (unsigned long long)info.bytes, info.scope,
+            info.file, info.line);
+}
+
+static bool
+print_kernels(const krsi_ready *r, krsi_string *text)
+{
+    for (size_t i = 0; i < r->plan.kernel_count; i++) {
+        char *kernel = krs_kernel_print(r->plan.kernels[i]);
+        if (!kernel)
+            return false;
+        krsi_string_format(text, "# kernel %zu\n", i);
+        krsi_string_add(text, kernel);
+        free(kernel);
+    }
+    return true;
+}
+
+static bool
+print_schedule(const krsi_ready *r, krsi_string *text)
+{
+    char *cuts = krsi_sched_print(&r->plan.sched);
+    if (!cuts)
+        return false;
+    krsi_string_add(text, cuts);
+    free(cuts);
+    return true;
+}
+
+/* What the backend makes of each kernel. */
+static krs_status
+print_code(const krsi_ready *r, const char *stage, krsi_string *text,
+           krs_error *err)
+{
+    const krsi_machine *m = r->m;
+    for (size_t i = 0; i < r->plan.kernel_count; i++) {
+        char *code;
+        KRS_TRY(m->backend->listing(m->device, r->plan.kernels[i], stage, &code,
+                                    err));
+        krsi_string_format(text, "# kernel %zu\n", i);
+        krsi_string_add(text, code);
+        free(code);
+    }
+    return KRS_OK;
+}
+
+krs_status
+krsi_ready_print(void *prepared, const char *stage, char **out_text,
+                 krs_error *err)
+{
+    const krsi_ready *r = prepared;
+    krsi_string text = {0};
+    bool ok = true;
+    krs_status status = KRS_OK;
+    krsi_string_add(&text, "");
+    if (strcmp(stage, "sched") == 0)
+        ok = print_schedule(r, &text);
+    else if (strcmp(stage, "kernel") == 0)
+        ok = print_kernels(r, &text);
+    else if (strcmp(stage, "launch") == 0)
+        print_launches(r, &text);
+    else
+        status = print_code(r, stage, &text, err);
+    if (status == KRS_OK && (!ok || text.failed))
+        status = krs_fail(err, KRS_E_MEMORY,
+                          "program_print: no memory for the text");
+    if (status != KRS_OK) {
+        krsi_string_free(&text);
+        return status;
+    }
+    *out_text = text.text;
+    return KRS_OK;
+}

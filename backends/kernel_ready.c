@@ -1,0 +1,164 @@
+/* kernel_ready.c -- a graph of primitives made ready to run on a backend.
+ *
+ * The plan (graph/kernel/plan.c) says which kernels run on which values; here
+ * they are built through the cache, loaded, and given memory: one arena for
+ * temporaries, one memory for constants, one for faults. Leaves and roots are
+ * bound by the program.
+ */
+#include "kernel_device.h"
+
+#include <stdlib.h>
+
+void
+krsi_ready_discard(void *prepared)
+{
+    krsi_ready *r = prepared;
+    if (!r)
+        return;
+    const krs_backend *b = r->m->backend;
+    if (r->code)
+        krsi_backend_drop_all(b, r->m->device, r->code, r->plan.kernel_count);
+    b->free(r->m->device, r->arena);
+    b->free(r->m->device, r->constants);
+    b->free(r->m->device, r->faults);
+    free(r->code);
+    free(r->constant_offset);
+    free(r->leaf);
+    free(r->root);
+    free(r->root_is_live);
+    free(r->launches);
+    free(r->bindings);
+    free(r->args);
+    free(r->wave_ends);
+    free(r->fault);
+    free(r->times_ns);
+    krsi_plan_free(&r->plan);
+    free(r);
+}
+
+/* All constants in one memory. */
+static krs_status
+make_constants(krsi_ready *r, krs_error *err)
+{
+    krsi_machine *m = r->m;
+    const krsi_sched *s = &r->plan.sched;
+    size_t bytes = 0;
+    for (size_t i = 0; i < s->value_count; i++) {
+        if (s->values[i].kind != KRSI_STORAGE_CONSTANT)
+            continue;
+        r->constant_offset[i] = bytes;
+        bytes += (s->values[i].bytes + 63) / 64 * 64;
+    }
+    KRS_TRY(m->backend->alloc(m->device, bytes, &r->constants, err));
+    for (size_t i = 0; i < s->value_count; i++) {
+        const krsi_node *n = s->graph->node[s->values[i].node];
+        if (s->values[i].kind != KRSI_STORAGE_CONSTANT)
+            continue;
+        const krsi_blob *data = &s->graph->blob[krsi_int(n, 2)];
+        KRS_TRY(m->backend->write(m->device, r->constants,
+                                  r->constant_offset[i], data->data,
+                                  data->bytes, err));
+    }
+    return KRS_OK;
+}
+
+/* Room for launches, bindings, arguments; waves counted. */
+static krs_status
+make_launches(krsi_ready *r, krs_error *err)
+{
+    size_t args = 0, bindings = 0, count = r->plan.launch_count;
+    for (size_t i = 0; i < count; i++) {
+        args += (size_t)r->plan.launches[i].args;
+        bindings += (size_t)r->plan.launches[i].bindings;
+    }
+    r->launches = calloc(count + 1, sizeof *r->launches);
+    r->bindings = calloc(bindings + 1, sizeof *r->bindings);
+    r->args = calloc(args + 1, sizeof *r->args);
+    r->wave_ends = calloc(count + 1, sizeof *r->wave_ends);
+    if (!r->launches || !r->bindings || !r->args || !r->wave_ends)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for %zu launches", count);
+    args = bindings = 0;
+    for (size_t i = 0; i < count; i++) {
+        const krsi_launch *from = &r->plan.launches[i];
+        r->launches[i] = (krs_backend_launch){
+            .code = r->code[from->kernel],
+            .bindings = r->bindings + bindings,
+            .args = r->args + args,
+        };
+        args += (size_t)from->args;
+        bindings += (size_t)from->bindings;
+        if (i + 1 == count || from[1].wave != from->wave)
+            r->wave_ends[r->waves++] = i + 1;
+    }
+    return KRS_OK;
+}
+
+static krsi_facts
+facts_of(const krs_backend_limits *limits)
+{
+    krsi_facts facts = {.lanes = limits->vector_lanes,
+                        .registers = limits->registers,
+                        .workers = limits->workers,
+                        .has_dot2_bf16 = limits->has_dot2_bf16};
+    for (int i = 0; i < 3; i++)
+        facts.cache_bytes[i] = limits->cache_bytes[i];
+    return facts;
+}
+
+static krs_status
+prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
+             size_t count, krs_error *err)
+{
+    krsi_machine *m = r->m;
+    krsi_facts facts = facts_of(m->limits);
+    krs_node *outputs = calloc(count, sizeof *outputs);
+    if (!outputs)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
+    for (size_t i = 0; i < count; i++)
+        outputs[i] = krsi_handle(g, roots[i]);
+    krs_status status =
+        krsi_plan_make(&r->plan, g, outputs, count, &facts, err);
+    free(outputs);
+    KRS_TRY(status);
+    const krsi_sched *s = &r->plan.sched;
+    r->code = calloc(r->plan.kernel_count + 1, sizeof(krs_backend_code *));
+    r->constant_offset = calloc(s->value_count + 1, sizeof(size_t));
+    r->leaf = calloc(g->nodes + 1, sizeof(krsi_memory *));
+    r->root = calloc(count, sizeof(krsi_memory *));
+    r->root_is_live = calloc(count, sizeof *r->root_is_live);
+    r->fault = calloc(s->fault_count + 1, sizeof *r->fault);
+    if (!r->code || !r->constant_offset || !r->leaf || !r->root ||
+        !r->root_is_live || !r->fault)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
+    for (size_t i = 0; i < count; i++)
+        r->root_is_live[i] = g->node[roots[i]]->live_axes != 0;
+    for (size_t i = 0; i < s->fault_count; i++)
+        r->fault[i] = KRSI_NO_FAULT;
+    size_t fault_bytes = s->fault_count * sizeof *r->fault;
+    KRS_TRY(krsi_backend_build(m->backend, m->device, m->cache,
+                               (const krs_kernel *const *)r->plan.kernels,
+                               r->plan.kernel_count, r->code, err));
+    KRS_TRY(make_constants(r, err));
+    KRS_TRY(m->backend->alloc(m->device, r->plan.arena_bytes, &r->arena, err));
+    KRS_TRY(m->backend->alloc(m->device, fault_bytes, &r->faults, err));
+    KRS_TRY(
+        m->backend->write(m->device, r->faults, 0, r->fault, fault_bytes, err));
+    return make_launches(r, err);
+}
+
+krs_status
+krsi_ready_prepare(void *state, const krs_graph *g, const uint32_t *roots,
+                   size_t count, void **out, krs_error *err)
+{
+    krsi_ready *r = calloc(1, sizeof *r);
+    if (!r)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
+    r->m = state;
+    krs_status status = prepare_into(r, g, roots, count, err);
+    if (status != KRS_OK) {
+        krsi_ready_discard(r);
+        return status;
+    }
+    *out = r;
+    return KRS_OK;
+}

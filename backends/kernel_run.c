@@ -1,0 +1,139 @@
+/* kernel_run.c -- one run of a program on a backend.
+ *
+ * Runtime starts are checked, arguments evaluated under the runtime integers,
+ * all waves submitted at once; then faults are looked for: an index outside
+ * its axis reads nothing, but is reported here with its node. Nothing is
+ * allocated.
+ */
+#include "kernel_device.h"
+
+static krs_status
+check_starts(const krsi_ready *r, const int64_t *var, krs_error *err)
+{
+    const krsi_sched *s = &r->plan.sched;
+    for (size_t i = 0; i < s->check_count; i++) {
+        const krsi_check *c = &s->checks[i];
+        const krs_graph *g = s->graph;
+        const krsi_node *n = g->node[c->node];
+        int64_t first = krsi_index_value(c->start, var);
+        int64_t last = first + (c->length - 1) * c->step;
+        if (first >= 0 && first < c->size && last >= 0 && last < c->size)
+            continue;
+        return krs_fail(
+            err, KRS_E_RANGE,
+            "%s%s%s: axis %d: %lld elements from %lld by step "
+            "%lld do not fit in size %lld (%s:%u)",
+            g->string[n->scope], n->scope ? ": " : "", krsi_ops[n->op].name,
+            c->axis, (long long)c->length, (long long)first, (long long)c->step,
+            (long long)c->size, g->string[n->file], (unsigned)n->line);
+    }
+    return KRS_OK;
+}
+
+static krs_status
+check_faults(krsi_ready *r, krs_error *err)
+{
+    krsi_machine *m = r->m;
+    const krsi_sched *s = &r->plan.sched;
+    const krs_graph *g = s->graph;
+    size_t bytes = s->fault_count * sizeof *r->fault;
+    KRS_TRY(m->backend->read(m->device, r->faults, 0, r->fault, bytes, err));
+    for (size_t i = 0; i < s->fault_count; i++) {
+        int64_t index = r->fault[i];
+        if (index == KRSI_NO_FAULT)
+            continue;
+        for (size_t k = 0; k < s->fault_count; k++)
+            r->fault[k] = KRSI_NO_FAULT;
+        KRS_TRY(
+            m->backend->write(m->device, r->faults, 0, r->fault, bytes, err));
+        const krsi_node *n = g->node[s->faults[i]];
+        const krsi_node *x = g->node[n->in[0]];
+        int axis = (int)krsi_int(n, 0);
+        return krs_fail(err, KRS_E_RANGE,
+                        "%s%s%s: index %lld is outside axis %d of size %lld "
+                        "(%s:%u)",
+                        g->string[n->scope], n->scope ? ": " : "",
+                        krsi_ops[n->op].name, (long long)index, axis,
+                        (long long)x->dim[axis], g->string[n->file],
+                        (unsigned)n->line);
+    }
+    return KRS_OK;
+}
+
+static krs_backend_binding
+binding_of(const krsi_ready *r, uint32_t value)
+{
+    const krsi_sched *s = &r->plan.sched;
+    if (value == KRSI_FAULTS)
+        return (krs_backend_binding){r->faults, 0,
+                                     s->fault_count * sizeof *r->fault};
+    const krsi_storage *v = &s->values[value];
+    krs_backend_binding b = {NULL, 0, v->bytes};
+    switch (v->kind) {
+    case KRSI_STORAGE_INPUT:
+    case KRSI_STORAGE_STATE: b.memory = r->leaf[v->node]->memory; break;
+    case KRSI_STORAGE_CONSTANT:
+        b.memory = r->constants;
+        b.offset_bytes = r->constant_offset[value];
+        break;
+    case KRSI_STORAGE_TEMPORARY:
+        b.memory = r->arena;
+        b.offset_bytes = r->plan.offset[value];
+        break;
+    case KRSI_STORAGE_OUTPUT:
+        for (size_t i = 0; i < s->output_count; i++)
+            if (s->outputs[i] == value)
+                b.memory = r->root[i]->memory;
+        break;
+    }
+    return b;
+}
+
+/* Bindings, arguments and grids for these memories and runtime integers. */
+static void
+fill_launches(krsi_ready *r, const int64_t *var)
+{
+    krs_backend_binding *binding = r->bindings;
+    krs_kargument *arg = r->args;
+    for (size_t i = 0; i < r->plan.launch_count; i++) {
+        const krsi_launch *from = &r->plan.launches[i];
+        for (int k = 0; k < from->bindings; k++)
+            *binding++ = binding_of(r, from->binding[k]);
+        for (int k = 0; k < from->args; k++, arg++) {
+            if (from->arg[k].is_float)
+                arg->f = from->arg[k].number;
+            else
+                arg->i = krsi_index_value(from->arg[k].index, var);
+        }
+        for (int k = 0; k < KRS_K_AXES; k++) {
+            int64_t extent = krsi_index_value(from->grid[k].extent, var);
+            int64_t per = from->grid[k].per;
+            r->launches[i].grid[k] = (extent + per - 1) / per;
+        }
+    }
+}
+
+krs_status
+krsi_ready_run(void *prepared, const int64_t *var, const atomic_int *cancel,
+               krs_error *err)
+{
+    krsi_ready *r = prepared;
+    krsi_machine *m = r->m;
+    const krsi_sched *s = &r->plan.sched;
+    KRS_TRY(check_starts(r, var, err));
+    for (size_t i = 0; i < s->output_count; i++)
+        if (r->root_is_live[i])
+            KRS_TRY(krsi_machine_zero(m, r->root[i]->memory, r->root[i]->bytes,
+                                      err));
+    fill_launches(r, var);
+    krs_backend_work work = {.struct_size = sizeof work,
+                             .launches = r->launches,
+                             .launch_count = r->plan.launch_count,
+                             .wave_ends = r->wave_ends,
+                             .wave_count = r->waves,
+                             .times_ns = r->times_ns,
+                             .cancel = (const int *)cancel};
+    KRS_TRY(m->backend->submit(m->device, &work, err));
+    KRS_TRY(m->backend->wait(m->device, err));
+    return s->fault_count ? check_faults(r, err) : KRS_OK;
+}
