@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { STEPS = 1000 };  /* without --steps */
 #define BYTE_VALUES 256 /* vocabulary of a model of bytes */
 
 /* Everything that one training holds. */
@@ -361,7 +362,10 @@ train(struct training *t)
 int
 command_train(const struct command_line *line)
 {
-    struct training t = {.line = line, .flags = &line->flags};
+    struct flags flags = line->flags;
+    struct training t = {.line = line, .flags = &flags};
+    if (!flags.given[FLAG_ID_steps])
+        flags.steps = STEPS;
     int code = train(&t);
     krs_trainer_free(t.trainer);
     krs_train_text_free(t.text);

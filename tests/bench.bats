@@ -1,0 +1,111 @@
+#!/usr/bin/env bats
+# bench.bats -- kersey bench: what it prints, and what it says about mistakes.
+# KERSEY is the program.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    mlp="$TESTS_DIR/graphs/mlp.krs"
+    export XDG_CACHE_HOME="$BATS_TEST_TMPDIR/cache"
+    unset KRS_CACHE KRS_DEBUG KRS_MODULE_PATH
+}
+
+# skip, counted, where the backend is not there
+needs() {
+    local code=0
+    "$KERSEY" graph "$mlp" --stage expand --backend "$1" >/dev/null 2>&1 ||
+        code=$?
+    [ "$code" -ne 77 ] || skip "no backend $1"
+    [ "$code" -eq 0 ]
+}
+
+# one JSON object of one line, true under the filter $1
+holds() {
+    local filter=$1
+    shift
+    run -0 --separate-stderr "$KERSEY" bench "$@" --json
+    [ "${#lines[@]}" -eq 1 ]
+    [ "$(jq "$filter" <<<"$output")" = true ]
+}
+
+product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
+    and .threads >= 1 and .m == 64 and .n == 48 and .k == 40'
+
+@test "gemm reports sizes, times and rate" {
+    for backend in interp cpu; do
+        needs $backend
+        holds "$product and .dtype == \"f32\"" gemm --m 64 --n 48 --k 40 \
+            --backend $backend
+    done
+}
+
+@test "gemm takes every type and transposed operands" {
+    needs interp
+    for dtype in bf16 f16; do
+        holds "$product and .dtype == \"$dtype\"" gemm --m 64 --n 48 --k 40 \
+            --dtype $dtype --ta --tb --backend interp
+    done
+    holds "$product and .ta and (.tb | not)" gemm --m 64 --n 48 --k 40 --ta \
+        --backend interp
+}
+
+@test "gemm says how many threads it had" {
+    needs cpu
+    for threads in 1 2; do
+        holds "$product and .threads == $threads" gemm --m 64 --n 48 --k 40 \
+            --threads $threads --backend cpu
+    done
+}
+
+@test "train reports a step" {
+    needs cpu
+    holds '.preset == "llama-tiny" and .batch == 2 and .seq == 16
+        and .dtype == "f32" and .compile_s > 0 and .step_s_min > 0
+        and .step_s_median >= .step_s_min and .tok_s > 0 and .peak_rss_mb > 1
+        and .loss > 1 and .loss < 6' \
+        train --preset llama-tiny --batch 2 --seq 16 --steps 2 --backend cpu
+}
+
+@test "compile is faster with the cache, which is removed" {
+    needs cpu
+    mkdir "$BATS_TEST_TMPDIR/t"
+    TMPDIR="$BATS_TEST_TMPDIR/t" holds \
+        '.warm_s < .cold_s and .kernels > 3 and .launches > .kernels' \
+        compile --preset llama-tiny --batch 2 --seq 16 --backend cpu
+    [ -z "$(ls -A "$BATS_TEST_TMPDIR/t")" ]
+}
+
+@test "without --json there is text" {
+    run -0 --separate-stderr "$KERSEY" bench gemm --m 8 --n 8 --k 8 \
+        --backend eval
+    [[ "$output" == *"GFLOP/s" ]]
+    [ -z "$stderr" ]
+    run -0 --separate-stderr "$KERSEY" bench train --preset llama-tiny \
+        --batch 1 --seq 4 --steps 1 --backend eval
+    [[ "$output" == *"tokens/s"*"loss"* ]]
+}
+
+# a mistake: exit code, no data on stdout, one line on stderr that says $2
+refused() {
+    local code=$1 says=$2
+    shift 2
+    run "-$code" --separate-stderr "$KERSEY" bench "$@"
+    [ -z "$output" ]
+    [ "${#stderr_lines[@]}" -eq 1 ]
+    [[ "$stderr" == "kersey bench: error: "*"$says"* ]]
+}
+
+@test "mistakes are named" {
+    refused 2 'no benchmark "gem"; did you mean gemm' gem
+    refused 2 '"llama-15n" is no preset; did you mean llama-15m' \
+        train --preset llama-15n
+    refused 2 "training steps are f32 only" train --dtype bf16
+    refused 2 "expected f32, bf16 or f16" gemm --dtype i64
+    refused 2 "must be at least 1" gemm --m 0
+    refused 2 "must be at least 1" train --batch 0
+    refused 2 "--steps 0" train --steps 0
+    refused 77 "abacus" gemm --backend abacus
+    refused 77 "abacus" train --backend abacus
+    refused 77 "abacus" compile --backend abacus
+    refused 1 "" gemm --m 9223372036854775807 --backend eval
+}

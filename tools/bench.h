@@ -1,0 +1,69 @@
+/* bench.h -- what the benchmarks share.
+ *
+ * A benchmark prints what it measured for people, or with --json as one
+ * object on a line. Times are seconds of CLOCK_MONOTONIC. */
+#ifndef KERSEY_BENCH_H
+#define KERSEY_BENCH_H
+
+#include "command.h"
+
+#include <jansson.h>
+
+/* bench.c */
+
+double bench_clock(void);
+
+/* Times of equal runs. */
+struct timing {
+    double min, median;
+    int count;
+};
+
+/* One run; context is passed on. */
+typedef krs_status timed_run(void *context, krs_error *err);
+
+enum { MOST_RUNS = 100000 };
+
+/* time_runs(run, context, least, seconds, &timing, err) -- run until both
+ * `least` runs are made and that many seconds have gone by; at most MOST_RUNS.
+ * Warming up is the caller's. */
+krs_status time_runs(timed_run *run, void *context, int least, double seconds,
+                     struct timing *out, krs_error *err);
+
+/* print_json_line(object) -- on stdout; takes the object, NULL if there was no
+ * memory for it. The exit code. */
+int print_json_line(json_t *object);
+
+/* threads of the device */
+int bench_threads(const krs_device *device);
+
+/* bench_step.c */
+
+/* A training step of a preset as a program. */
+struct bench_step {
+    krs_llama_config config;
+    krs_causal_model model;
+    krs_store *store;
+    krs_graph *graph;
+    krs_program *program;
+    int64_t parameters; /* elements */
+    double weights_s;   /* to fill them */
+    double graph_s;     /* forward, backward, optimizer as a graph */
+    double program_s;   /* of that graph, compiled and in memory */
+};
+
+/* open_step(device, flags, step, err) -- that of --preset, --batch, --seq; the
+ * preset is known. close_step after it, whatever it gave. */
+krs_status open_step(krs_device *device, const struct flags *flags,
+                     struct bench_step *step, krs_error *err);
+void close_step(struct bench_step *step);
+
+/* bench_gemm.c, bench_train.c, bench_compile.c; the flags are checked, the
+ * device is open */
+
+int bench_gemm(const struct command_line *line, krs_device *device);
+int bench_train(const struct command_line *line, krs_device *device);
+/* opens devices of its own */
+int bench_compile(const struct command_line *line);
+
+#endif
