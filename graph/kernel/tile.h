@@ -21,7 +21,8 @@
  * along the long axis. Sizes, strides, offsets and the split into items are
  * arguments; the class of a kernel is: types of A, B and C; template and tile;
  * how A is read (in place, rows packed, columns packed); which stride of A and
- * B is 1; whether rows of C are contiguous; whether K exceeds a chunk; the number of batch axes, 3 and
+ * B is 1; whether rows of C are contiguous; whether K exceeds a
+ * chunk; of pairs, whether K is even; the number of batch axes, 3 and
  * more kept apart.
  */
 #ifndef KRSI_TILE_H
@@ -82,6 +83,7 @@ struct krsi_tile {
     krsi_kbuf out;
     krsi_kv out_offset, out_row, out_column; /* strides of C */
     bool out_contiguous;
+    bool even;      /* K is, so that no pair is cut */
     bool one_chunk; /* K is at most a chunk */
     bool has_sums;  /* in scratch: C cannot hold them between chunks */
     krsi_tile_emit *finish;

@@ -82,6 +82,8 @@ multiply(krsi_tile *t, const place *p,
     krsi_kv zero = krsi_kb_broadcast(kb, t->lanes, krsi_kb_f32(kb, 0));
     krsi_kv b[KRSI_TILE_VECTORS], next;
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    if (t->template == KRSI_TILE_DIRECT) /* the mask, before the loop */
+        krsi_kb_below(kb, column_of(t, p, p->vectors - 1), t->n1, t->lanes);
     krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p->vectors; v++)

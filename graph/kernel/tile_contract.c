@@ -159,10 +159,9 @@ choose_template(krsi_tile *t, const product *p)
         t->template = KRSI_TILE_DIRECT;
     else
         t->template = KRSI_TILE_BLOCKED;
-    bool paired = t->pairs && !(is_constant(p->k) && p->k.base % 2 == 0);
     bool as_it_is = t->pairs || (t->a.dtype == KRS_F32 && !t->a.emit);
     t->reading = !t->a.along_inner     ? KRSI_TILE_COLUMNS_PACKED
-                 : as_it_is && !paired ? KRSI_TILE_IN_PLACE
+                 : as_it_is && t->even ? KRSI_TILE_IN_PLACE
                                        : KRSI_TILE_ROWS_PACKED;
     /* fewer rows for less than a tile */
     for (int rows = 1; rows < t->rows; rows *= 2)
@@ -410,6 +409,7 @@ krsi_lower_contract(krsi_lowering *l)
     t.pairs = t.a.dtype == KRS_BF16 && t.b.dtype == KRS_BF16;
     t.unit = t.pairs ? 2 : 1;
     t.chunk = KRSI_TILE_CHUNK / t.unit;
+    t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
     choose_tile(&t, l->facts);
     choose_template(&t, &p);
     t.out_contiguous = p.c_n == 1;

@@ -95,7 +95,7 @@ krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
             x->outer);
     for (int i = 0; i < t->unit; i++) {
         krsi_kv k = plus(t, k_of(t, word), i), inside = mask;
-        if (i > 0) { /* K may be odd */
+        if (i > 0 && !t->even) {
             krsi_kv stop =
                 krsi_kb_select(kb, krsi_kb_lt(kb, k, t->k), end, outer);
             inside = krsi_kb_below(kb, outer, stop, lanes);
@@ -180,6 +180,7 @@ pack_columns(krsi_tile *t, krsi_kv row)
 {
     krsi_kb *kb = t->kb;
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kb_below(kb, row, t->m1, t->wide); /* the mask, before the loop */
     krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
     krsi_kv v = krsi_tile_across(t, &t->a, row, t->m1, w, t->wide, false);
     store_words(t, t->a_pack, times(t, w, t->wide), 0, v);
