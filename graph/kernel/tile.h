@@ -33,7 +33,8 @@
 enum {
     KRSI_TILE_CHUNK = 512, /* k; part of the numeric contract */
     KRSI_TILE_ROWS = 8,    /* most rows of a register tile */
-    KRSI_TILE_VECTORS = 4  /* most vectors of one of its rows */
+    KRSI_TILE_VECTORS = 4, /* most vectors of one of its rows */
+    KRSI_TILE_LINE = 16    /* words of a cache line */
 };
 
 typedef enum krsi_tile_template {
@@ -93,8 +94,9 @@ struct krsi_tile {
     krsi_kv m0, m1, n0, n1;
     /* of the chunk: words [first, end) of k, and are there sums already */
     krsi_kv first, end, later;
-    krsi_kv a_at[KRSI_TILE_ROWS]; /* word 0 of the chunk, in elements */
-    int a_step;                   /* elements from word to word */
+    krsi_kv a_at[KRSI_TILE_ROWS];   /* word 0 of the chunk, in elements */
+    krsi_kv a_next[KRSI_TILE_ROWS]; /* of the tile below; read in place */
+    int a_step;                     /* elements from word to word */
 };
 
 /* tile_pack.c */
@@ -113,6 +115,8 @@ void krsi_tile_declare_a(krsi_tile *t);
 /* make the rows from `row` on ready for the chunk; those beyond m1 repeat the
  * last one */
 void krsi_tile_ready_a(krsi_tile *t, krsi_kv row);
+/* a line of each row of the tile below, which is read in place */
+void krsi_tile_prefetch_a(krsi_tile *t, krsi_kv word);
 /* row r of these at word `word` of the chunk: a scalar */
 krsi_kv krsi_tile_a(krsi_tile *t, int r, krsi_kv word);
 /* where the panel that begins at `column` has its word 0, in words */

@@ -73,34 +73,52 @@ b_vector(krsi_tile *t, const place *p, krsi_kv w, int v)
                            (size_t)t->lanes * 4);
 }
 
-/* The sums of one chunk. */
+typedef krsi_kv square[KRSI_TILE_ROWS][KRSI_TILE_VECTORS];
+
+/* s plus the products of the words low .. high. */
 static void
-multiply(krsi_tile *t, const place *p,
-         krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS])
+multiply(krsi_tile *t, const place *p, krsi_kv low, krsi_kv high, square s)
 {
     krsi_kb *kb = t->kb;
-    krsi_kv zero = krsi_kb_broadcast(kb, t->lanes, krsi_kb_f32(kb, 0));
-    krsi_kv b[KRSI_TILE_VECTORS], next;
-    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
-    if (t->template == KRSI_TILE_DIRECT) /* the mask, before the loop */
-        krsi_kb_below(kb, column_of(t, p, p->vectors - 1), t->n1, t->lanes);
-    krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
+    krsi_kv b[KRSI_TILE_VECTORS];
+    krsi_kv w = krsi_kb_for(kb, low, high, krsi_kb_i64(kb, 1));
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p->vectors; v++)
-            s[r][v] = krsi_kb_carry(kb, zero);
+            s[r][v] = krsi_kb_carry(kb, s[r][v]);
     for (int v = 0; v < p->vectors; v++)
         b[v] = b_vector(t, p, w, v);
     for (int r = 0; r < t->rows; r++) {
         krsi_kv a = krsi_tile_a(t, r, w);
-        for (int v = 0; v < p->vectors; v++) {
-            next = krsi_tile_mad(t, a, b[v], s[r][v]);
-            krsi_kb_next(kb, s[r][v], next);
-        }
+        for (int v = 0; v < p->vectors; v++)
+            krsi_kb_next(kb, s[r][v], krsi_tile_mad(t, a, b[v], s[r][v]));
     }
     krsi_kb_end(kb);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p->vectors; v++)
             s[r][v] = krsi_kb_result(kb, s[r][v]);
+}
+
+/* The same, a cache line of A at a time, fetching that of the rows below. */
+static void
+multiply_ahead(krsi_tile *t, const place *p, krsi_kv words, square s)
+{
+    krsi_kb *kb = t->kb;
+    square carried;
+    krsi_kv line = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words,
+                               krsi_kb_i64(kb, KRSI_TILE_LINE));
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = carried[r][v] = krsi_kb_carry(kb, s[r][v]);
+    krsi_tile_prefetch_a(t, line);
+    krsi_kv past = plus(t, line, KRSI_TILE_LINE);
+    multiply(t, p, line, krsi_kb_min(kb, past, words), s);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            krsi_kb_next(kb, carried[r][v], s[r][v]);
+    krsi_kb_end(kb);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = krsi_kb_result(kb, carried[r][v]);
 }
 
 /* Vector of C at a row and column, unmasked. */
@@ -151,8 +169,7 @@ store_out(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
 /* The sums of a chunk go to C, or are added to those of earlier chunks. All
  * loads come before all stores: rows may be the same one. */
 static void
-deliver(krsi_tile *t, const place *p,
-        krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS])
+deliver(krsi_tile *t, const place *p, square s)
 {
     krsi_kb *kb = t->kb;
     krsi_kv m[KRSI_TILE_ROWS];
@@ -184,8 +201,20 @@ deliver(krsi_tile *t, const place *p,
 static void
 compute(krsi_tile *t, place p)
 {
-    krsi_kv s[KRSI_TILE_ROWS][KRSI_TILE_VECTORS];
-    multiply(t, &p, s);
+    krsi_kb *kb = t->kb;
+    krsi_kv zero = krsi_kb_broadcast(kb, t->lanes, krsi_kb_f32(kb, 0));
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    square s;
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p.vectors; v++)
+            s[r][v] = zero;
+    if (t->template == KRSI_TILE_DIRECT) /* the mask, before the loop */
+        krsi_kb_below(kb, column_of(t, &p, p.vectors - 1), t->n1, t->lanes);
+    if (t->template == KRSI_TILE_DIRECT && p.vectors > 1 &&
+        t->reading == KRSI_TILE_IN_PLACE)
+        multiply_ahead(t, &p, words, s);
+    else
+        multiply(t, &p, krsi_kb_i64(kb, 0), words, s);
     deliver(t, &p, s);
 }
 

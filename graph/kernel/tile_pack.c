@@ -18,7 +18,6 @@
 enum {
     ALIGN = 64,
     ROW_SLACK = 32,
-    LINE = 16,     /* words of a cache line */
     AHEAD = 4,     /* lines of a row of A */
     AHEAD_ROWS = 4 /* of B, while packing */
 };
@@ -187,23 +186,29 @@ pack_columns(krsi_tile *t, krsi_kv row)
     krsi_kb_end(kb);
 }
 
+void
+krsi_tile_prefetch_a(krsi_tile *t, krsi_kv word)
+{
+    krsi_kb *kb = t->kb;
+    for (int r = 0; r < t->rows; r++)
+        krsi_kb_prefetch(
+            kb, (krsi_kmem){.buffer = t->a.buffer,
+                            .index = krsi_kb_add(kb, t->a_next[r],
+                                                 times(t, word, t->unit))});
+}
+
 /* The first lines of the rows of the next tile; the hardware sees the rest
  * coming. */
 static void
-prefetch_rows(krsi_tile *t, krsi_kv row)
+prefetch_rows(krsi_tile *t)
 {
     krsi_kb *kb = t->kb;
-    krsi_kv from[KRSI_TILE_ROWS], length = t->k;
-    krsi_kv next = plus(t, row, t->rows);
-    for (int r = 0; r < t->rows; r++)
-        from[r] = row_address(t, next, r);
-    krsi_kv k = krsi_kb_for(
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv w = krsi_kb_for(
         kb, krsi_kb_i64(kb, 0),
-        krsi_kb_min(kb, length, krsi_kb_i64(kb, AHEAD * LINE * t->unit)),
-        krsi_kb_i64(kb, LINE * t->unit));
-    for (int r = 0; r < t->rows; r++)
-        krsi_kb_prefetch(kb, (krsi_kmem){.buffer = t->a.buffer,
-                                         .index = krsi_kb_add(kb, from[r], k)});
+        krsi_kb_min(kb, words, krsi_kb_i64(kb, AHEAD * KRSI_TILE_LINE)),
+        krsi_kb_i64(kb, KRSI_TILE_LINE));
+    krsi_tile_prefetch_a(t, w);
     krsi_kb_end(kb);
 }
 
@@ -214,7 +219,10 @@ krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
     t->a_step = t->unit;
     for (int r = 0; r < t->rows; r++)
         switch (t->reading) {
-        case KRSI_TILE_IN_PLACE: t->a_at[r] = row_address(t, row, r); break;
+        case KRSI_TILE_IN_PLACE:
+            t->a_at[r] = row_address(t, row, r);
+            t->a_next[r] = row_address(t, plus(t, row, t->rows), r);
+            break;
         case KRSI_TILE_ROWS_PACKED:
             t->a_at[r] = krsi_kb_i64(kb, (int64_t)r * row_stride(t) * t->unit);
             break;
@@ -226,8 +234,8 @@ krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
             break;
         }
         }
-    if (t->reading == KRSI_TILE_IN_PLACE)
-        prefetch_rows(t, row);
+    if (t->reading == KRSI_TILE_IN_PLACE && t->template == KRSI_TILE_BLOCKED)
+        prefetch_rows(t);
     if (t->reading == KRSI_TILE_ROWS_PACKED)
         pack_rows(t, row);
     if (t->reading == KRSI_TILE_COLUMNS_PACKED)
