@@ -16,6 +16,8 @@
  *   blocked  B packed into panels as wide as the register tile
  *   direct   the same tiles, B read where it lies: small or narrow products
  *   stream   few rows of A: rows of B pass once, sums stay in scratch
+ *   turned   few rows of A, columns of B contiguous: they pass once, turned
+ *            in registers
  *
  * An axis of N at most 8 long is exchanged for M first, so that lanes run
  * along the long axis. Sizes, strides, offsets and the split into items are
@@ -40,7 +42,8 @@ enum {
 typedef enum krsi_tile_template {
     KRSI_TILE_BLOCKED,
     KRSI_TILE_DIRECT,
-    KRSI_TILE_STREAM
+    KRSI_TILE_STREAM,
+    KRSI_TILE_TURNED
 } krsi_tile_template;
 
 /* How the rows of A reach a register tile. */
@@ -124,15 +127,29 @@ krsi_kv krsi_tile_panel(krsi_tile *t, krsi_kv column);
 /* pack the columns n0 .. n1 of B for the chunk */
 void krsi_tile_pack_b(krsi_tile *t);
 
-/* tile_blocked.c, tile_stream.c -- one item */
+/* where the columns n0, n0 + 1, ... of B begin, where k is contiguous; those
+ * beyond n1 repeat the last one */
+void krsi_tile_lines(krsi_tile *t, krsi_kv n0, krsi_kv *from);
+/* x[i] lane j becomes word `word` + i of column n0 + j; whole: all words are
+ * inside K, else those beyond are zero */
+void krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0,
+                      krsi_kv word, bool whole, krsi_kv *x);
+
+/* tile_blocked.c, tile_stream.c, tile_turned.c -- one item */
 void krsi_tile_blocked(krsi_tile *t);
 void krsi_tile_stream(krsi_tile *t);
-/* open the loop over chunks; close it with krsi_kb_end */
+void krsi_tile_turned(krsi_tile *t);
+/* open the loop over chunks; close it with krsi_kb_end. Carries come before
+ * krsi_tile_bounds, which is called in it. */
 void krsi_tile_chunks(krsi_tile *t);
+void krsi_tile_bounds(krsi_tile *t);
 /* s = mad or dot2 */
 krsi_kv krsi_tile_mad(krsi_tile *t, krsi_kv a, krsi_kv b, krsi_kv s);
 /* the sums so far at a place, -0 if there are none; mask as for a load */
 krsi_kv krsi_tile_sums(krsi_tile *t, krsi_kmem at);
+/* a vector of finished sums to C */
+void krsi_tile_store(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask,
+                     krsi_kv v);
 /* sums to C, where they are not there already */
 void krsi_tile_store_sums(krsi_tile *t);
 

@@ -34,8 +34,14 @@ krsi_tile_chunks(krsi_tile *t)
     krsi_kv one = krsi_kb_i64(kb, 1), zero = krsi_kb_i64(kb, 0);
     t->first = krsi_kb_for(kb, zero, krsi_kb_max(kb, t->words, one),
                            krsi_kb_i64(kb, t->chunk));
+}
+
+void
+krsi_tile_bounds(krsi_tile *t)
+{
+    krsi_kb *kb = t->kb;
     t->end = krsi_kb_min(kb, plus(t, t->first, t->chunk), t->words);
-    t->later = krsi_kb_gt(kb, t->first, zero);
+    t->later = krsi_kb_gt(kb, t->first, krsi_kb_i64(kb, 0));
 }
 
 /* ---- one tile ---- */
@@ -155,9 +161,8 @@ krsi_tile_sums(krsi_tile *t, krsi_kmem at)
     return krsi_kb_select(kb, at.mask, krsi_kb_load(kb, at), none);
 }
 
-/* A vector of finished sums to C. */
-static void
-store_out(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
+void
+krsi_tile_store(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
 {
     krsi_kmem to = out_place(t, m, n);
     to.mask = mask;
@@ -194,7 +199,7 @@ deliver(krsi_tile *t, const place *p, square s)
             if (t->has_sums)
                 krsi_kb_store(kb, sum_place(t, m[r], n), s[r][v]);
             else
-                store_out(t, m[r], n, mask, s[r][v]);
+                krsi_tile_store(t, m[r], n, mask, s[r][v]);
         }
 }
 
@@ -245,6 +250,7 @@ krsi_tile_blocked(krsi_tile *t)
 {
     krsi_kb *kb = t->kb;
     krsi_tile_chunks(t);
+    krsi_tile_bounds(t);
     if (t->template == KRSI_TILE_BLOCKED)
         krsi_tile_pack_b(t);
     krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, t->rows));
@@ -269,7 +275,8 @@ krsi_tile_store_sums(krsi_tile *t)
     krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, 1));
     krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, t->lanes));
     krsi_kv v = krsi_kb_load(kb, sum_place(t, row, column));
-    store_out(t, row, column, krsi_kb_below(kb, column, t->n1, t->lanes), v);
+    krsi_tile_store(t, row, column, krsi_kb_below(kb, column, t->n1, t->lanes),
+                    v);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
 }

@@ -147,31 +147,51 @@ choose_tile(krsi_tile *t, const krsi_facts *facts)
     t->vectors = r->vectors;
 }
 
-static void
-choose_template(krsi_tile *t, const product *p)
+/* How rows of A are read, whatever the template. */
+static krsi_tile_reading
+choose_reading(const krsi_tile *t)
+{
+    bool as_it_is = t->pairs ? t->even : t->a.dtype == KRS_F32 && !t->a.emit;
+    return !t->a.along_inner ? KRSI_TILE_COLUMNS_PACKED
+           : as_it_is        ? KRSI_TILE_IN_PLACE
+                             : KRSI_TILE_ROWS_PACKED;
+}
+
+static krsi_tile_template
+choose_template(const krsi_tile *t, const product *p)
 {
     bool rows_of_b = t->b.along_outer && !t->b.along_inner;
     bool plain = rows_of_b && t->b.dtype == KRS_F32 && !t->b.emit;
-    if (p->max_m <= KRSI_TILE_ROWS && rows_of_b && p->max_n >= STREAM_COLUMNS)
-        t->template = KRSI_TILE_STREAM;
-    else if (plain && (p->max_m <= DIRECT_ROWS ||
-                       p->max_k * p->max_n <= DIRECT_BYTES / 4))
-        t->template = KRSI_TILE_DIRECT;
-    else
-        t->template = KRSI_TILE_BLOCKED;
-    bool as_it_is = t->pairs || (t->a.dtype == KRS_F32 && !t->a.emit);
-    t->reading = !t->a.along_inner     ? KRSI_TILE_COLUMNS_PACKED
-                 : as_it_is && t->even ? KRSI_TILE_IN_PLACE
-                                       : KRSI_TILE_ROWS_PACKED;
-    /* fewer rows for less than a tile */
+    bool thin = p->max_m <= KRSI_TILE_ROWS && p->max_n >= STREAM_COLUMNS;
+    if (thin && rows_of_b)
+        return KRSI_TILE_STREAM;
+    if (thin && t->b.along_inner && t->lanes > 1 && t->even &&
+        t->reading == KRSI_TILE_IN_PLACE)
+        return KRSI_TILE_TURNED;
+    if (plain &&
+        (p->max_m <= DIRECT_ROWS || p->max_k * p->max_n <= DIRECT_BYTES / 4))
+        return KRSI_TILE_DIRECT;
+    return KRSI_TILE_BLOCKED;
+}
+
+static bool
+is_thin(const krsi_tile *t)
+{
+    return t->template == KRSI_TILE_STREAM || t->template == KRSI_TILE_TURNED;
+}
+
+/* Fewer rows for less than a tile; thin templates hold all of them. */
+static void
+fit_tile(krsi_tile *t, const product *p)
+{
     for (int rows = 1; rows < t->rows; rows *= 2)
         if (p->max_m <= rows)
             t->rows = rows;
-    if (t->template == KRSI_TILE_STREAM) {
+    if (is_thin(t)) {
         t->rows = 1;
         while (t->rows < p->max_m)
             t->rows *= 2;
-        t->vectors = t->rows == 1 ? 4 : 2;
+        t->vectors = t->template == KRSI_TILE_TURNED ? 1 : t->rows == 1 ? 4 : 2;
     }
     for (t->wide = 1; t->wide < t->rows;)
         t->wide *= 2;
@@ -206,7 +226,7 @@ batch_items(const product *p)
 }
 
 static split
-split_stream(const krsi_tile *t, const product *p, int64_t workers)
+split_thin(const krsi_tile *t, const product *p, int64_t workers)
 {
     int64_t unit = (int64_t)t->vectors * t->lanes;
     int64_t strips = most(parts(p->max_n, STRIP),
@@ -411,20 +431,22 @@ krsi_lower_contract(krsi_lowering *l)
     t.chunk = KRSI_TILE_CHUNK / t.unit;
     t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
     choose_tile(&t, l->facts);
-    choose_template(&t, &p);
+    t.reading = choose_reading(&t);
+    t.template = choose_template(&t, &p);
+    fit_tile(&t, &p);
     t.out_contiguous = p.c_n == 1;
     t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
     bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finish;
     t.has_sums = t.template == KRSI_TILE_STREAM || !(t.one_chunk || out_adds);
-    split s = t.template == KRSI_TILE_STREAM
-                  ? split_stream(&t, &p, most(l->facts->workers, 1))
-                  : split_tiles(&t, &p, l->facts);
+    split s = is_thin(&t) ? split_thin(&t, &p, most(l->facts->workers, 1))
+                          : split_tiles(&t, &p, l->facts);
 
     declare_operand(l, &t.a, "a", p.a, p.a_m, p.a_k);
     declare_operand(l, &t.b, "b", p.b, p.b_n, p.b_k);
     t.out = parameter(l, "c", cut->out.value, t.out_dtype,
-                      t.has_sums || t.one_chunk ? KRS_K_WRITE
-                                                : KRS_K_READ | KRS_K_WRITE);
+                      t.has_sums || t.one_chunk || is_thin(&t)
+                          ? KRS_K_WRITE
+                          : KRS_K_READ | KRS_K_WRITE);
     t.out_offset = argument(l, cut->out.offset);
     t.out_row = number(l, p.c_m);
     t.out_column = stride(l, p.c_n, t.out_contiguous);
@@ -438,10 +460,12 @@ krsi_lower_contract(krsi_lowering *l)
             : t.k;
     declare_scratch(l, &t, s);
     place_item(l, &t, &p, s);
-    if (t.template == KRSI_TILE_STREAM)
-        krsi_tile_stream(&t);
-    else
-        krsi_tile_blocked(&t);
+    switch (t.template) {
+    case KRSI_TILE_BLOCKED:
+    case KRSI_TILE_DIRECT: krsi_tile_blocked(&t); break;
+    case KRSI_TILE_STREAM: krsi_tile_stream(&t); break;
+    case KRSI_TILE_TURNED: krsi_tile_turned(&t); break;
+    }
     for (int i = 0; i < p.batches - 2; i++)
         krsi_kb_end(t.kb);
 }

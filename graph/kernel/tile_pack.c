@@ -320,7 +320,35 @@ transpose(krsi_tile *t, krsi_kv *x)
     }
 }
 
-/* The vector at n0 of a panel: squares of lanes by lanes, turned. */
+void
+krsi_tile_lines(krsi_tile *t, krsi_kv n0, krsi_kv *from)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv last = plus(t, t->n1, -1);
+    for (int j = 0; j < t->lanes; j++) {
+        krsi_kv n = krsi_kb_min(kb, plus(t, n0, j), last);
+        from[j] = krsi_kb_add(kb, t->b.offset, krsi_kb_mul(kb, n, t->b.outer));
+    }
+}
+
+void
+krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0, krsi_kv word,
+                 bool whole, krsi_kv *x)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv k = k_of(t, word), mask = KRSI_KV_NONE;
+    if (!whole)
+        mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
+    for (int j = 0; j < t->lanes; j++) {
+        x[j] = krsi_tile_words(t, t->b.buffer, krsi_kb_add(kb, from[j], k),
+                               t->lanes, mask, 0);
+        x[j] = element(t, &t->b, x[j], plus(t, n0, j), k);
+    }
+    transpose(t, x);
+}
+
+/* The vector at n0 of a panel: squares of lanes by lanes, turned, while the
+ * lines of the next vector are fetched. */
 static void
 turn(krsi_tile *t, krsi_kv panel, krsi_kv n0)
 {
@@ -328,28 +356,18 @@ turn(krsi_tile *t, krsi_kv panel, krsi_kv n0)
     int width = t->vectors * t->lanes;
     krsi_kv from[KRS_K_MAX_LANES], next[KRS_K_MAX_LANES], x[KRS_K_MAX_LANES];
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
-    krsi_kv last = plus(t, t->n1, -1);
-    for (int j = 0; j < t->lanes; j++) {
-        krsi_kv n = krsi_kb_min(kb, plus(t, n0, j), last);
-        from[j] = krsi_kb_add(kb, t->b.offset, krsi_kb_mul(kb, n, t->b.outer));
-        next[j] =
-            krsi_kb_add(kb, from[j],
-                        krsi_kb_mul(kb, krsi_kb_i64(kb, t->lanes), t->b.outer));
-    }
+    krsi_tile_lines(t, n0, from);
+    for (int j = 0; j < t->lanes; j++)
+        next[j] = krsi_kb_add(kb, from[j], times(t, t->b.outer, t->lanes));
     krsi_kv to =
         krsi_kb_add(kb, krsi_tile_panel(t, panel), krsi_kb_sub(kb, n0, panel));
     krsi_kv w =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, t->lanes));
-    krsi_kv k = k_of(t, w);
-    krsi_kv mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
-    for (int j = 0; j < t->lanes; j++) {
-        x[j] = krsi_tile_words(t, t->b.buffer, krsi_kb_add(kb, from[j], k),
-                               t->lanes, mask, 0);
-        x[j] = element(t, &t->b, x[j], plus(t, n0, j), k);
-        krsi_kb_prefetch(kb, (krsi_kmem){.buffer = t->b.buffer,
-                                         .index = krsi_kb_add(kb, next[j], k)});
-    }
-    transpose(t, x);
+    for (int j = 0; j < t->lanes; j++)
+        krsi_kb_prefetch(
+            kb, (krsi_kmem){.buffer = t->b.buffer,
+                            .index = krsi_kb_add(kb, next[j], k_of(t, w))});
+    krsi_tile_square(t, from, n0, w, false, x);
     for (int i = 0; i < t->lanes; i++)
         store_words(t, t->b_pack,
                     krsi_kb_add(kb, to, times(t, plus(t, w, i), width)),

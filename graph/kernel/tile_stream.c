@@ -103,6 +103,7 @@ krsi_tile_stream(krsi_tile *t)
 {
     krsi_kb *kb = t->kb;
     krsi_tile_chunks(t);
+    krsi_tile_bounds(t);
     krsi_tile_ready_a(t, t->m0);
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
     krsi_kv deep =
