@@ -9,6 +9,8 @@
  */
 #include "tile.h"
 
+enum { AHEAD = 128 }; /* words, of each column */
+
 /* s plus the products of whole squares, words 0 .. deep of the chunk */
 static void
 multiply_squares(krsi_tile *t, const krsi_kv *from, krsi_kv column,
@@ -20,6 +22,14 @@ multiply_squares(krsi_tile *t, const krsi_kv *from, krsi_kv column,
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), deep, krsi_kb_i64(kb, t->lanes));
     for (int r = 0; r < t->rows; r++)
         next[r] = s[r] = krsi_kb_carry(kb, s[r]);
+    krsi_kv ahead = krsi_kb_mul(
+        kb,
+        krsi_kb_add(kb, krsi_kb_add(kb, t->first, w), krsi_kb_i64(kb, AHEAD)),
+        krsi_kb_i64(kb, t->unit));
+    for (int j = 0; j < t->lanes; j++)
+        krsi_kb_prefetch(kb,
+                         (krsi_kmem){.buffer = t->b.buffer,
+                                     .index = krsi_kb_add(kb, from[j], ahead)});
     krsi_tile_square(t, from, column, w, true, x);
     for (int i = 0; i < t->lanes; i++) {
         krsi_kv word = krsi_kb_add(kb, w, krsi_kb_i64(kb, i));
