@@ -19,6 +19,13 @@ check_starts(const krsi_ready *r, const int64_t *var, krs_error *err)
         int64_t last = first + (c->length - 1) * c->step;
         if (first >= 0 && first < c->size && last >= 0 && last < c->size)
             continue;
+        if (c->is_extremum)
+            return krs_fail(err, KRS_E_RANGE,
+                            "%s%s%s: no elements are live at this run, and "
+                            "nothing has no extremum (%s:%u)",
+                            g->string[n->scope], n->scope ? ": " : "",
+                            krsi_ops[n->op].name, g->string[n->file],
+                            (unsigned)n->line);
         return krs_fail(
             err, KRS_E_RANGE,
             "%s%s%s: axis %d: %lld elements from %lld by step "

@@ -47,10 +47,10 @@ krsi_eval_take(krsi_call *call)
     const krsi_value *x = krsi_in(call, 0), *index = krsi_in(call, 1);
     krsi_value *out = call->out;
     int axis = (int)krsi_int(call->node, 0);
-    KRS_TRY(check_indices(call, index, axis, x->dim[axis]));
     KRS_TRY(krsi_out_new(call));
-    if (out->elements == 0)
+    if (out->elements == 0) /* no index is followed */
         return KRS_OK;
+    KRS_TRY(check_indices(call, index, axis, x->dim[axis]));
     split s = split_at(x, axis);
     krs_dtype dtype = (krs_dtype)x->dtype;
     if (krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK) { /* axis is 0 */
@@ -87,10 +87,10 @@ krsi_eval_index_add(krsi_call *call)
     const krsi_value *src = krsi_in(call, 2);
     krsi_value *out = call->out;
     int axis = (int)krsi_int(call->node, 0);
-    KRS_TRY(check_indices(call, index, axis, x->dim[axis]));
     KRS_TRY(krsi_out_copy(call, 0));
     if (src->elements == 0)
         return KRS_OK;
+    KRS_TRY(check_indices(call, index, axis, x->dim[axis]));
     split s = split_at(x, axis);
     const krsi_element *from = src->e;
     for (int64_t o = 0; o < s.outer; o++)

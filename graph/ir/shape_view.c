@@ -118,7 +118,7 @@ krsi_shape_expand(krsi_make *m)
         if (kept && x->live_axes >> from & 1) {
             m->live[a] = x->live[from];
             m->live_axes |= (uint8_t)(1u << a);
-        } else if (!kept && lives) {
+        } else if ((!kept || dim[a] == 1) && lives) {
             krsi_attr_index(m->op, m->word, 1, a, &live);
             if (live.terms > 0) {
                 m->live[a] = live;

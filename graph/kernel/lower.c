@@ -48,6 +48,13 @@ buffer(krsi_lowering *l, const char *name, uint32_t value, krs_dtype dtype,
     return krsi_kb_param(l->kb, name, dtype, access, 0);
 }
 
+/* 2^63, the double nearest to the largest i64, means that one */
+static int64_t
+integer_of(double number)
+{
+    return number >= 0x1p63 ? INT64_MAX : (int64_t)number;
+}
+
 static krsi_kv
 constant_argument(krsi_lowering *l, const krsi_expr *e)
 {
@@ -60,7 +67,7 @@ constant_argument(krsi_lowering *l, const krsi_expr *e)
     }
     if (e->dtype == KRS_BOOL)
         return krsi_kb_bool(l->kb, e->number != 0);
-    krsi_kv i = index_argument(l, KRS_INDEX((int64_t)e->number));
+    krsi_kv i = index_argument(l, KRS_INDEX(integer_of(e->number)));
     return type == KRS_I64 ? i : krsi_kb_convert(l->kb, type, i);
 }
 

@@ -83,6 +83,13 @@ void
 krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept)
 {
     int wave = c->after ? m->ready[c->out.value] : 0;
+    bool spoilt = c->out.offset.terms < 0;
+    for (int i = 0; i < c->loads; i++)
+        spoilt |= c->load[i].view.offset.terms < 0;
+    if (spoilt && !m->failed) {
+        m->failed = true;
+        m->refused = c->node;
+    }
     for (int i = 0; i < c->loads; i++)
         if (m->ready[c->load[i].view.value] > wave)
             wave = m->ready[c->load[i].view.value];
@@ -202,10 +209,11 @@ static krsi_cut_rule *const rules[KRSI_OP_COUNT] = {
 static void
 cut_node(krsi_maker *m, uint32_t id)
 {
+    const krsi_node *n = maker_node(m, id);
+    if (!krsi_maker_is_constant(m, id) || n->op == KRSI_SLICE)
+        rules[n->op](m, id); /* a slice's start is checked in any case */
     if (krsi_maker_is_constant(m, id))
-        m->s->view[id] = krsi_view_whole(KRSI_NO_VALUE, maker_node(m, id));
-    else
-        rules[maker_node(m, id)->op](m, id);
+        m->s->view[id] = krsi_view_whole(KRSI_NO_VALUE, n);
 }
 
 /* what the outputs need; ids are topological, so one sweep downwards */
@@ -267,6 +275,15 @@ krsi_sched_make(krsi_sched *s, const krs_graph *g, const krs_node *outputs,
     if (!m.failed)
         return KRS_OK;
     krsi_sched_free(s);
+    if (m.refused) {
+        const krsi_node *n = g->node[m.refused];
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "%s%s%s: the place in memory depends on more than %d "
+                        "runtime integers (%s:%u)",
+                        g->string[n->scope], n->scope ? ": " : "",
+                        krsi_ops[n->op].name, KRS_INDEX_TERMS,
+                        g->string[n->file], (unsigned)n->line);
+    }
     return krs_fail(err, KRS_E_MEMORY,
                     "out of memory while scheduling %zu "
                     "nodes",

@@ -105,12 +105,14 @@ typedef struct krsi_cut {
 } krsi_cut;
 
 /* A runtime slice start that must fit: 0 <= start + i * step < size for all
- * i < length. Checked before each run. */
+ * i < length. Checked before each run. A live length that must not be 0, since
+ * its largest element is asked for, is a start one less. */
 typedef struct krsi_check {
     krs_index start;
     int64_t length, step, size;
     uint32_t node;
     int axis;
+    bool is_extremum;
 } krsi_check;
 
 typedef struct krsi_sched {
@@ -131,7 +133,8 @@ typedef struct krsi_sched {
 } krsi_sched;
 
 /* cut.c -- schedule what the outputs need (nodes of a graph of primitives).
- * Errors: MEMORY. krsi_sched_free takes a zeroed or failed sched too. */
+ * Errors: UNSUPPORTED (an address of more than KRS_INDEX_TERMS runtime
+ * integers), MEMORY. krsi_sched_free takes a zeroed or failed sched too. */
 krs_status krsi_sched_make(krsi_sched *s, const krs_graph *g,
                            const krs_node *outputs, size_t count,
                            krs_error *err);

@@ -12,7 +12,8 @@ typedef struct krsi_maker {
     const krs_graph *g;
     int *ready; /* by value: first wave that may read it */
     size_t ready_capacity;
-    bool failed; /* out of memory; everything after is a no-op */
+    bool failed;      /* everything after is a no-op */
+    uint32_t refused; /* node with too many runtime integers; 0: no memory */
 } krsi_maker;
 
 static inline const krsi_node *
@@ -48,6 +49,8 @@ int krsi_cut_operand(krsi_maker *m, krsi_cut *c, uint32_t id,
                      const krsi_view *v);
 
 /* ---- cut_view.c ---- */
+
+void krsi_maker_check(krsi_maker *m, krsi_check check);
 
 /* starts of slice and set_slice nodes; runtime ones get a check */
 void krsi_maker_starts(krsi_maker *m, uint32_t id, const int64_t *length,

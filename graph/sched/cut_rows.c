@@ -6,7 +6,59 @@
  */
 #include "cut_make.h"
 
-/* The axes that stay, then the reduced ones as one last axis. */
+/* One axis reduced after the other, from the last to the one after `kept`;
+ * what is left has one. */
+static krsi_view
+reduce_inner(krsi_maker *m, uint32_t id, krsi_view rows, int kept)
+{
+    uint32_t x = maker_node(m, id)->in[0];
+    for (int last = rows.rank - 1; last > kept && !m->failed; last--) {
+        krsi_view out = rows;
+        int64_t stride = 1;
+        out.value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, x);
+        out.offset = KRS_INDEX(0);
+        out.stride[last] = 0;
+        for (int a = last - 1; a >= 0; a--) {
+            out.stride[a] = stride;
+            stride *= out.max[a];
+        }
+        krsi_cut *c =
+            m->failed ? NULL : krsi_maker_cut(m, KRSI_CUT_REDUCE, id, &out);
+        if (!c)
+            break;
+        krsi_cut_load(c, &rows, (krs_dtype)maker_node(m, x)->dtype);
+        krsi_maker_finish(m, c, 1);
+        out.rank = last;
+        rows = out;
+    }
+    return rows;
+}
+
+/* The largest or smallest of nothing is refused before the run. */
+static void
+check_extremum(krsi_maker *m, uint32_t id, const krsi_view *rows, int kept)
+{
+    if (maker_node(m, id)->op == KRSI_SUM)
+        return;
+    for (int a = 0; a < rows->rank; a++)
+        if (rows->max[a] == 0)
+            return;
+    for (int a = kept; a < rows->rank; a++)
+        if (rows->extent[a].terms)
+            krsi_maker_check(
+                m, (krsi_check){
+                       .start = krs_index_plus(rows->extent[a], KRS_INDEX(-1)),
+                       .length = 1,
+                       .step = 1,
+                       .size = rows->max[a],
+                       .node = id,
+                       .axis = a,
+                       .is_extremum = true});
+}
+
+/* The axes that stay, then the reduced ones as one last axis. Where one of
+ * these inside another has a live length they do not make one axis, and are
+ * reduced one after the other. */
 void
 krsi_cut_reduce(krsi_maker *m, uint32_t id)
 {
@@ -27,9 +79,15 @@ krsi_cut_reduce(krsi_maker *m, uint32_t id)
     for (int a = 0, to = kept; a < x->rank; a++)
         if (gone >> a & 1)
             order[to++] = a;
-    if (source.value == KRSI_NO_VALUE || count > 1) {
+    krsi_view turned = krsi_view_permute(&source, order);
+    bool live_inside = false;
+    for (int a = kept + 1; a < x->rank; a++)
+        live_inside |= turned.extent[a].terms != 0;
+    check_extremum(m, id, &turned, kept);
+    if (live_inside) {
+        source = krsi_maker_loadable(m, n->in[0]);
+    } else if (source.value == KRSI_NO_VALUE || count > 1) {
         /* one row to reduce: a copy in that order, unless it is one already */
-        krsi_view turned = krsi_view_permute(&source, order);
         bool merges = source.value != KRSI_NO_VALUE;
         for (int a = kept; merges && a + 1 < x->rank && a + 1 < KRSI_CUT_AXES;
              a++)
@@ -59,15 +117,17 @@ krsi_cut_reduce(krsi_maker *m, uint32_t id)
         }
     }
     krsi_view rows = krsi_view_permute(&source, order);
+    if (live_inside)
+        rows = reduce_inner(m, id, rows, kept);
     int64_t length = 1;
     krs_index extent = KRS_INDEX(1);
-    for (int a = kept; a < x->rank; a++) {
+    for (int a = kept; a < rows.rank; a++) {
         length *= rows.max[a];
         extent =
             a == kept ? rows.extent[a] : krs_index_times(extent, rows.max[a]);
     }
+    rows.stride[kept] = count ? rows.stride[rows.rank - 1] : 0;
     rows.rank = kept + 1;
-    rows.stride[kept] = count ? rows.stride[x->rank - 1] : 0;
     rows.max[kept] = length;
     rows.extent[kept] = extent;
 

@@ -5,20 +5,16 @@
  */
 #include "cut_make.h"
 
-static void
-check_start(krsi_maker *m, uint32_t id, int axis, krs_index start,
-            int64_t length, int64_t step, int64_t size)
+void
+krsi_maker_check(krsi_maker *m, krsi_check check)
 {
     krsi_sched *s = m->s;
-    if (start.terms == 0 || length == 0)
-        return;
     if (!krsi_reserve(&s->checks, &s->check_capacity, s->check_count + 1,
                       sizeof *s->checks)) {
         m->failed = true;
         return;
     }
-    s->checks[s->check_count++] =
-        (krsi_check){start, length, step, size, id, axis};
+    s->checks[s->check_count++] = check;
 }
 
 void
@@ -28,7 +24,13 @@ krsi_maker_starts(krsi_maker *m, uint32_t id, const int64_t *length,
     const krsi_node *n = maker_node(m, id), *x = maker_node(m, n->in[0]);
     for (int a = 0; a < x->rank; a++) {
         start[a] = krsi_index(n, 0, a);
-        check_start(m, id, a, start[a], length[a], step[a], x->dim[a]);
+        if (start[a].terms && length[a])
+            krsi_maker_check(m, (krsi_check){.start = start[a],
+                                             .length = length[a],
+                                             .step = step[a],
+                                             .size = x->dim[a],
+                                             .node = id,
+                                             .axis = a});
     }
 }
 
