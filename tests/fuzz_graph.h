@@ -1,0 +1,74 @@
+/* fuzz_graph.h -- random valid graphs, and the judge of what runs them.
+ *
+ * A case is a graph made from a seed through the public builders, with
+ * outputs and two settings of its runtime integers. The data of its inputs
+ * and states is a function of seed and name, so the text of a graph and the
+ * seed say everything.
+ *
+ * The judge needs no tolerance for a whole graph. It runs a case on a device
+ * with every primitive as an output, then lets the f64 interpreter compute
+ * each primitive alone from the operands that the device had. So comparisons,
+ * roundings, indices and all other decisions must be the same, and a float
+ * may differ by what one operation is allowed (fuzz_judge.c says how much).
+ * What a program with other outputs, another number of runs, a graph read
+ * back from its text or another device gives must be the same bits.
+ */
+#ifndef TESTS_FUZZ_GRAPH_H
+#define TESTS_FUZZ_GRAPH_H
+
+#include "graph/ir/ir.h"
+
+#include <krs/program.h>
+
+enum { FUZZ_OUTPUTS = 12, FUZZ_SETTINGS = 2, FUZZ_VARS = 16 };
+
+/* Data of an input that stands for a node which was shrunk away. */
+typedef struct fuzz_fixed {
+    char name[16];
+    void *data;
+    size_t bytes;
+} fuzz_fixed;
+
+typedef struct fuzz_case {
+    uint64_t seed;
+    krs_graph *graph;
+    krs_node output[FUZZ_OUTPUTS];
+    size_t outputs;
+    fuzz_fixed *fixed;
+    size_t fixed_count;
+} fuzz_case;
+
+/* What happened so far, over all cases. */
+typedef struct fuzz_counts {
+    size_t cases, with_gradient, with_updates, refused_runs, on_cpu;
+    size_t op[KRSI_OP_COUNT]; /* nodes that outputs need */
+    size_t unsupported;       /* addresses of more than 3 runtime integers */
+    size_t asked, refused;    /* uses that builders were asked for */
+    size_t values, exact;     /* elements judged; without any tolerance */
+} fuzz_counts;
+
+/* ---- fuzz_graph.c ---- */
+
+/* Free with fuzz_free. */
+void fuzz_build(uint64_t seed, fuzz_case *out, fuzz_counts *counts);
+void fuzz_free(fuzz_case *c);
+/* value of a runtime integer in a setting, within its bounds */
+int64_t fuzz_var(const fuzz_case *c, int setting, const char *name, int64_t low,
+                 int64_t high);
+/* data of a leaf: count elements of dtype */
+void fuzz_data(const fuzz_case *c, const char *name, krs_dtype dtype,
+               int64_t count, void *out);
+/* splitmix64 (Steele 2014) */
+uint64_t fuzz_mix(uint64_t a, uint64_t b);
+
+/* ---- fuzz_judge.c ---- */
+
+/* NULL, or what is wrong, to be freed. cpu may be NULL. */
+char *fuzz_judge(const fuzz_case *c, krs_device *eval, krs_device *interp,
+                 krs_device *cpu, fuzz_counts *counts);
+/* Make a failing case smaller as long as it fails: outputs are dropped, nodes
+ * become inputs. Gives what is wrong with the smallest. */
+char *fuzz_shrink(fuzz_case *c, krs_device *eval, krs_device *interp,
+                  krs_device *cpu, char *wrong);
+
+#endif

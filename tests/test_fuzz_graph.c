@@ -1,0 +1,210 @@
+/* test_fuzz_graph.c -- random graphs on all devices; see fuzz_graph.h.
+ *
+ *     test_fuzz_graph                          1,000 graphs, as in CI
+ *     test_fuzz_graph --seed 7 --count 20000   others, by hand
+ *
+ * A failure prints the seed, what is wrong, and the text of the smallest graph
+ * in which it still is, with the data of its leaves.
+ */
+#include "fuzz_graph.h"
+#include "suite.h"
+#include "temp_folder.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { CI_GRAPHS = 1000, CPU_EVERY = 10, SHOWN = 40 };
+
+typedef struct devices {
+    krs_device *eval, *interp, *cpu; /* cpu NULL: absent */
+} devices;
+
+/* false, said on standard output, without eval or interp */
+static bool
+open_devices(const char *cache, devices *d)
+{
+    krs_error err = {KRS_OK, ""};
+    const krs_device_options options = {.struct_size = sizeof options,
+                                        .threads = 2,
+                                        .modules = KERSEY_MODULE_DIR,
+                                        .cache = cache};
+    *d = (devices){NULL, NULL, NULL};
+    if (krs_device_open("eval", &d->eval, &err) != KRS_OK ||
+        krs_device_open("interp", &d->interp, &err) != KRS_OK) {
+        printf("%s\n", err.text);
+        return false;
+    }
+    if (krs_device_open_with("cpu", &options, &d->cpu, &err) != KRS_OK)
+        printf("cpu is absent: %s\n", err.text);
+    return true;
+}
+
+static void
+close_devices(devices *d)
+{
+    krs_device_close(d->eval);
+    krs_device_close(d->interp);
+    krs_device_close(d->cpu);
+}
+
+/* the text, and the data of leaves as comments */
+static void
+print_case(const fuzz_case *c)
+{
+    krs_error err;
+    char *text = NULL;
+    if (krs_graph_print(c->graph, c->output, c->outputs, NULL, &text, &err))
+        return;
+    fputs(text, stdout);
+    free(text);
+    for (int s = 0; s < FUZZ_SETTINGS; s++)
+        for (size_t i = 0; i < c->graph->vars; i++) {
+            const krsi_var *v = &c->graph->var[i];
+            const char *name = c->graph->string[v->name];
+            printf("# run %d: %s = %lld\n", s, name,
+                   (long long)fuzz_var(c, s, name, v->low, v->high));
+        }
+    for (uint32_t id = 1; id <= c->graph->nodes; id++) {
+        const krsi_node *n = c->graph->node[id];
+        if (n->op != KRSI_INPUT && n->op != KRSI_STATE)
+            continue;
+        const char *name = krs_node_name(krs_graph_node(c->graph, id));
+        int64_t count = krsi_elements(n);
+        char *data = calloc((size_t)count + 1, 8);
+        krsi_string s = {0};
+        if (!data)
+            return;
+        fuzz_data(c, name, (krs_dtype)n->dtype, count, data);
+        for (int64_t i = 0; i < count && i < SHOWN; i++) {
+            krsi_string_format(&s, " ");
+            krsi_print_element(&s, (krs_dtype)n->dtype, data, (size_t)i);
+        }
+        printf("# %s =%s%s\n", name, s.text ? s.text : "",
+               count > SHOWN ? " ..." : "");
+        krsi_string_free(&s);
+        free(data);
+    }
+}
+
+/* number of wrong graphs */
+static size_t
+fuzz(devices *d, uint64_t first, uint64_t count, uint64_t cpu_every,
+     fuzz_counts *counts)
+{
+    size_t bad = 0;
+    for (uint64_t seed = first; seed < first + count && bad < 5; seed++) {
+        fuzz_case c;
+        krs_device *cpu = seed % cpu_every ? NULL : d->cpu;
+        fuzz_build(seed, &c, counts);
+        char *why = fuzz_judge(&c, d->eval, d->interp, cpu, counts);
+        if (why) {
+            printf("seed %llu: %s\n", (unsigned long long)seed, why);
+            why = fuzz_shrink(&c, d->eval, d->interp, cpu, why);
+            printf("smallest: %s\n", why);
+            print_case(&c);
+            fflush(stdout);
+            free(why);
+            bad++;
+        }
+        fuzz_free(&c);
+    }
+    return bad;
+}
+
+static void
+print_counts(const fuzz_counts *n)
+{
+    printf("%zu graphs: %zu with gradients, %zu with updates, %zu refused at "
+           "the run, %zu not supported, %zu on cpu; %zu of %zu uses refused; "
+           "%zu values judged, "
+           "%zu exactly\n",
+           n->cases, n->with_gradient, n->with_updates, n->refused_runs,
+           n->unsupported, n->on_cpu, n->refused, n->asked, n->values,
+           n->exact);
+}
+
+START_TEST(random_graphs_give_what_each_primitive_gives_alone)
+{
+    fuzz_counts counts = {0};
+    devices d;
+    ck_assert(open_devices(temp_folder(), &d));
+    size_t bad = fuzz(&d, 1, CI_GRAPHS, CPU_EVERY, &counts);
+    print_counts(&counts);
+    ck_assert_uint_eq(bad, 0);
+    for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++)
+        ck_assert_msg(counts.op[op] > 0, "%s never came up", krsi_ops[op].name);
+    ck_assert_uint_gt(counts.with_gradient, CI_GRAPHS / 4);
+    ck_assert_uint_gt(counts.with_updates, CI_GRAPHS / 20);
+    ck_assert_uint_lt(counts.refused * 5, counts.asked);
+    ck_assert_uint_lt(counts.refused_runs * 20, CI_GRAPHS);
+    ck_assert_uint_lt(counts.unsupported * 50, CI_GRAPHS);
+    close_devices(&d);
+}
+END_TEST
+
+START_TEST(a_seed_gives_one_graph)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        fuzz_counts counts = {0};
+        char *text[2];
+        for (int i = 0; i < 2; i++) {
+            fuzz_case c;
+            krs_error err;
+            fuzz_build(seed, &c, &counts);
+            ck_assert_int_eq(krs_graph_print(c.graph, c.output, c.outputs, NULL,
+                                             &text[i], &err),
+                             KRS_OK);
+            fuzz_free(&c);
+        }
+        ck_assert_str_eq(text[0], text[1]);
+        free(text[0]);
+        free(text[1]);
+    }
+}
+END_TEST
+
+static int
+by_hand(int argc, char **argv)
+{
+    unsigned long long seed = 1, count = 1000, every = CPU_EVERY;
+    fuzz_counts counts = {0};
+    for (int i = 1; i + 1 < argc; i += 2) {
+        unsigned long long value = strtoull(argv[i + 1], NULL, 10);
+        if (strcmp(argv[i], "--seed") == 0)
+            seed = value;
+        else if (strcmp(argv[i], "--count") == 0)
+            count = value;
+        else if (strcmp(argv[i], "--cpu-every") == 0 && value > 0)
+            every = value;
+        else
+            return 2;
+    }
+    devices d;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!open_devices(NULL, &d))
+        return 1;
+    size_t bad = fuzz(&d, seed, count, every, &counts);
+    print_counts(&counts);
+    for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++)
+        if (!counts.op[op])
+            printf("%s never came up\n", krsi_ops[op].name);
+    close_devices(&d);
+    return bad ? 1 : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc > 1)
+        return by_hand(argc, argv);
+    Suite *suite = suite_create(__FILE__);
+    TCase *all = tcase_create("all");
+    tcase_add_test(all, a_seed_gives_one_graph);
+    tcase_add_test(all, random_graphs_give_what_each_primitive_gives_alone);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
