@@ -84,6 +84,10 @@ krsi_lower_declare(krsi_lowering *l)
         l->extent[a] = index_argument(l, cut->extent[a]);
     for (int i = 0; i < cut->loads; i++) {
         const krsi_load *load = &cut->load[i];
+        if (krs_dtype_class_of(load_type[i]) == KRS_CLASS_BLOCK)
+            krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
+                         "no kernel reads %s; the device eval does",
+                         krs_dtype_name(load_type[i]));
         l->load[i] =
             buffer(l, names[i], load->view.value, load_type[i], KRS_K_READ);
         l->load_offset[i] = index_argument(l, load->view.offset);

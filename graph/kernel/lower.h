@@ -33,7 +33,7 @@ typedef struct krsi_grid {
     int64_t per;
 } krsi_grid;
 
-enum { KRSI_FAULTS = UINT32_MAX - 1 }; /* the value of the fault buffer */
+#define KRSI_FAULTS (UINT32_MAX - 1) /* the value of the fault buffer */
 
 typedef struct krsi_launch {
     size_t kernel; /* number among the kernels of the plan */

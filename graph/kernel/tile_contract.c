@@ -418,7 +418,7 @@ krsi_lower_contract(krsi_lowering *l)
     t.b.dtype = load_dtype(cut, p.b);
     if (!krs_dtype_is_float(t.a.dtype) || !krs_dtype_is_float(t.b.dtype)) {
         krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
-                     "no product of %s and %s; cast to a float type first",
+                     "no product of %s and %s here; the device eval has it",
                      krs_dtype_name(t.a.dtype), krs_dtype_name(t.b.dtype));
         return;
     }

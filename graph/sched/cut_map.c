@@ -138,7 +138,7 @@ krsi_cut_gather(krsi_maker *m, uint32_t id)
         }
     }
     int position = krsi_cut_load(c, &where, (krs_dtype)index->dtype);
-    krsi_cut_load(c, &source, (krs_dtype)n->dtype);
+    krsi_cut_load(c, &source, (krs_dtype)maker_node(m, n->in[0])->dtype);
     c->load[1].indirect = position;
     c->load[1].indirect_stride = x.stride[axis];
     c->load[1].indirect_bound = x.extent[axis];
