@@ -757,11 +757,19 @@ sleep_ms(uint32_t ms)
     nanosleep(&pause, NULL);
 }
 
+/* KRS_TEST_KILLS=200 for a long run */
+static uint32_t
+kills(void)
+{
+    const char *text = getenv("KRS_TEST_KILLS");
+    return text ? (uint32_t)strtoul(text, NULL, 10) : 20;
+}
+
 START_TEST(a_kill_at_any_moment_leaves_a_checkpoint_that_loads)
 {
     char *folder = scratch_folder();
     int64_t last_step = -1;
-    for (uint32_t i = 0; i < 20; i++) {
+    for (uint32_t i = 0; i < kills(); i++) {
         pid_t child = fork();
         ck_assert_int_ge(child, 0);
         if (child == 0)
