@@ -20,8 +20,9 @@ enum {
     DIRECT_BYTES = 64 << 10, /* B that needs no packing */
     STREAM_COLUMNS = 64,     /* fewer: a tile reads B as well */
     STRIP = 2048,            /* columns of an item of stream, at most */
-    PACK_COST = 12, /* rows of a product that cost as much as packing B */
-    A_COST = 6,     /* columns that cost as much as reading A */
+    PACK_COST = 12,     /* rows of a product that cost as much as packing B */
+    A_COST = 6,         /* columns that cost as much as reading A */
+    MEET_COST = 600000, /* products in the time that workers take to meet */
     MAX_PARTS = 64,
     MAX_PANELS = 64,
     SUMS = 1 << 20, /* of an item in scratch, at most */
@@ -246,8 +247,8 @@ most_panels(const krsi_tile *t, const product *p, const krsi_facts *facts)
     return least(most(cache / 2 / bytes, 1), MAX_PANELS);
 }
 
-/* Work of the busiest worker, if `down` by `across` items for each of the
- * batch are handed out as workers get free. The unit is a product. */
+/* What the busiest worker does if `down` by `across` items for each of the
+ * batch are handed out as workers get free: products for each k. */
 static double
 cost_of(const krsi_tile *t, const product *p, double workers, int64_t down,
         int64_t across)
@@ -256,11 +257,12 @@ cost_of(const krsi_tile *t, const product *p, double workers, int64_t down,
     bool packs = t->template == KRSI_TILE_BLOCKED;
     double work = rows * columns + (double)across * rows * A_COST +
                   packs * (double)down * columns * PACK_COST;
-    double items = (double)(down * across) * (double)batch_items(p);
-    double rounds = items / workers;
-    double whole = (double)(int64_t)rounds;
-    whole += whole < rounds;
-    return work * whole / rounds;
+    double each = (double)down * (double)across;
+    double items = each * (double)batch_items(p);
+    double turns = (double)(int64_t)(items / workers);
+    turns += turns < items / workers;
+    double meet = items > 1 ? MEET_COST / (double)most(p->max_k, 1) : 0;
+    return work / each * turns + meet;
 }
 
 static split
@@ -273,6 +275,7 @@ split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
     int64_t least_across = parts(panels, most_panels(t, p, facts));
     int64_t most_across = least(panels, least_across + MAX_PARTS);
     double best = 0;
+    bool found_fits = false;
     split found = {0, 0};
     for (int64_t down = 1; down <= most_down; down++)
         for (int64_t across = least_across; across <= most_across; across++) {
@@ -282,10 +285,12 @@ split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
                 cost_of(t, p, (double)most(facts->workers, 1),
                         parts(max_m, s.rows), parts(max_n, s.columns));
             bool fits = !t->has_sums || s.rows * s.columns <= SUMS;
-            if (found.rows && (cost >= best || !fits))
+            if (found.rows &&
+                (fits < found_fits || (fits == found_fits && cost >= best)))
                 continue;
             best = cost;
             found = s;
+            found_fits = fits;
         }
     return found;
 }
