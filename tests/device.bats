@@ -33,6 +33,78 @@ needs() {
     [ "${#stderr_lines[@]}" -eq 1 ]
 }
 
+@test "without --backend it is cpu, or eval with a word about it" {
+    KRS_DEBUG=1 run -0 --separate-stderr "$KERSEY" graph "$mlp" --stage expand
+    if [ -e "$(dirname "$KERSEY")/libkersey-cpu.so" ]; then
+        [[ "$stderr" == "device cpu: "* ]]
+    else
+        [[ "$stderr" == *"there is no backend cpu; eval"*"device eval: "* ]]
+    fi
+    export KRS_MODULE_PATH="$BATS_TEST_TMPDIR"
+    KRS_DEBUG=1 run -0 --separate-stderr "$KERSEY" graph "$mlp" --stage expand
+    [[ "$stderr" == *"there is no backend cpu; eval"*"device eval: "* ]]
+    run -77 --separate-stderr "$KERSEY" graph "$mlp" --stage expand --threads 1
+    run -77 --separate-stderr "$KERSEY" graph "$mlp" --stage expand \
+        --cpu x86-64-v2
+    [ -z "$output" ]
+    [ "${#stderr_lines[@]}" -eq 1 ]
+}
+
+@test "a cache that cannot be used is left out with a warning" {
+    needs interp
+    mkdir -m 777 "$BATS_TEST_TMPDIR/open"
+    touch "$BATS_TEST_TMPDIR/file"
+    for folder in "$BATS_TEST_TMPDIR/open" "$BATS_TEST_TMPDIR/file/x"; do
+        KRS_CACHE=$folder run -0 --separate-stderr "$KERSEY" graph "$mlp" \
+            --stage kernel --backend interp
+        [ -n "$output" ]
+        [ "${#stderr_lines[@]}" -eq 1 ]
+        [[ "$stderr" == "kersey: warning: "*"$folder"* ]]
+    done
+}
+
+# 20 steps; prints the losses
+losses() {
+    rm -rf "$BATS_TEST_TMPDIR/run"
+    "$KERSEY" train llama-tiny --data "$TESTS_DIR/cli.bats" --steps 20 \
+        --batch 2 --seq 32 --json --out "$BATS_TEST_TMPDIR/run" \
+        --backend cpu "$@" 2>"$BATS_TEST_TMPDIR/talk" |
+        jq -c '[.step, .loss, .grad_norm, .val_loss]'
+}
+
+@test "threads and cache change no bit of a training" {
+    needs cpu
+    cold=$(losses --threads 1)
+    [ "$(wc -l <<<"$cold")" -eq 20 ]
+    [ -n "$(ls "$XDG_CACHE_HOME/kersey")" ]
+    [ "$(losses --threads 1)" = "$cold" ]
+    [ "$(losses --threads 2)" = "$cold" ]
+    [ "$(losses --threads 4)" = "$cold" ]
+    [ "$(KRS_CACHE=off losses --threads 2)" = "$cold" ]
+    # what lies there may be damaged
+    for entry in "$XDG_CACHE_HOME"/kersey/*.blob; do
+        printf 'x' | dd of="$entry" bs=1 seek=100 conv=notrunc 2>/dev/null
+    done
+    [ "$(losses --threads 2)" = "$cold" ]
+    grep -q "is damaged; the kernel .* is compiled again" \
+        "$BATS_TEST_TMPDIR/talk"
+}
+
+@test "kernels for other processors pass the golden cases" {
+    needs cpu
+    native=$("$KERSEY" conform --cases "$TESTS_DIR/golden/ops" --backend cpu |
+        tail -n 1)
+    for target in x86-64-v2 x86-64-v3; do
+        code=0
+        output=$("$KERSEY" conform --cases "$TESTS_DIR/golden/ops" \
+            --backend cpu --cpu $target 2>"$BATS_TEST_TMPDIR/talk") || code=$?
+        ! grep -q "this processor lacks" "$BATS_TEST_TMPDIR/talk" ||
+            skip "this processor is no $target"
+        [ "$code" -eq 0 ]
+        [ "$(tail -n 1 <<<"$output")" = "$native" ]
+    done
+}
+
 @test "--cpu and --threads are checked" {
     run -2 --separate-stderr "$KERSEY" graph "$mlp" --stage expand \
         --backend eval --cpu x86-64-v2
@@ -132,7 +204,7 @@ needs() {
         needs $backend
         KRS_DEBUG=2 run -0 --separate-stderr "$KERSEY" conform \
             --cases "$TESTS_DIR/golden/ops" --only matmul --backend $backend
-        [[ "$stderr" == *"program 1: 1 runs of "*"launches"* ]]
+        [[ "$stderr" == *"program 1: 1 run of "*"launches"* ]]
         [[ "$stderr" == *"  matmul  "*"%"*"conform_"*".c:"* ]]
         awk '$2 == "matmul" && $7 ~ /^[0-9.]+$/ {found = 1}
             END {exit !found}' <<<"$stderr"

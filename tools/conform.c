@@ -91,15 +91,15 @@ run_file(const char *folder, const char *stem, const char *tensor_stem,
 }
 
 static int
-print_tally(const struct command_line *line, struct tally *tally)
+print_tally(const krs_device *device, struct tally *tally)
 {
     int passed = tally->count[CASE_PASSED], failed = tally->count[CASE_FAILED],
         skipped = tally->count[CASE_SKIPPED];
     if (tally->rows) {
         json_t *all =
             json_pack("{s:s, s:i, s:i, s:i, s:O}", "backend",
-                      line->flags.backend, "passed", passed, "failed", failed,
-                      "skipped", skipped, "cases", tally->rows);
+                      krs_device_name(device), "passed", passed, "failed",
+                      failed, "skipped", skipped, "cases", tally->rows);
         int written = all ? json_dumpf(all, stdout, JSON_COMPACT) : -1;
         json_decref(all);
         if (written != 0) {
@@ -140,7 +140,7 @@ command_conform(const struct command_line *line)
                               "name in %s",
                               only ? only : "", folder);
     else
-        code = print_tally(line, &tally);
+        code = print_tally(device, &tally);
     json_decref(tally.rows);
     krs_device_close(device);
     return code;

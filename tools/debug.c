@@ -13,7 +13,7 @@
  * commands need not know.
  *
  * A row of the table sums the launches of one kernel asked for by one line of
- * C. GB/s counts each buffer that a launch binds once; GFLOP/s, 2 M N K of
+ * C, in all runs but the first, which touches memory for the first time. GB/s counts each buffer that a launch binds once; GFLOP/s, 2 M N K of
  * matrix products.
  */
 #include "debug.h"
@@ -31,8 +31,9 @@ struct watched {
     krs_program *program;
     int number;
     size_t launches;
-    uint64_t *time_ns; /* by launch, over all runs */
-    long long runs;
+    uint64_t *time_ns; /* by launch, over the runs */
+    long long runs;    /* summed */
+    bool is_warm;      /* the first run is left out */
 };
 
 struct row {
@@ -139,8 +140,10 @@ print_table(const struct watched *w)
     size_t count = fill_rows(w, rows);
     for (size_t i = 0; i < count; i++)
         all_ns += rows[i].ns;
-    talk("program %d: %lld runs of %zu launches, %.3f ms in kernels a run",
-         w->number, w->runs, w->launches, all_ns * 1e-6 / (double)w->runs);
+    talk("program %d: %lld run%s%s of %zu launches, %.3f ms in kernels a run",
+         w->number, w->runs, w->runs == 1 ? "" : "s",
+         w->is_warm ? " after the first" : "", w->launches,
+         all_ns * 1e-6 / (double)w->runs);
     talk("%6s  %-16s %8s %10s %6s %7s %8s  %s", "kernel", "op", "launches",
          "ms in all", "share", "GB/s", "GFLOP/s", "asked for at");
     for (size_t i = 0; i < count && i < ROWS_SHOWN; i++)
@@ -193,6 +196,11 @@ static void
 add_run(struct watched *w)
 {
     krs_launch_info info;
+    if (w->runs == 1 && !w->is_warm) { /* the first run warmed up */
+        memset(w->time_ns, 0, w->launches * sizeof *w->time_ns);
+        w->runs = 0;
+        w->is_warm = true;
+    }
     w->runs++;
     for (size_t i = 0; i < w->launches; i++)
         if (get_launch(w->program, i, &info))
@@ -246,8 +254,10 @@ debug_device(const krs_device *device, const krs_device_options *options)
     if (level < LEVEL_DEVICE ||
         krs_device_describe(device, &info, NULL) != KRS_OK)
         return;
-    talk("device %s: %s%s%u thread%s, cache %s%s%s", krs_device_name(device),
+    /* a target ends with a long list of features: "+avx,+avx2" */
+    int length = (int)strcspn(info.target, "+");
+    talk("device %s: %s%s%u thread%s, cache %s%s%.*s", krs_device_name(device),
          info.model, info.model[0] ? ", " : "", (unsigned)info.threads,
          info.threads == 1 ? "" : "s", options->cache ? options->cache : "off",
-         info.target[0] ? "; code for " : "", info.target);
+         length ? "; code for " : "", length, info.target);
 }

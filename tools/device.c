@@ -4,8 +4,9 @@
  * XDG_CACHE_HOME and HOME, which are read here and nowhere else. Out: a
  * device, or a complaint.
  *
- * A backend that was asked for is opened or refused, never replaced. A cache
- * that cannot be used costs time, not results: it is left out with a line of
+ * A backend that was asked for is opened or refused, never replaced; without
+ * --backend it is cpu, or eval with a line of talk where cpu is not there, but
+ * for flags that only cpu understands. A cache that cannot be used costs time, not results: it is left out with a line of
  * talk.
  */
 #include "command.h"
@@ -58,17 +59,32 @@ check_flags(const struct flags *f)
     return EXIT_OK;
 }
 
+/* With a cache if it can be used. */
+static krs_status
+open_named(const char *name, krs_device_options *options, krs_device **out,
+           krs_error *err)
+{
+    krs_status status = krs_device_open_with(name, options, out, err);
+    if (status != KRS_E_IO || !options->cache)
+        return status;
+    talk("kersey: warning: %s; no code is kept", err->text);
+    options->cache = NULL;
+    return krs_device_open_with(name, options, out, err);
+}
+
 int
 open_device_cached(const struct command_line *line, const char *cache,
                    krs_device **out)
 {
     const struct flags *f = &line->flags;
     const char *modules = getenv("KRS_MODULE_PATH");
+    bool has_target = f->given[FLAG_ID_cpu] && strcmp(f->cpu, "native") != 0;
+    bool is_open_choice = !f->given[FLAG_ID_backend] &&
+                          !f->given[FLAG_ID_cpu] && !f->given[FLAG_ID_threads];
     krs_device_options options = {
         .struct_size = sizeof options,
         .threads = (uint32_t)f->threads,
-        .cpu = f->given[FLAG_ID_cpu] && strcmp(f->cpu, "native") != 0 ? f->cpu
-                                                                      : NULL,
+        .cpu = has_target ? f->cpu : NULL,
         .modules = modules && modules[0] ? modules : NULL,
         .cache = cache,
         .warning = pass_warning,
@@ -79,11 +95,11 @@ open_device_cached(const struct command_line *line, const char *cache,
         code = start_debug(&options);
     if (code != EXIT_OK)
         return code;
-    krs_status status = krs_device_open_with(f->backend, &options, out, &err);
-    if (status == KRS_E_IO && options.cache) {
-        talk("kersey: warning: %s; nothing is kept", err.text);
-        options.cache = NULL;
-        status = krs_device_open_with(f->backend, &options, out, &err);
+    krs_status status = open_named(f->backend, &options, out, &err);
+    if (status == KRS_E_DEVICE && is_open_choice) {
+        talk("kersey: there is no backend cpu; eval, which is slow, takes its "
+             "place (kersey doctor says why)");
+        status = open_named("eval", &options, out, &err);
     }
     if (status == KRS_OK) {
         debug_device(*out, &options);
