@@ -115,7 +115,12 @@ krsi_shape_expand(krsi_make *m)
                           "%s: axis %d has size %lld and cannot become %lld",
                           krsi_type_text(type, x), from,
                           (long long)x->dim[from], (long long)dim[a]);
-        if (kept && x->live_axes >> from & 1) {
+        bool live_from = from >= 0 && x->live_axes >> from & 1;
+        if (!kept && live_from)
+            return REFUSE(m, UNSUPPORTED, NULL,
+                          "axis %d has a live length and cannot be repeated",
+                          from);
+        if (live_from) {
             m->live[a] = x->live[from];
             m->live_axes |= (uint8_t)(1u << a);
         } else if ((!kept || dim[a] == 1) && lives) {

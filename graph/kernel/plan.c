@@ -138,7 +138,8 @@ krsi_plan_make(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
     *plan = (krsi_plan){0};
     krs_status status = krsi_sched_make(&plan->sched, g, outputs, count, err);
     for (size_t i = 0; status == KRS_OK && i < plan->sched.cut_count; i++)
-        status = lower_cut(plan, plan->sched.cuts[i], facts, err);
+        if (!krsi_cut_is_empty(plan->sched.cuts[i]))
+            status = lower_cut(plan, plan->sched.cuts[i], facts, err);
     if (status == KRS_OK && plan->launch_count)
         qsort(plan->launches, plan->launch_count, sizeof *plan->launches,
               by_wave);

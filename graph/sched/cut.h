@@ -15,7 +15,11 @@
 
 #include "../ir/ir.h"
 
-enum { KRSI_CUT_AXES = KRS_MAX_RANK, KRSI_CUT_LOADS = 4, KRSI_CUT_EXPRS = 16 };
+enum {
+    KRSI_CUT_AXES = KRS_MAX_RANK + 1, /* and the axis of a product's sum */
+    KRSI_CUT_LOADS = 4,
+    KRSI_CUT_EXPRS = 16
+};
 
 /* A tensor that gets memory, laid out row-major at its maximal shape. */
 typedef enum krsi_storage_kind {
@@ -157,6 +161,9 @@ bool krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out);
  * `first_kept` on (reduced, scanned) are left alone, and axes that a
  * coordinate names. */
 void krsi_cut_simplify(krsi_cut *cut, int kept);
+
+/* no point of the output is stored to, whatever the runtime integers are */
+bool krsi_cut_is_empty(const krsi_cut *cut);
 
 /* sched_print.c -- cuts as text, for `kersey graph --stage sched`. Free with
  * free(); NULL without memory. */

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char axis_names[] = "ijklmnop";
+static const char axis_names[] = "ijklmnopq";
 static const char load_names[] = "abcd";
 
 typedef struct writer {

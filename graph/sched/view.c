@@ -197,3 +197,14 @@ krsi_cut_simplify(krsi_cut *cut, int kept)
         }
     }
 }
+
+bool
+krsi_cut_is_empty(const krsi_cut *cut)
+{
+    bool sums =
+        cut->family == KRSI_CUT_REDUCE || cut->family == KRSI_CUT_CONTRACT;
+    for (int a = 0; a < cut->rank - sums; a++)
+        if (cut->max[a] == 0)
+            return true;
+    return false;
+}
