@@ -1,0 +1,552 @@
+/* test_lower.c -- kernels of the families map, reduce, prefix and scatter,
+ * run by keval, against plain C in the stated order of sums: bit for bit, for
+ * every vector width, lengths around it, and every way an operand can lie.
+ *
+ * Products have test_tile_contract.c, functions test_kernel_math.c.
+ */
+#include "graph/kernel/lower.h"
+#include "suite.h"
+
+#include <krs/random.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_LEAVES = 4, POISON_BYTE = 0xA5 };
+
+static const uint32_t widths[] = {1, 4, 8, 16};
+static const int64_t lengths[] = {0, 1, 2, 63, 64, 65, 129};
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* Data of leaves, by the order in which they were made. */
+typedef struct leaves {
+    uint32_t id[MAX_LEAVES];
+    const void *data[MAX_LEAVES];
+    int count;
+} leaves;
+
+static void
+give(leaves *l, krs_node x, const void *data)
+{
+    l->id[l->count] = x.id;
+    l->data[l->count++] = data;
+}
+
+static void *
+memory(size_t bytes)
+{
+    size_t room = (bytes + 64) / 64 * 64;
+    void *p = aligned_alloc(64, room);
+    ck_assert_ptr_nonnull(p);
+    memset(p, POISON_BYTE, room);
+    return p;
+}
+
+/* The buffers of all values: leaves filled, all others poisoned. */
+static void **
+buffers_of(const krsi_sched *s, const leaves *given)
+{
+    void **buffer = calloc(s->value_count + 1, sizeof *buffer);
+    ck_assert_ptr_nonnull(buffer);
+    for (size_t i = 0; i < s->value_count; i++) {
+        const krsi_storage *v = &s->values[i];
+        const krsi_node *n = s->graph->node[v->node];
+        buffer[i] = memory(v->bytes);
+        if (v->kind == KRSI_STORAGE_CONSTANT)
+            memcpy(buffer[i], s->graph->blob[krsi_int(n, 2)].data, v->bytes);
+        for (int k = 0; v->kind == KRSI_STORAGE_INPUT && k < given->count; k++)
+            if (given->id[k] == v->node)
+                memcpy(buffer[i], given->data[k], v->bytes);
+    }
+    return buffer;
+}
+
+static void
+launch(const krsi_plan *plan, const krsi_launch *from, void **values,
+       int64_t *fault)
+{
+    const krs_kernel *kernel = plan->kernels[from->kernel];
+    krs_kfacts facts = {.struct_size = sizeof facts, .has_fma = true};
+    krs_kargument args[KRSI_MAX_ARGS];
+    void *buffers[KRSI_MAX_BINDINGS];
+    size_t bytes[KRSI_MAX_BINDINGS];
+    krs_klaunch run = {.struct_size = sizeof run,
+                       .buffers = buffers,
+                       .buffer_bytes = bytes,
+                       .args = args};
+    krs_error err;
+    krs_keval *keval;
+    for (int i = 0; i < from->bindings; i++) {
+        uint32_t value = from->binding[i];
+        bool faults = value == KRSI_FAULTS;
+        buffers[i] = faults ? fault : values[value];
+        bytes[i] = faults ? plan->sched.fault_count * sizeof *fault
+                          : plan->sched.values[value].bytes;
+    }
+    for (int i = 0; i < from->args; i++)
+        if (from->arg[i].is_float)
+            args[i].f = from->arg[i].number;
+        else
+            args[i].i = from->arg[i].index.base;
+    for (int a = 0; a < KRS_K_AXES; a++)
+        run.grid[a] = (from->grid[a].extent.base + from->grid[a].per - 1) /
+                      from->grid[a].per;
+    ck_assert_msg(krs_keval_open(kernel, &facts, &keval, &err) == KRS_OK, "%s",
+                  err.text);
+    ck_assert_msg(krs_keval_run(keval, &run, &err) == KRS_OK, "%s", err.text);
+    krs_keval_close(keval);
+}
+
+/* Run the graph of primitives with vectors of `lanes`; the output into `out`.
+ * Gives what the first fault slot holds: INT64_MIN for none. */
+static int64_t
+run(krs_node y, uint32_t lanes, const leaves *given, void *out)
+{
+    krsi_plan plan;
+    krsi_facts facts = {
+        .lanes = lanes,
+        .registers = 32,
+        .workers = 1,
+        .cache_bytes = {32 << 10, 1 << 20, 8 << 20}
+    };
+    krs_error err;
+    ck_assert_msg(krsi_plan_make(&plan, y.graph, &y, 1, &facts, &err) == KRS_OK,
+                  "%s", err.text);
+    int64_t fault[8];
+    for (size_t i = 0; i < COUNT(fault); i++)
+        fault[i] = INT64_MIN;
+    void **values = buffers_of(&plan.sched, given);
+    for (size_t i = 0; i < plan.launch_count; i++)
+        launch(&plan, &plan.launches[i], values, fault);
+    uint32_t made = plan.sched.outputs[0];
+    memcpy(out, values[made], plan.sched.values[made].bytes);
+    for (size_t i = 0; i < plan.sched.value_count; i++)
+        free(values[i]);
+    free(values);
+    krsi_plan_free(&plan);
+    return fault[0];
+}
+
+/* The same bits for every width; NaN by class. */
+static void
+assert_floats(krs_node y, const leaves *given, const float *want, int64_t count,
+              const char *what)
+{
+    float *got = memory((size_t)count * sizeof *got);
+    for (size_t w = 0; w < COUNT(widths); w++) {
+        run(y, widths[w], given, got);
+        for (int64_t i = 0; i < count; i++)
+            if (memcmp(&got[i], &want[i], 4) != 0 &&
+                !(isnan(got[i]) && isnan(want[i])))
+                ck_abort_msg("%s, %u lanes: element %lld is %a, not %a", what,
+                             widths[w], (long long)i, (double)got[i],
+                             (double)want[i]);
+    }
+    free(got);
+}
+
+static void
+assert_bytes(krs_node y, const leaves *given, const void *want, size_t bytes,
+             const char *what)
+{
+    unsigned char *got = memory(bytes);
+    for (size_t w = 0; w < COUNT(widths); w++) {
+        run(y, widths[w], given, got);
+        for (size_t i = 0; i < bytes; i++)
+            if (got[i] != ((const unsigned char *)want)[i])
+                ck_abort_msg("%s, %u lanes: byte %zu is %u, not %u", what,
+                             widths[w], i, got[i],
+                             ((const unsigned char *)want)[i]);
+    }
+    free(got);
+}
+
+/* numbers whose sums depend on the order */
+static float
+uneven(int64_t i)
+{
+    return (float)((double)((i * 7919 + 13) % 1009) / 97.0 - 5.1) *
+           (i % 5 == 0 ? 1e4F : 1);
+}
+
+/* The stated order: element k into lane k mod 64, then the tree. */
+static float
+stated_sum(const float *x, int64_t step, int64_t count)
+{
+    float lane[64] = {0};
+    for (int64_t k = 0; k < count; k++)
+        lane[k % 64] += x[k * step];
+    for (int half = 32; half > 0; half /= 2)
+        for (int j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    return lane[0];
+}
+
+static float
+stated_max(const float *x, int64_t step, int64_t count)
+{
+    float best = x[0];
+    for (int64_t k = 1; k < count; k++)
+        if (isnan(x[k * step]) || x[k * step] > best)
+            best = isnan(best) ? best : x[k * step];
+    return best;
+}
+
+enum { ROOM = 160 * 40 };
+
+static void
+fill_uneven(float *x)
+{
+    for (int64_t i = 0; i < ROOM; i++)
+        x[i] = uneven(i);
+}
+
+/* ---- reduce ---- */
+
+/* [5, n] along the last axis, [n, 19] along the first: contiguous rows, and
+ * vectors across them */
+START_TEST(sums_take_64_lanes_and_a_tree_along_and_across_rows)
+{
+    static float x[ROOM];
+    fill_uneven(x);
+    for (size_t l = 0; l < COUNT(lengths); l++) {
+        int64_t n = lengths[l];
+        for (int axis = 0; axis < 2; axis++) {
+            krs_graph *g = krs_graph_new();
+            leaves given = {.count = 0};
+            krs_node in = krs_input(g, "x", KRS_F32,
+                                    axis ? KRS_SHAPE(5, n) : KRS_SHAPE(n, 19));
+            int64_t rows = axis ? 5 : 19;
+            float want[19];
+            for (int64_t r = 0; r < rows; r++)
+                want[r] = axis ? stated_sum(x + r * n, 1, n)
+                               : stated_sum(x + r, 19, n);
+            give(&given, in, x);
+            assert_floats(krs_sum(in, KRS_AXES(axis)), &given, want, rows,
+                          axis ? "rows" : "columns");
+            krs_graph_free(g);
+        }
+    }
+}
+END_TEST
+
+/* every other row, backwards, every third element; an expanded axis */
+START_TEST(sums_of_strided_views_keep_the_order)
+{
+    static float x[ROOM];
+    fill_uneven(x);
+    for (size_t l = 1; l < COUNT(lengths); l++) {
+        int64_t n = lengths[l];
+        krs_graph *g = krs_graph_new();
+        leaves given = {.count = 0};
+        krs_node in = krs_input(g, "x", KRS_F32, KRS_SHAPE(6, 3 * n));
+        krs_node v =
+            krs_slice(krs_slice(in, 0, KRS_END, KRS_END, -2), 1, 2, KRS_END, 3);
+        krs_node back = krs_flip(in, 1);
+        krs_node same =
+            krs_expand(krs_reshape(krs_slice(in, 1, 0, 1, 1), KRS_SHAPE(6, 1)),
+                       KRS_SHAPE(6, n));
+        float want[6];
+        give(&given, in, x);
+        for (int64_t r = 0; r < 3; r++)
+            want[r] = stated_sum(x + (5 - 2 * r) * 3 * n + 2, 3, n);
+        assert_floats(krs_sum(v, KRS_AXES(1)), &given, want, 3, "strides");
+        for (int64_t r = 0; r < 6; r++)
+            want[r] = stated_sum(x + r * 3 * n + 3 * n - 1, -1, 3 * n);
+        assert_floats(krs_sum(back, KRS_AXES(1)), &given, want, 6, "backwards");
+        for (int64_t r = 0; r < 6; r++)
+            want[r] = stated_sum(x + r * 3 * n, 0, n);
+        assert_floats(krs_sum(same, KRS_AXES(1)), &given, want, 6, "expanded");
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
+/* axes 0 and 2 of [a, b, c] are one row of a c elements, in that order */
+START_TEST(several_axes_sum_as_one_merged_axis)
+{
+    static float x[ROOM];
+    fill_uneven(x);
+    krs_graph *g = krs_graph_new();
+    leaves given = {.count = 0};
+    krs_node in = krs_input(g, "x", KRS_F32, KRS_SHAPE(13, 4, 11));
+    float want[4], row[13 * 11], all = stated_sum(x, 1, 13 * 4 * 11);
+    give(&given, in, x);
+    for (int b = 0; b < 4; b++) {
+        for (int a = 0; a < 13; a++)
+            memcpy(row + a * 11, x + (a * 4 + b) * 11, 11 * sizeof *row);
+        want[b] = stated_sum(row, 1, 13 * 11);
+    }
+    assert_floats(krs_sum(in, KRS_AXES(0, 2)), &given, want, 4, "0 and 2");
+    assert_floats(krs_sum(in, KRS_ALL_AXES), &given, &all, 1, "all");
+    krs_graph_free(g);
+}
+END_TEST
+
+START_TEST(extrema_pass_nan_on_and_see_every_element)
+{
+    static float x[ROOM];
+    for (size_t l = 1; l < COUNT(lengths); l++) {
+        int64_t n = lengths[l];
+        fill_uneven(x);
+        x[n + n / 2] = NAN;      /* row 1 */
+        x[2 * n + n - 1] = 1e9F; /* row 2, last */
+        for (int64_t k = 0; k < n; k++)
+            x[3 * n + k] = -INFINITY; /* row 3 */
+        krs_graph *g = krs_graph_new();
+        leaves given = {.count = 0};
+        krs_node in = krs_input(g, "x", KRS_F32, KRS_SHAPE(4, n));
+        float want[4], least[4];
+        give(&given, in, x);
+        for (int64_t r = 0; r < 4; r++) {
+            want[r] = stated_max(x + r * n, 1, n);
+            least[r] = -want[r];
+        }
+        assert_floats(krs_amax(in, KRS_AXES(1)), &given, want, 4, "amax");
+        assert_floats(krs_amin(krs_neg(in), KRS_AXES(1)), &given, least, 4,
+                      "amin");
+        assert_floats(krs_amax(krs_transpose(in, 0, 1), KRS_AXES(0)), &given,
+                      want, 4, "amax across");
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
+START_TEST(argmax_names_the_first_of_ties_and_the_first_nan)
+{
+    const float x[5][6] = {
+        {1,         3,         3,         2,         3,         0        },
+        {-INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY, -INFINITY},
+        {5,         NAN,       9,         NAN,       1,         2        },
+        {0.0F,      -0.0F,     0.0F,      -1,        -1,        -1       },
+        {-1,        -2,        -3,        -4,        -5,        INFINITY },
+    };
+    const int64_t want[5] = {1, 0, 1, 0, 5};
+    float turned[6][5];
+    krs_graph *g = krs_graph_new();
+    leaves given = {.count = 0};
+    krs_node a = krs_input(g, "a", KRS_F32, KRS_SHAPE(5, 6));
+    krs_node b = krs_input(g, "b", KRS_F32, KRS_SHAPE(6, 5));
+    for (int r = 0; r < 5; r++)
+        for (int k = 0; k < 6; k++)
+            turned[k][r] = x[r][k];
+    give(&given, a, x);
+    give(&given, b, turned);
+    assert_bytes(krs_argmax(a, 1), &given, want, sizeof want, "rows");
+    assert_bytes(krs_argmax(b, 0), &given, want, sizeof want, "columns");
+    krs_graph_free(g);
+}
+END_TEST
+
+/* ---- prefix ---- */
+
+START_TEST(running_sums_add_one_by_one_from_either_end)
+{
+    static float x[ROOM], want[ROOM];
+    fill_uneven(x);
+    for (size_t l = 0; l < COUNT(lengths); l++)
+        for (int reverse = 0; reverse < 2; reverse++)
+            for (int axis = 0; axis < 2; axis++) {
+                int64_t n = lengths[l], rows = 7;
+                krs_graph *g = krs_graph_new();
+                leaves given = {.count = 0};
+                krs_node in =
+                    krs_input(g, "x", KRS_F32,
+                              axis ? KRS_SHAPE(rows, n) : KRS_SHAPE(n, rows));
+                give(&given, in, x);
+                for (int64_t r = 0; r < rows; r++) {
+                    float sum = 0;
+                    for (int64_t k = 0; k < n; k++) {
+                        int64_t at = reverse ? n - 1 - k : k;
+                        at = axis ? r * n + at : at * rows + r;
+                        want[at] = sum += x[at];
+                    }
+                }
+                assert_floats(krsi_cumsum(KRS_HERE, in, axis, reverse), &given,
+                              want, n * rows, "cumsum");
+                krs_graph_free(g);
+            }
+}
+END_TEST
+
+/* ---- integers ---- */
+
+START_TEST(small_integers_wrap_around)
+{
+    enum { N = 65 };
+    int8_t a[N], b[N], sum[N], product[N], running[N], quotient[N];
+    uint8_t u[N], shifted[N], total = 0;
+    int8_t whole = 0;
+    for (int i = 0; i < N; i++) {
+        a[i] = (int8_t)(i * 37 - 128);
+        b[i] = (int8_t)(i % 2 ? -1 : 127 - i);
+        u[i] = (uint8_t)(i * 91);
+        sum[i] = (int8_t)(uint8_t)(a[i] + b[i]);
+        product[i] = (int8_t)(uint8_t)(a[i] * b[i]);
+        quotient[i] = (int8_t)(uint8_t)(b[i] ? a[i] / b[i] : 0);
+        shifted[i] = (uint8_t)(u[i] + 200);
+        whole = (int8_t)(uint8_t)(whole + a[i]);
+        running[i] = whole;
+        total = (uint8_t)(total + u[i]);
+    }
+    krs_graph *g = krs_graph_new();
+    leaves given = {.count = 0};
+    krs_node x = krs_input(g, "a", KRS_I8, KRS_SHAPE(N));
+    krs_node y = krs_input(g, "b", KRS_I8, KRS_SHAPE(N));
+    krs_node z = krs_input(g, "u", KRS_U8, KRS_SHAPE(N));
+    give(&given, x, a);
+    give(&given, y, b);
+    give(&given, z, u);
+    assert_bytes(krs_add(x, y), &given, sum, N, "i8 add");
+    assert_bytes(krs_mul(x, y), &given, product, N, "i8 mul");
+    assert_bytes(krs_div(x, y), &given, quotient, N, "i8 div, -128 / -1 too");
+    assert_bytes(krs_cumsum(x, 0), &given, running, N, "i8 cumsum");
+    assert_bytes(krs_sum(x, KRS_ALL_AXES), &given, &whole, 1, "i8 sum");
+    assert_bytes(krs_offset(z, 200), &given, shifted, N, "u8 add");
+    assert_bytes(krs_sum(z, KRS_ALL_AXES), &given, &total, 1, "u8 sum");
+    krs_graph_free(g);
+}
+END_TEST
+
+START_TEST(a_constant_of_two_to_the_63_is_the_largest_i64)
+{
+    int64_t most = INT64_MAX, got[4] = {0};
+    krs_graph *g = krs_graph_new();
+    leaves given = {.count = 0};
+    krs_node x = krs_full(g, KRS_I64, KRS_SHAPE(1), 0x1p63);
+    run(x, 4, &given, got);
+    ck_assert_int_eq(got[0], most);
+    krs_graph_free(g);
+}
+END_TEST
+
+/* ---- gathers and scatters ---- */
+
+/* columns so that a row of the vector axis is full, masked, and single */
+START_TEST(equal_indices_add_up_in_their_order)
+{
+    static const int64_t widths_of_rows[] = {1, 3, 17, 65};
+    const int64_t index[] = {2, 0, 2, 2, 1, 2, 0};
+    static float x[ROOM], base[ROOM], want[ROOM];
+    fill_uneven(x);
+    for (size_t w = 0; w < COUNT(widths_of_rows); w++) {
+        int64_t c = widths_of_rows[w];
+        krs_graph *g = krs_graph_new();
+        leaves given = {.count = 0};
+        krs_node to = krs_input(g, "to", KRS_F32, KRS_SHAPE(4, c));
+        krs_node at = krs_input(g, "at", KRS_I64, KRS_SHAPE(7));
+        krs_node from = krs_input(g, "from", KRS_F32, KRS_SHAPE(7, c));
+        for (int64_t i = 0; i < 4 * c; i++)
+            want[i] = base[i] = uneven(i + 999);
+        for (int i = 0; i < 7; i++)
+            for (int64_t k = 0; k < c; k++)
+                want[index[i] * c + k] += x[i * c + k];
+        give(&given, to, base);
+        give(&given, at, index);
+        give(&given, from, x);
+        assert_floats(krs_index_add(to, at, from, 0), &given, want, 4 * c,
+                      "index_add");
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
+START_TEST(an_index_outside_is_reported_and_reads_nothing)
+{
+    const float x[] = {10, 11, 12};
+    const int64_t index[] = {2, 3, 0, 1};
+    float got[4];
+    krs_graph *g = krs_graph_new();
+    leaves given = {.count = 0};
+    krs_node from = krs_input(g, "x", KRS_F32, KRS_SHAPE(3));
+    krs_node at = krs_input(g, "i", KRS_I64, KRS_SHAPE(4));
+    give(&given, from, x);
+    give(&given, at, index);
+    for (size_t w = 0; w < COUNT(widths); w++) {
+        ck_assert_int_eq(run(krs_take(from, at, 0), widths[w], &given, got), 3);
+        ck_assert_float_eq(got[0], 12);
+        ck_assert_float_eq(got[2], 10);
+        ck_assert_float_eq(got[3], 11);
+    }
+    krs_graph_free(g);
+}
+END_TEST
+
+/* ---- random numbers ---- */
+
+START_TEST(random_numbers_are_those_of_the_host)
+{
+    const int64_t seed = 0x123456789abcdef, step = 77;
+    for (size_t l = 0; l < COUNT(lengths); l++) {
+        int64_t n = lengths[l];
+        float want[129 * 3];
+        krs_graph *g = krs_graph_new();
+        leaves given = {.count = 0};
+        krs_node s = krs_input(g, "seed", KRS_I64, KRS_SCALAR);
+        krs_node t = krs_input(g, "step", KRS_I64, KRS_SCALAR);
+        give(&given, s, &seed);
+        give(&given, t, &step);
+        for (int64_t i = 0; i < 3 * n; i++)
+            want[i] = krs_random_uniform_value((uint64_t)seed, (uint64_t)step,
+                                               5, (uint64_t)i);
+        assert_floats(krs_random_uniform(s, t, KRS_SHAPE(3, n), 5), &given,
+                      want, 3 * n, "random");
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
+/* ---- map ---- */
+
+/* operands: whole, transposed, expanded along either axis, every third */
+START_TEST(maps_read_every_kind_of_view)
+{
+    static float x[ROOM], want[ROOM];
+    fill_uneven(x);
+    for (size_t l = 0; l < COUNT(lengths); l++) {
+        int64_t n = lengths[l], m = 3;
+        krs_graph *g = krs_graph_new();
+        leaves given = {.count = 0};
+        krs_node a = krs_input(g, "a", KRS_F32, KRS_SHAPE(m, n));
+        krs_node t = krs_input(g, "t", KRS_F32, KRS_SHAPE(n, m));
+        krs_node row = krs_input(g, "row", KRS_F32, KRS_SHAPE(1, n));
+        krs_node column = krs_input(g, "column", KRS_F32, KRS_SHAPE(m, 1));
+        krs_node whole[] = {a, krs_permute(t, KRS_AXES(1, 0)), row, column};
+        const int64_t stride[][2] = {
+            {n, 1},
+            {1, m},
+            {0, 1},
+            {1, 0},
+        };
+        give(&given, a, x);
+        give(&given, t, x + 1000);
+        give(&given, row, x + 2000);
+        give(&given, column, x + 3000);
+        for (int p = 0; p < 4; p++)
+            for (int q = 0; q < 4; q++) {
+                krs_node y = krs_sub(whole[p], whole[q]);
+                if (krs_node_shape(y).dim[0] != m ||
+                    krs_node_shape(y).dim[1] != n)
+                    continue;
+                for (int64_t i = 0; i < m; i++)
+                    for (int64_t j = 0; j < n; j++)
+                        want[i * n + j] =
+                            x[1000 * p + i * stride[p][0] + j * stride[p][1]] -
+                            x[1000 * q + i * stride[q][0] + j * stride[q][1]];
+                assert_floats(y, &given, want, m * n, "sub");
+            }
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
+SUITE(sums_take_64_lanes_and_a_tree_along_and_across_rows,
+      sums_of_strided_views_keep_the_order, several_axes_sum_as_one_merged_axis,
+      extrema_pass_nan_on_and_see_every_element,
+      argmax_names_the_first_of_ties_and_the_first_nan,
+      running_sums_add_one_by_one_from_either_end, small_integers_wrap_around,
+      a_constant_of_two_to_the_63_is_the_largest_i64,
+      equal_indices_add_up_in_their_order,
+      an_index_outside_is_reported_and_reads_nothing,
+      random_numbers_are_those_of_the_host, maps_read_every_kind_of_view)
