@@ -26,6 +26,7 @@ typedef struct product {
     bool shared_b;      /* one B for all batches */
     int64_t pad, start; /* elements between rows, and before the first */
     int64_t spread;     /* elements from column to column; 0 means 1 */
+    int64_t spare;      /* sizes at run time are so much below the largest */
     krs_dtype type, out;
     uint32_t lanes, workers;
 } product;
@@ -162,6 +163,10 @@ make_cut(const product *p, const matrix *a, const matrix *b, const matrix *c)
     for (int i = 0; i < cut.rank; i++) {
         cut.max[i] = i < p->batches ? p->batch[i] : tail[i - p->batches];
         cut.extent[i] = KRS_INDEX(cut.max[i]);
+        if (i >= p->batches && p->spare) {
+            cut.max[i] += p->spare;
+            cut.extent[i].terms = 1; /* as if of a variable that is 0 */
+        }
     }
     for (int i = 0; i < 2; i++)
         cut.expr[i] = (krsi_expr){
@@ -419,6 +424,32 @@ START_TEST(batches_keep_the_order)
 }
 END_TEST
 
+START_TEST(sizes_known_only_at_run_time_keep_the_order)
+{
+    static const int64_t sizes[][3] = {
+        {1,  70, 5  },
+        {6,  90, 515},
+        {30, 50, 33 },
+        {40, 2,  7  }
+    };
+    static const krs_dtype types[] = {KRS_F32, KRS_BF16};
+    for (int lane = 0; lane < 3; lane++)
+        for (int form = 0; form < 4; form++)
+            for (int i = 0; i < 4; i++)
+                for (int type = 0; type < 2; type++)
+                    check((product){.m = sizes[i][0],
+                                    .n = sizes[i][1],
+                                    .k = sizes[i][2],
+                                    .spare = 300,
+                                    .ta = form & 1,
+                                    .tb = form >> 1,
+                                    .type = types[type],
+                                    .out = types[type],
+                                    .lanes = widths[lane],
+                                    .workers = 3});
+}
+END_TEST
+
 START_TEST(empty_sizes_are_fine_and_no_k_gives_zeros)
 {
     static const krs_dtype types[] = {KRS_F32, KRS_BF16};
@@ -487,5 +518,6 @@ SUITE(every_size_and_transposition_keeps_the_order,
       large_and_odd_sizes_keep_the_order, chunks_of_512_are_added_in_order,
       half_types_keep_the_order,
       strides_offsets_and_turned_results_are_followed, batches_keep_the_order,
+      sizes_known_only_at_run_time_keep_the_order,
       empty_sizes_are_fine_and_no_k_gives_zeros, splits_do_not_change_a_bit,
       shapes_share_kernels, products_of_integers_are_refused)

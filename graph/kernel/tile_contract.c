@@ -22,6 +22,8 @@ enum {
     STRIP = 2048,            /* columns of an item of stream, at most */
     PACK_COST = 12,     /* rows of a product that cost as much as packing B */
     A_COST = 6,         /* columns that cost as much as reading A */
+    LATE = 4,           /* percent of an item that the last worker is late */
+    ITEM_COST = 40000,  /* products in the time that an item takes to begin */
     MEET_COST = 600000, /* products in the time that workers take to meet */
     MAX_PARTS = 64,
     MAX_PANELS = 64,
@@ -261,8 +263,10 @@ cost_of(const krsi_tile *t, const product *p, double workers, int64_t down,
     double items = each * (double)batch_items(p);
     double turns = (double)(int64_t)(items / workers);
     turns += turns < items / workers;
-    double meet = items > 1 ? MEET_COST / (double)most(p->max_k, 1) : 0;
-    return work / each * turns + meet;
+    double depth = (double)most(p->max_k, 1);
+    double meet = items > 1 ? MEET_COST / depth : 0;
+    double late = workers > 1 ? LATE / 100.0 : 0;
+    return (work / each + ITEM_COST / depth) * (turns + late) + meet;
 }
 
 static split
