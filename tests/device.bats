@@ -13,7 +13,8 @@ setup() {
 # skip, counted, where the backend is not there
 needs() {
     local code=0
-    "$KERSEY" graph "$mlp" --stage expand --backend "$1" >/dev/null 2>&1 ||
+    KRS_CACHE=off "$KERSEY" graph "$mlp" --stage expand --backend "$1" \
+        >/dev/null 2>&1 ||
         code=$?
     [ "$code" -ne 77 ] || skip "no backend $1"
     [ "$code" -eq 0 ]
@@ -209,4 +210,40 @@ losses() {
         awk '$2 == "matmul" && $7 ~ /^[0-9.]+$/ {found = 1}
             END {exit !found}' <<<"$stderr"
     done
+}
+
+@test "ops --ulp measures every function within what is stated" {
+    for backend in interp cpu; do
+        needs $backend
+        [ "$("$KERSEY" ops --ulp --json --backend $backend | jq \
+            'length == 10 and all(.measured_ulp > 0.5 and
+            .measured_ulp <= .stated_ulp)')" = true ]
+    done
+    # doubles rounded once: half a unit, and what the measure itself is off
+    [ "$("$KERSEY" ops --ulp --json --backend eval | jq \
+        'all(.measured_ulp > 0.49 and .measured_ulp < 0.501)')" = true ]
+    run -0 --separate-stderr "$KERSEY" ops --ulp --backend eval
+    [ "${#lines[@]}" -eq 11 ]
+}
+
+@test "cache lists and clears what was compiled, and nothing else" {
+    needs interp
+    run -0 --separate-stderr "$KERSEY" cache ls
+    [ "$output" = "$XDG_CACHE_HOME/kersey: 0 entries, 0 bytes" ]
+    "$KERSEY" graph "$mlp" --stage launch --backend interp
+    touch "$XDG_CACHE_HOME/kersey/note"
+    run -0 --separate-stderr "$KERSEY" cache ls
+    [ "${#lines[@]}" -gt 3 ]
+    [[ "${lines[0]}" == *".blob" ]]
+    [ "$("$KERSEY" cache ls --json | jq '.entries > 2 and .bytes > 100')" = \
+        true ]
+    run -0 "$KERSEY" cache clear
+    [[ "$output" == *"bytes removed" ]]
+    [ "$(ls "$XDG_CACHE_HOME/kersey")" = note ]
+    KRS_CACHE=off run -2 --separate-stderr "$KERSEY" cache ls
+    [[ "$stderr" == *"there is no cache"* ]]
+    run -2 --separate-stderr "$KERSEY" cache empty
+    [[ "$stderr" == *"expected ls or clear"* ]]
+    KRS_CACHE="$mlp" run -1 --separate-stderr "$KERSEY" cache clear
+    [ -e "$mlp" ]
 }

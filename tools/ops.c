@@ -3,11 +3,11 @@
  * Out: name, number of operands, whether it is a primitive or a composite of
  * others, whether it has a gradient, the element types, the attributes and
  * the definition, as the op table has them (opinfo.h). With --json a list of
- * objects with the same fields.
+ * objects with the same fields. With --ulp the errors of mathematical
+ * functions instead (ops_ulp.c).
  */
-#include "command.h"
+#include "ops.h"
 
-#include <jansson.h>
 #include <krs/opinfo.h>
 
 /* "2", "1-3", "1+" */
@@ -47,6 +47,8 @@ command_ops(const struct command_line *line)
 {
     krs_op_info op;
     char operands[32];
+    if (line->flags.ulp)
+        return print_ulps(line);
     if (line->flags.json)
         return print_json();
     printf("%-18s %-4s %-9s %-8s %-6s  %-46s  %s\n", "name", "of", "kind",
