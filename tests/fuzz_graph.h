@@ -66,6 +66,13 @@ uint64_t fuzz_mix(uint64_t a, uint64_t b);
 /* NULL, or what is wrong, to be freed. cpu may be NULL. */
 char *fuzz_judge(const fuzz_case *c, krs_device *eval, krs_device *interp,
                  krs_device *cpu, fuzz_counts *counts);
+/* What a device gives for node x in the last setting, to be freed; false if it
+ * does not run. */
+bool fuzz_value(const fuzz_case *c, krs_device *device, krs_node x, void **out,
+                size_t *out_bytes);
+
+/* ---- fuzz_shrink.c ---- */
+
 /* Make a failing case smaller as long as it fails: outputs are dropped, nodes
  * become inputs. Gives what is wrong with the smallest. */
 char *fuzz_shrink(fuzz_case *c, krs_device *eval, krs_device *interp,
