@@ -124,6 +124,8 @@ void krsi_tile_prefetch_a(krsi_tile *t, krsi_kv word);
 krsi_kv krsi_tile_a(krsi_tile *t, int r, krsi_kv word);
 /* where the panel that begins at `column` has its word 0, in words */
 krsi_kv krsi_tile_panel(krsi_tile *t, krsi_kv column);
+/* element [word, n] of B, whose rows are contiguous */
+void krsi_tile_prefetch_b(krsi_tile *t, krsi_kv n, krsi_kv word);
 /* pack the columns n0 .. n1 of B for the chunk */
 void krsi_tile_pack_b(krsi_tile *t);
 

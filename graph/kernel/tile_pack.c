@@ -271,6 +271,17 @@ copy_across(krsi_tile *t, krsi_kv column, krsi_kv w, bool whole)
     }
 }
 
+void
+krsi_tile_prefetch_b(krsi_tile *t, krsi_kv n, krsi_kv word)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv row = krsi_kb_mul(kb, k_of(t, word), t->b.inner);
+    krsi_kb_prefetch(
+        kb, (krsi_kmem){.buffer = t->b.buffer,
+                        .index = krsi_kb_add(kb, t->b.offset,
+                                             krsi_kb_add(kb, n, row))});
+}
+
 /* Row by row of B, so that each row is read as it lies. */
 static void
 pack_across(krsi_tile *t)
@@ -281,14 +292,9 @@ pack_across(krsi_tile *t)
     krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
     krsi_kv column = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
     krsi_kv past = plus(t, column, width);
-    krsi_kv ahead =
-        krsi_kb_mul(kb, k_of(t, plus(t, w, AHEAD_ROWS)), t->b.inner);
     for (int v = 0; v < t->vectors && t->b.along_outer; v++)
-        krsi_kb_prefetch(
-            kb, (krsi_kmem){.buffer = t->b.buffer,
-                            .index = krsi_kb_add(
-                                kb, plus(t, t->b.offset, (int64_t)v * t->lanes),
-                                krsi_kb_add(kb, column, ahead))});
+        krsi_tile_prefetch_b(t, plus(t, column, (int64_t)v * t->lanes),
+                             plus(t, w, AHEAD_ROWS));
     krsi_tile_if_below(t, plus(t, past, -1), t->n1);
     copy_across(t, column, w, true);
     krsi_kb_end(kb);

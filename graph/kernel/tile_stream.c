@@ -47,6 +47,9 @@ sweep_columns(krsi_tile *t, krsi_kv w, int depth, krsi_kv low, krsi_kv high,
     for (int d = 0; d < depth; d++) {
         krsi_kv word = krsi_kb_add(kb, w, krsi_kb_i64(kb, d));
         krsi_kv b[KRSI_TILE_VECTORS];
+        for (int v = 0; v < vectors && depth > 1 && t->rows > 1; v++)
+            krsi_tile_prefetch_b(t, at[v],
+                                 krsi_kb_add(kb, word, krsi_kb_i64(kb, DEPTH)));
         for (int v = 0; v < vectors; v++)
             b[v] = krsi_tile_across(t, &t->b, at[v], t->n1, word, t->lanes,
                                     vectors > 1);
