@@ -7,7 +7,7 @@
 
 #include "fuzz_graph.h"
 
-enum { FUZZ_POOL = 160, FUZZ_ELEMENTS = 1536 };
+enum { FUZZ_POOL = 160 };
 
 typedef struct fuzz_gen {
     uint64_t state;
@@ -16,6 +16,9 @@ typedef struct fuzz_gen {
     int count;
     int leaves, vars;
     bool lives; /* this graph has live lengths */
+    /* elements of a new leaf, and of any node: in one graph of thirty enough
+     * for several items of a kernel and several pieces of a long sum */
+    int64_t leaf_room, room;
 } fuzz_gen;
 
 /* ---- fuzz_graph.c: dice and operands ---- */

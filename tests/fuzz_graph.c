@@ -120,7 +120,7 @@ void
 fuzz_keep(fuzz_gen *g, krs_node x)
 {
     if (krs_node_is_valid(x) && g->count < FUZZ_POOL &&
-        fuzz_elements_of(krs_node_shape(x)) <= FUZZ_ELEMENTS)
+        fuzz_elements_of(krs_node_shape(x)) <= g->room)
         g->pool[g->count++] = x;
 }
 
@@ -129,8 +129,11 @@ fuzz_random_size(fuzz_gen *g)
 {
     static const int64_t size[] = {1, 2,  3,  3,  4,  5,  6,  7, 8,
                                    9, 16, 17, 33, 63, 64, 65, 70};
+    static const int64_t large[] = {129, 513, 1025, 4097, 5000};
     if (fuzz_chance(g, 2))
         return 0;
+    if (g->leaf_room > 1000 && fuzz_chance(g, 25))
+        return large[fuzz_below(g, 5)];
     return size[fuzz_below(g, fuzz_chance(g, 70) ? 9 : 17)];
 }
 
@@ -140,7 +143,7 @@ fuzz_random_shape(fuzz_gen *g)
     krs_shape s = {fuzz_below(g, 5), {0}};
     if (fuzz_chance(g, 5))
         s.rank = 5 + fuzz_below(g, 3);
-    int64_t room = 400;
+    int64_t room = g->leaf_room;
     for (int a = 0; a < s.rank; a++) {
         s.dim[a] = fuzz_random_size(g);
         if (s.dim[a] > room)
@@ -401,6 +404,9 @@ fuzz_build(uint64_t seed, fuzz_case *out, fuzz_counts *counts)
     out->seed = seed;
     out->graph = g.graph;
     g.lives = fuzz_chance(&g, 40);
+    bool large = seed % 31 == 0;
+    g.leaf_room = large ? 9000 : 400;
+    g.room = large ? 20000 : 1536;
     for (int i = 1 + fuzz_below(&g, 3); i > 0; i--)
         fuzz_keep(&g, fuzz_leaf(&g, i == 1 ? KRS_F32 : fuzz_random_dtype(&g),
                                 fuzz_random_shape(&g)));

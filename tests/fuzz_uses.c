@@ -361,7 +361,7 @@ use_gather(fuzz_gen *g)
             for (int k = 0; k < i.rank; k++)
                 src.dim[to++] = i.dim[k];
         }
-        if (fuzz_elements_of(src) > FUZZ_ELEMENTS)
+        if (fuzz_elements_of(src) > g->room)
             return KRS_NONE;
         krs_node from = fuzz_leaf(g, d, src);
         if (fuzz_chance(g, 30) && src.rank > 1) { /* a permuted source */
@@ -465,7 +465,7 @@ use_leaf(fuzz_gen *g)
                       : KRS_NONE;
     case 2: return krs_index_node(g->graph, fuzz_variable(g, -3, 9));
     case 3: {
-        float data[2 * FUZZ_ELEMENTS];
+        float data[2 * 64];
         fuzz_case c = {.seed = g->state};
         if (fuzz_elements_of(s) > 64)
             return KRS_NONE;
