@@ -38,7 +38,7 @@ check_starts(const krsi_ready *r, const int64_t *var, krs_error *err)
 }
 
 static krs_status
-check_faults(krsi_ready *r, krs_error *err)
+check_faults(krsi_ready *r, const int64_t *var, krs_error *err)
 {
     krsi_machine *m = r->m;
     const krsi_sched *s = &r->plan.sched;
@@ -56,13 +56,15 @@ check_faults(krsi_ready *r, krs_error *err)
         const krsi_node *n = g->node[s->faults[i]];
         const krsi_node *x = g->node[n->in[0]];
         int axis = (int)krsi_int(n, 0);
+        int64_t size = x->live_axes >> axis & 1
+                           ? krsi_index_value(x->live[axis], var)
+                           : x->dim[axis];
         return krs_fail(err, KRS_E_RANGE,
                         "%s%s%s: index %lld is outside axis %d of size %lld "
                         "(%s:%u)",
                         g->string[n->scope], n->scope ? ": " : "",
                         krsi_ops[n->op].name, (long long)index, axis,
-                        (long long)x->dim[axis], g->string[n->file],
-                        (unsigned)n->line);
+                        (long long)size, g->string[n->file], (unsigned)n->line);
     }
     return KRS_OK;
 }
@@ -142,5 +144,5 @@ krsi_ready_run(void *prepared, const int64_t *var, const atomic_int *cancel,
                              .cancel = (const int *)cancel};
     KRS_TRY(m->backend->submit(m->device, &work, err));
     KRS_TRY(m->backend->wait(m->device, err));
-    return s->fault_count ? check_faults(r, err) : KRS_OK;
+    return s->fault_count ? check_faults(r, var, err) : KRS_OK;
 }

@@ -582,6 +582,9 @@ START_TEST(an_index_outside_is_named_with_its_place)
     krs_node bad = give(KRS_I64, KRS_SHAPE(2, 2), I(0, 2, 1, 3));
     krs_node low = give(KRS_I64, KRS_SHAPE(2, 2), I(0, 2, -1, 0));
     krs_scope_push(r.g, "encoder.layer%d", 3);
+    /* where there is nothing to move no index is followed */
+    krs_node none = give(KRS_F32, KRS_SHAPE(2, 0), F(0));
+    expect_floats(krs_take(none, bad, 0), 0, F(0));
     krs_node take = krs_take(y, bad, 0);
     krs_node gather = krs_gather(y, low, 0);
     krs_scope_pop(r.g);
@@ -659,6 +662,10 @@ START_TEST(only_the_live_part_takes_part)
     expect_floats(krs_zeros_like(part), 6, F(0, 0, 0, 0, 0, 0));
     krs_node index = INTS(1, 1);
     expect_floats(krs_take(rows, index, 0), 2, F(2, 4));
+    krs_node single = krs_live(krs_slice(x, 1, 0, 1, 1), 1,
+                               krs_var(r.g, "one", 1, 1)); /* [2,<=1] */
+    r.var[1] = 1;
+    expect_floats(krs_softmax(single, 1), 2, F(1, 1));
     r.var[0] = 1;
     expect_failure(krs_take(rows, index, 0), KRS_E_RANGE,
                    "take: index 1 at position [0] is outside axis 0 of size 1");

@@ -357,6 +357,8 @@ START_TEST(what_does_not_fit_at_a_run_is_refused_and_changes_nothing)
                        "has no extremum (");
     assert_refused_run(krs_take(x, i, 1), 0,
                        "take: index 9 is outside axis 1 of size 4 (");
+    assert_refused_run(krs_take(krs_live(x, 1, n), i, 1), 2,
+                       "take: index 9 is outside axis 1 of size 2 (");
     assert_refused_run(krs_index_add(x, i, krs_slice(x, 1, 0, 2, 1), 1), 0,
                        "index_add: index 9 is outside axis 1 of size 4 (");
     krs_graph_free(g);
