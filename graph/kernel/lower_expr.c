@@ -7,8 +7,6 @@
  */
 #include "lower.h"
 
-#include <math.h>
-
 krs_dtype
 krsi_lower_type(krs_dtype dtype)
 {

@@ -121,7 +121,6 @@ reduce_across(krsi_lowering *l)
     krsi_kb_store(kb, partial(l, scratch, lane), krsi_kb_result(kb, carry));
     krsi_kb_end(kb);
 
-    krsi_kv total = KRSI_KV_NONE;
     for (int half = KRSI_ROW_LANES / 2; half > 0; half /= 2) {
         krsi_kv j = krsi_kb_for(kb, zero, krsi_kb_i64(kb, half), one);
         krsi_kv other = krsi_kb_add(kb, j, krsi_kb_i64(kb, half));
@@ -131,25 +130,24 @@ reduce_across(krsi_lowering *l)
         krsi_kb_store(kb, partial(l, scratch, j), sum);
         krsi_kb_end(kb);
     }
-    total = krsi_kb_load(kb, partial(l, scratch, zero));
+    krsi_kv total = krsi_kb_load(kb, partial(l, scratch, zero));
     krsi_lower_store(l, krsi_lower_out(l, KRSI_KV_NONE), total);
     krsi_lower_end_points(l);
 }
 
 /* ---- one by one ---- */
 
-/* Open the points across and a loop along the last axis; false lanes of the
- * mask are never stored. */
+/* Open the points across and a loop along the last axis, whose index is
+ * returned; false lanes of the mask are never stored. */
 static krsi_kv
-walk(krsi_lowering *l, krsi_kv *index)
+walk(krsi_lowering *l)
 {
     krsi_kb *kb = l->kb;
     int row = l->cut->rank - 1;
     l->vector_axis = row - 1; /* -1: a single row, all scalars */
     krsi_lower_points(l, row, row ? l->lanes : 1);
-    *index =
-        krsi_kb_for(kb, krsi_kb_i64(kb, 0), l->extent[row], krsi_kb_i64(kb, 1));
-    return *index;
+    return krsi_kb_for(kb, krsi_kb_i64(kb, 0), l->extent[row],
+                       krsi_kb_i64(kb, 1));
 }
 
 static krsi_kv
@@ -167,8 +165,7 @@ reduce_argmax(krsi_lowering *l)
 {
     krsi_kb *kb = l->kb;
     int row = l->cut->rank - 1;
-    krsi_kv k;
-    walk(l, &k);
+    krsi_kv k = walk(l);
     krs_dtype type = value_type(l);
     krsi_kv best = krsi_kb_carry(kb, spread(l, identity(kb, KRSI_AMAX, type)));
     krsi_kv at = krsi_kb_carry(kb, spread(l, krsi_kb_i64(kb, 0)));
@@ -211,9 +208,8 @@ krsi_lower_prefix(krsi_lowering *l)
 {
     krsi_kb *kb = l->kb;
     int row = l->cut->rank - 1;
-    krsi_kv k;
     krsi_lower_declare(l);
-    walk(l, &k);
+    krsi_kv k = walk(l);
     krs_dtype dtype = l->cut->expr[l->cut->root].dtype;
     krsi_kv sum = krsi_kb_carry(
         kb, spread(l, identity(kb, KRSI_SUM, krsi_lower_type(dtype))));
@@ -234,10 +230,9 @@ krsi_lower_scatter(krsi_lowering *l)
 {
     krsi_kb *kb = l->kb;
     int row = l->cut->rank - 1;
-    krsi_kv k, inside;
+    krsi_kv inside;
     krsi_lower_declare(l);
-    walk(l, &k);
-    l->coord[row] = k;
+    l->coord[row] = walk(l);
     krs_dtype dtype = l->cut->expr[l->cut->root].dtype;
     krsi_kv moved = krsi_lower_index(l, 0, krsi_lower_expr(l, 0), &inside);
     krsi_kv v = krsi_lower_root(l);

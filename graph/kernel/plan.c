@@ -7,7 +7,6 @@
  */
 #include "lower.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -11,7 +11,6 @@
 #include "cut_make.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- values and cuts ---- */
 
@@ -44,7 +43,6 @@ krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
     return (uint32_t)s->value_count++;
 }
 
-/* a new value for the node, and its whole view */
 krsi_view
 krsi_maker_own(krsi_maker *m, uint32_t id)
 {
@@ -53,7 +51,6 @@ krsi_maker_own(krsi_maker *m, uint32_t id)
     return m->s->view[id];
 }
 
-/* a cut over the shape of a node, storing into a view of that shape */
 krsi_cut *
 krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
                const krsi_view *out)
@@ -78,7 +75,8 @@ krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
     return c;
 }
 
-/* Choose the wave, now that loads and output are known. */
+/* A cut runs after all that writes what it loads, and, with `after`, after
+ * what wrote its output so far. */
 void
 krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept)
 {
@@ -154,8 +152,6 @@ krsi_maker_is_constant(const krsi_maker *m, uint32_t id)
     return constant_of(m, id) != NULL;
 }
 
-/* the operand as an expression: a constant if it is a constant scalar, else a
- * load through the view */
 int
 krsi_cut_operand(krsi_maker *m, krsi_cut *c, uint32_t id, const krsi_view *v)
 {
@@ -180,7 +176,6 @@ krsi_maker_copy(krsi_maker *m, uint32_t node, uint32_t from,
     krsi_maker_finish(m, c, 0);
 }
 
-/* the operand with a value of its own: constants are written out */
 krsi_view
 krsi_maker_loadable(krsi_maker *m, uint32_t id)
 {
@@ -285,9 +280,7 @@ krsi_sched_make(krsi_sched *s, const krs_graph *g, const krs_node *outputs,
                         g->string[n->file], (unsigned)n->line);
     }
     return krs_fail(err, KRS_E_MEMORY,
-                    "out of memory while scheduling %zu "
-                    "nodes",
-                    g->nodes);
+                    "out of memory while scheduling %zu nodes", g->nodes);
 }
 
 void

@@ -157,8 +157,8 @@ krsi_view krsi_view_slice(const krsi_view *v, const krs_index *start,
 /* false if the elements of the new shape are not affine in its positions */
 bool krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out);
 /* Drop axes of size 1 and merge neighbours that all views step through as
- * one, so that the iteration space is the common refinement. Axes from
- * `first_kept` on (reduced, scanned) are left alone, and axes that a
+ * one, so that the iteration space is the common refinement. The last `kept`
+ * axes (reduced, scanned, of a product) are left alone, and axes that a
  * coordinate names. */
 void krsi_cut_simplify(krsi_cut *cut, int kept);
 

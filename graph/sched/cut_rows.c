@@ -56,6 +56,34 @@ check_extremum(krsi_maker *m, uint32_t id, const krsi_view *rows, int kept)
                        .is_extremum = true});
 }
 
+/* Can the axes after the first `kept` be stepped through as one? */
+static bool
+rows_merge(const krsi_view *v, int kept)
+{
+    bool merges = true;
+    for (int a = kept; merges && a + 1 < v->rank && a + 1 < KRSI_CUT_AXES; a++)
+        merges = v->stride[a] == v->stride[a + 1] * v->max[a + 1] &&
+                 !v->extent[a + 1].terms;
+    return merges;
+}
+
+/* The node copied row-major in the permuted order of axes; the view has the
+ * axes of the node. */
+static krsi_view
+copy_in_order(krsi_maker *m, uint32_t id, const int64_t *order)
+{
+    uint32_t value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, id);
+    krsi_view whole = krsi_view_whole(value, maker_node(m, id));
+    int64_t stride = 1;
+    for (int a = whole.rank - 1; a >= 0; a--) {
+        whole.stride[order[a]] = stride;
+        stride *= whole.max[order[a]];
+    }
+    if (!m->failed)
+        krsi_maker_copy(m, id, id, &whole, false);
+    return whole;
+}
+
 /* The axes that stay, then the reduced ones as one last axis. Where one of
  * these inside another has a live length they do not make one axis, and are
  * reduced one after the other. */
@@ -86,35 +114,8 @@ krsi_cut_reduce(krsi_maker *m, uint32_t id)
     check_extremum(m, id, &turned, kept);
     if (live_inside) {
         source = krsi_maker_loadable(m, n->in[0]);
-    } else if (source.value == KRSI_NO_VALUE || count > 1) {
-        /* one row to reduce: a copy in that order, unless it is one already */
-        bool merges = source.value != KRSI_NO_VALUE;
-        for (int a = kept; merges && a + 1 < x->rank && a + 1 < KRSI_CUT_AXES;
-             a++)
-            merges =
-                turned.stride[a] == turned.stride[a + 1] * turned.max[a + 1] &&
-                !turned.extent[a + 1].terms;
-        if (!merges) {
-            uint32_t value =
-                krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, n->in[0]);
-            if (m->failed)
-                return;
-            krsi_view whole = krsi_view_whole(value, x);
-            krsi_view store = krsi_view_permute(&whole, order);
-            int64_t stride = 1; /* row-major in the permuted order */
-            for (int a = x->rank - 1; a >= 0; a--) {
-                store.stride[a] = stride;
-                stride *= store.max[a];
-            }
-            krsi_view back = store;
-            for (int a = 0; a < x->rank; a++) {
-                back.stride[order[a]] = store.stride[a];
-                back.extent[order[a]] = store.extent[a];
-                back.max[order[a]] = store.max[a];
-            }
-            krsi_maker_copy(m, n->in[0], n->in[0], &back, false);
-            source = back;
-        }
+    } else if (source.value == KRSI_NO_VALUE || !rows_merge(&turned, kept)) {
+        source = copy_in_order(m, n->in[0], order);
     }
     krsi_view rows = krsi_view_permute(&source, order);
     if (live_inside)
@@ -289,13 +290,13 @@ krsi_cut_contract(krsi_maker *m, uint32_t id)
     int batch = n->rank - 2;
     int am = batch + (ta ? 1 : 0), ak = batch + (ta ? 0 : 1);
     int bk = batch + (tb ? 1 : 0), bn = batch + (tb ? 0 : 1);
-    krsi_view store = out, left = out, right = out;
+    krsi_view store = out; /* [batch.., M, N, K] */
     int rank = n->rank + 1;
     store.rank = rank;
     store.max[rank - 1] = a.max[ak];
     store.extent[rank - 1] = a.extent[ak];
     store.stride[rank - 1] = 0;
-    left = right = store;
+    krsi_view left = store, right = store; /* for rank and extents */
     left.value = a.value;
     left.offset = a.offset;
     right.value = b.value;

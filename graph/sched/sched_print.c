@@ -18,7 +18,6 @@
 #include "cut.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static const char axis_names[] = "ijklmnopq";
 static const char load_names[] = "abcd";
