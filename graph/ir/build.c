@@ -150,6 +150,7 @@ krsi_broadcast(krs_place at, enum krsi_op op, krs_node *in, int count)
     krs_shape shape = KRS_SCALAR;
     krs_index live[KRS_MAX_RANK];
     uint8_t live_axes = 0;
+    int giver[KRS_MAX_RANK] = {0}; /* operand that gave the size of an axis */
     char a_text[KRSI_TYPE_TEXT], b_text[KRSI_TYPE_TEXT];
     for (int i = 0; i < count; i++)
         if (krsi_get(in[i])->rank > shape.rank)
@@ -162,18 +163,18 @@ krsi_broadcast(krs_place at, enum krsi_op op, krs_node *in, int count)
             if (from < 0)
                 continue;
             int64_t size = n->dim[from];
-            if (size != 1 && shape.dim[a] != 1 && size != shape.dim[a]) {
-                const krsi_node *first = krsi_get(in[0]);
+            if (size != 1 && shape.dim[a] != 1 && size != shape.dim[a])
                 return krsi_refuse(
                     g, at, krsi_ops[op].name, KRS_E_SHAPE,
                     "sizes must be equal or 1, counted from "
                     "the last axis",
                     "shapes do not broadcast: %s and %s",
-                    krsi_type_text(a_text, i ? first : krsi_get(in[1])),
+                    krsi_type_text(a_text, krsi_get(in[giver[a]])),
                     krsi_type_text(b_text, n));
-            }
-            if (shape.dim[a] == 1)
+            if (shape.dim[a] == 1) {
                 shape.dim[a] = size;
+                giver[a] = i;
+            }
             if (n->live_axes >> from & 1 && !(live_axes >> a & 1)) {
                 live[a] = n->live[from];
                 live_axes |= (uint8_t)(1u << a);

@@ -1,8 +1,6 @@
 /* build_map.c -- builders of element-wise operations and reductions. */
 #include "ir.h"
 
-#include <math.h>
-
 #define UNARY(name, ID)                                      \
     krs_node krs_##name##_at(krs_place at, krs_node x)       \
     {                                                        \

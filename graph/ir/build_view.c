@@ -3,8 +3,6 @@
  */
 #include "ir.h"
 
-#include <string.h>
-
 static bool
 ok(krs_place at, enum krsi_op op, krs_node x)
 {
@@ -333,7 +331,8 @@ krs_concat_at(krs_place at, const krs_node *parts, int count, int axis)
 krs_node
 krs_stack_at(krs_place at, const krs_node *parts, int count, int axis)
 {
-    krs_node grown[64];
+    enum { GROUP = 64 };
+    krs_node grown[GROUP];
     if (count < 1)
         return KRS_NONE;
     if (!krsi_operands_ok(at, KRSI_CONCAT, parts, count))
@@ -345,7 +344,7 @@ krs_stack_at(krs_place at, const krs_node *parts, int count, int axis)
     krs_node whole_stack = KRS_NONE;
     for (int i = 0; i < count; i++) {
         grown[group++] = krs_unsqueeze_at(at, parts[i], to);
-        if (group < 63 && i + 1 < count)
+        if (group < GROUP && i + 1 < count)
             continue;
         krs_node piece = krs_concat_at(at, grown, group, to);
         krs_node both[2] = {whole_stack, piece};

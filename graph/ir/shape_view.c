@@ -3,8 +3,6 @@
  */
 #include "shape.h"
 
-#include <string.h>
-
 /* a b, or -1 when that does not fit: an empty tensor may have such sizes */
 static int64_t
 product(int64_t a, int64_t b)
