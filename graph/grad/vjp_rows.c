@@ -1,4 +1,11 @@
-/* vjp_rows.c -- gradients of reductions, softmax, products and gathers. */
+/* vjp_rows.c -- gradients of reductions, softmax, products and gathers.
+ *
+ * In: y = f(x) and its cotangent g (grad.h). Out: cotangents of the operands.
+ * The linear maps (sum, cumsum, product, gather, scatter) give their
+ * transposes; the others follow from their Jacobians, written with y where
+ * that saves a second forward pass. Source: Griewank & Walther 2008, ch. 3 and
+ * 13; products: Giles 2008, section 2.2.
+ */
 #include "grad.h"
 
 /* t, whose reduced axes are gone or 1, expanded to the shape of in[0] */
