@@ -7,7 +7,6 @@
 #include "kernel_device.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* ---- the device ---- */
 

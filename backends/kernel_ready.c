@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+enum { CONSTANT_ALIGN = 64 }; /* bytes: a cache line, and any vector */
+
 void
 krsi_ready_discard(void *prepared)
 {
@@ -47,7 +49,8 @@ make_constants(krsi_ready *r, krs_error *err)
         if (s->values[i].kind != KRSI_STORAGE_CONSTANT)
             continue;
         r->constant_offset[i] = bytes;
-        bytes += (s->values[i].bytes + 63) / 64 * 64;
+        bytes += (s->values[i].bytes + CONSTANT_ALIGN - 1) / CONSTANT_ALIGN *
+                 CONSTANT_ALIGN;
     }
     KRS_TRY(m->backend->alloc(m->device, bytes, &r->constants, err));
     for (size_t i = 0; i < s->value_count; i++) {
