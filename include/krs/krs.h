@@ -4,8 +4,10 @@
  *   dtype.h     element types
  *   graph.h     declare a computation: nodes, scopes, states, gradients
  *   ops.h       the operations
+ *   opinfo.h    the table of operations, to walk through
  *   random.h    the random numbers that graphs use, on the host
- *   program.h   devices, stores of tensors, programs: run a graph
+ *   program.h   devices ("eval", "interp", "cpu"), stores of tensors, programs:
+ *               run a graph, look at its kernels and their times
  *   check.h     compare results element by element
  *
  *   nn.h        layers with their parameters; fresh, loaded, saved
@@ -17,6 +19,11 @@
  *   train.h     training: schedules, optimizers, the trainer
  *   generate.h  sampling, decoding with a cache, text
  *   verify.h    a model folder against golden results
+ *
+ * Not included here, for those who write backends:
+ *
+ *   kernel.h    the language of kernels; scalar.def is its table
+ *   backend.h   the seam between programs and a machine
  */
 #ifndef KRS_KRS_H
 #define KRS_KRS_H
@@ -29,6 +36,7 @@
 #include <krs/graph.h>
 #include <krs/llama.h>
 #include <krs/nn.h>
+#include <krs/opinfo.h>
 #include <krs/ops.h>
 #include <krs/program.h>
 #include <krs/random.h>
