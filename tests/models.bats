@@ -85,7 +85,7 @@ num_key_value_heads 3" verify "$folder"
 
 @test "generate ends with 130 when it is interrupted" {
     folder=$(changed llama_mqa_headdim '.eos_token_id = null')
-    run -130 --separate-stderr timeout -s INT --preserve-status 1 \
+    run -130 --separate-stderr timeout --foreground -s INT --preserve-status 1 \
         "$KERSEY" generate "$folder" -p abc -n 10000000
     [ "${#output}" -gt 100 ]
     [[ "$stderr" == *"tokens/s" ]]
