@@ -1,4 +1,8 @@
-/* device.c -- the devices there are, by name. */
+/* device.c -- the devices there are, by name.
+ *
+ * "eval" interprets graphs (eval_device.c); every other name is that of a
+ * backend (kernel_device.c), which the registry finds or refuses.
+ */
 #include "program.h"
 
 #include <stdlib.h>

@@ -1,4 +1,9 @@
-/* grad.h -- what a vector-Jacobian rule sees. */
+/* grad.h -- what a vector-Jacobian rule sees.
+ *
+ * The rules, one for each word in the vjp column of ops.def, use the public
+ * builders only: what they make is differentiated like any other part of the
+ * graph. They see one node at a time and never a sum over its users.
+ */
 #ifndef KRSI_GRAD_H
 #define KRSI_GRAD_H
 

@@ -1,4 +1,8 @@
-/* build_map.c -- builders of element-wise operations and reductions. */
+/* build_map.c -- builders of element-wise operations and reductions.
+ *
+ * Operands are broadcast (krsi_build_map); axes are counted from the front and
+ * sorted. What these rows cannot say is refused by the rules of ops.def.
+ */
 #include "ir.h"
 
 #define UNARY(name, ID)                                      \

@@ -1,4 +1,9 @@
-/* build_rows.c -- builders of products, gathers, norms, losses, attention. */
+/* build_rows.c -- builders of products, gathers, norms, losses, attention.
+ *
+ * Attributes and options are brought to the words of the row, halves are
+ * widened where sums are taken; whether shapes fit is the shape rules' part
+ * (shape_rows.c), so that a graph read from text meets the same checks.
+ */
 #include "ir.h"
 
 #include <math.h>

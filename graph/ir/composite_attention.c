@@ -1,4 +1,9 @@
-/* composite_attention.c -- definitions of attention and rotary positions. */
+/* composite_attention.c -- definitions of attention and rotary positions.
+ *
+ * Source: Vaswani et al. 2017, eq. 1; grouped heads: Ainslie et al. 2023;
+ * rotary positions: Su et al. 2021, eq. 34. Letters: B batch, H heads, K key
+ * heads, T queries, S keys, D and E head sizes of q k and of v.
+ */
 #include "ir.h"
 
 #include <math.h>
@@ -94,7 +99,7 @@ krs_node
 krsi_expand_rope(const krsi_use *u)
 {
     krs_place at = u->at;
-    krs_node x = u->in[0], angles = u->in[1];
+    krs_node x = u->in[0], angles = u->in[1]; /* [.., T, D]; to [.., T, D/2] */
     double scale = krsi_float(u->node, 1);
     krs_node c = krs_cos_at(at, angles), s = krs_sin_at(at, angles);
     krs_shape shape = krs_node_shape(x);

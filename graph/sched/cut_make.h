@@ -1,4 +1,10 @@
-/* cut_make.h -- what the cut rules share. Only cut*.c include it. */
+/* cut_make.h -- what the cut rules share. Only cut*.c include it.
+ *
+ * A rule reads its node and the views of the operands, makes cuts (krsi_maker_
+ * cut, loads and expressions, krsi_maker_finish, in this order) and leaves the
+ * view of its node in s->view. Once `failed` is set views may name values that
+ * are not there: what makes cuts asks first.
+ */
 #ifndef KRSI_CUT_MAKE_H
 #define KRSI_CUT_MAKE_H
 

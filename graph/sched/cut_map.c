@@ -1,4 +1,10 @@
-/* cut_map.c -- scheduling of leaves, element-wise nodes and gathers. */
+/* cut_map.c -- scheduling of leaves, element-wise nodes and gathers.
+ *
+ * Leaves with data of their own become values; constant scalars become parts
+ * of expressions. All else here is one map: an expression stored at every
+ * point of the node's shape. A gather is a map too, one of whose loads is moved
+ * by an index that another load gave.
+ */
 #include "cut_make.h"
 
 static void
