@@ -1,5 +1,6 @@
 /* test_optimizer.c -- schedules, bias correction, clipping and optimizers
- * against the golden data, on the graph interpreter.
+ * against the golden data: on the graph interpreter, and a whole training run
+ * on every device.
  */
 #include "suite.h"
 
@@ -10,7 +11,9 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define GOLDEN TESTS_DIR "/golden/train/"
 
@@ -30,11 +33,13 @@ must(krs_status status, const krs_error *err)
 }
 
 static bench
-open_bench(void)
+open_bench(const char *device)
 {
     bench b = {0};
     krs_error err;
-    must(krs_device_open("eval", &b.device, &err), &err);
+    krs_device_options options = {.struct_size = sizeof options,
+                                  .modules = KERSEY_MODULE_DIR};
+    must(krs_device_open_with(device, &options, &b.device, &err), &err);
     must(krs_store_new(b.device, &b.store, &err), &err);
     b.graph = krs_graph_new();
     ck_assert_ptr_nonnull(b.graph);
@@ -143,7 +148,7 @@ START_TEST(every_golden_schedule_is_met_at_every_step)
     for (size_t i = 0; i < json_array_size(runs); i++) {
         const json_t *row = json_array_get(runs, i);
         krs_schedule schedule = golden_schedule(row);
-        bench b = open_bench();
+        bench b = open_bench("eval");
         krs_node step = krs_input(b.graph, "step", KRS_I64, KRS_SCALAR);
         krs_node factor = krs_schedule_factor(step, &schedule);
         prepare(&b, &factor, 1);
@@ -221,7 +226,7 @@ START_TEST(bias_correction_keeps_its_digits_at_every_step)
 {
     const double betas[] = {0.5, 0.9, 0.95, 0.999, 0.9999};
     const int64_t steps[] = {0, 1, 2, 9, 99, 999, 9999, 999999, 16000000};
-    bench b = open_bench();
+    bench b = open_bench("eval");
     krs_node step = krs_input(b.graph, "step", KRS_I64, KRS_SCALAR);
     krs_node outputs[5];
     for (size_t i = 0; i < 5; i++)
@@ -243,7 +248,7 @@ END_TEST
 
 START_TEST(gradients_are_clipped_by_their_common_norm_and_never_enlarged)
 {
-    bench b = open_bench();
+    bench b = open_bench("eval");
     const float x[] = {3, 0}, y[] = {0, 4, 0};
     krs_node parts[] = {krs_constant(b.graph, KRS_F32, KRS_SHAPE(2), x),
                         krs_constant(b.graph, KRS_F32, KRS_SHAPE(3, 1), y)};
@@ -342,7 +347,7 @@ static void
 follow_golden_run(const json_t *root, const json_t *row,
                   const krs_optimizer *optimizer)
 {
-    bench b = open_bench();
+    bench b = open_bench("eval");
     krs_node a = constant_of(b.graph, member(root, "A"), KRS_SHAPE(12, 5));
     krs_node y = constant_of(b.graph, member(root, "y"), KRS_SHAPE(12, 3));
     krs_node w = krs_state(b.graph, "W", KRS_F32, KRS_SHAPE(5, 3));
@@ -493,7 +498,8 @@ compare_final_weights(const bench *b, krs_weights *golden, double rtol,
     ck_assert_uint_eq(compared, 21); /* 2 layers of 9, embedding, norm, head */
 }
 
-START_TEST(adamw_trains_the_golden_llama_as_the_reference_did)
+static void
+train_golden_llama(const char *device)
 {
     json_t *info = load(LLAMA "/golden.json");
     const json_t *steps = member(info, "steps"), *tol = member(info, "tol");
@@ -506,7 +512,7 @@ START_TEST(adamw_trains_the_golden_llama_as_the_reference_did)
     int64_t shape[3]; /* [steps, B, T] */
     int64_t *batches = read_batches(golden, shape);
 
-    bench b = open_bench();
+    bench b = open_bench(device);
     krs_llama_config config;
     must(krs_llama_open(LLAMA, b.store, &config, &err), &err);
     krs_causal_model model = krs_llama_model(&config);
@@ -558,6 +564,21 @@ START_TEST(adamw_trains_the_golden_llama_as_the_reference_did)
     json_decref(info);
     close_bench(&b);
 }
+
+START_TEST(adamw_trains_the_golden_llama_as_the_reference_did)
+{
+    train_golden_llama("eval");
+}
+END_TEST
+
+START_TEST(the_kernels_train_the_golden_llama_as_the_reference_did)
+{
+    train_golden_llama("interp");
+    if (access(KERSEY_MODULE_DIR "/libkersey-cpu.so", F_OK) == 0)
+        train_golden_llama("cpu");
+    else
+        printf("cpu skipped: its module is not built\n");
+}
 END_TEST
 
 SUITE(every_golden_schedule_is_met_at_every_step,
@@ -567,4 +588,5 @@ SUITE(every_golden_schedule_is_met_at_every_step,
       gradients_are_clipped_by_their_common_norm_and_never_enlarged,
       optimizers_follow_the_golden_least_squares_runs,
       a_step_with_unsound_settings_is_refused,
-      adamw_trains_the_golden_llama_as_the_reference_did)
+      adamw_trains_the_golden_llama_as_the_reference_did,
+      the_kernels_train_the_golden_llama_as_the_reference_did)
