@@ -89,11 +89,7 @@ binding_of(const krsi_ready *r, uint32_t value)
         b.memory = r->arena;
         b.offset_bytes = r->plan.offset[value];
         break;
-    case KRSI_STORAGE_OUTPUT:
-        for (size_t i = 0; i < s->output_count; i++)
-            if (s->outputs[i] == value)
-                b.memory = r->root[i]->memory;
-        break;
+    case KRSI_STORAGE_OUTPUT: b.memory = r->root[v->output]->memory; break;
     }
     return b;
 }

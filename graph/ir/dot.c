@@ -239,7 +239,6 @@ static void
 json_attr(drawing *d, const krsi_node *n, const krsi_attr *attr, int k)
 {
     krsi_string *s = &d->text;
-    const int64_t *value;
     krs_index index;
     krsi_string_add(s, k ? "," : "");
     json_string(s, attr->name);
@@ -248,12 +247,6 @@ json_attr(drawing *d, const krsi_node *n, const krsi_attr *attr, int k)
     case 'f': json_double(s, krsi_float(n, k)); break;
     case 's': json_string(s, d->graph->string[krsi_int(n, k)]); break;
     case 'D': json_data(d, n, k); break;
-    case 'I':
-        krsi_string_add(s, "[");
-        for (int i = 0, count = krsi_ints(n, k, &value); i < count; i++)
-            krsi_string_format(s, i ? ",%lld" : "%lld", (long long)value[i]);
-        krsi_string_add(s, "]");
-        break;
     case 'X':
         krsi_string_add(s, "[");
         for (int i = 0, count = krsi_attr_index((enum krsi_op)n->op, n->word, k,
@@ -270,7 +263,7 @@ json_attr(drawing *d, const krsi_node *n, const krsi_attr *attr, int k)
         krsi_print_attr(s, d->graph, n, attr, k, 0);
         krsi_string_add(s, "\"");
         break;
-    default: krsi_print_attr(s, d->graph, n, attr, k, 0); break; /* i b */
+    default: krsi_print_attr(s, d->graph, n, attr, k, 0); break; /* i b I */
     }
 }
 

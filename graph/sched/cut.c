@@ -37,8 +37,10 @@ krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
         m->failed = true;
         return 0;
     }
-    s->values[s->value_count] =
-        (krsi_storage){kind, (krs_dtype)n->dtype, node_bytes(n), id};
+    s->values[s->value_count] = (krsi_storage){.kind = kind,
+                                               .dtype = (krs_dtype)n->dtype,
+                                               .bytes = node_bytes(n),
+                                               .node = id};
     m->ready[s->value_count] = 0;
     return (uint32_t)s->value_count++;
 }
@@ -247,6 +249,7 @@ cut_output(krsi_maker *m, size_t i, uint32_t id)
         v = whole;
     }
     m->s->values[v.value].kind = KRSI_STORAGE_OUTPUT;
+    m->s->values[v.value].output = (uint32_t)i;
     m->s->outputs[i] = v.value;
 }
 

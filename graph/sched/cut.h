@@ -34,7 +34,8 @@ typedef struct krsi_storage {
     krsi_storage_kind kind;
     krs_dtype dtype;
     size_t bytes;
-    uint32_t node; /* that made it */
+    uint32_t node;   /* that made it */
+    uint32_t output; /* of an output: which one */
 } krsi_storage;
 
 /* Element [i..] is element offset + sum i_a stride_a of the value. */
