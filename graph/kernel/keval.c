@@ -2,18 +2,11 @@
  *
  * In: a verified kernel, the facts of a target, buffers and arguments. Out:
  * the buffers as every backend of such a target must leave them. Opening
- * decodes the instructions once into an array of steps with operand offsets
- * into a register file: running neither searches nor allocates per step.
- *
- * Every value owns its lanes in the file. Leaves are not steps: constants are
- * written when the kernel is opened, arguments once a launch, axis indices
- * once a group. A carry's next value is computed in the carry's own register
- * where nothing reads the old value afterwards, else copied; where a next
- * value is itself another carry, all go through registers of the NEXTs.
+ * decodes the instructions once into steps (keval_decode.c); running them is
+ * one switch. Every access is checked against the sizes of the buffers.
  *
  * The items of a group run in turn, each from barrier to barrier. Scratch and
- * shared memory hold 0xFF bytes (NaN) when a launch begins. Decoding and
- * running share the layout of the registers, hence one file.
+ * shared memory hold 0xFF bytes (NaN) when a launch begins.
  */
 #include "keval.h"
 
@@ -23,275 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Axis, argument and local leaves: where their value goes. */
-struct leaf {
-    uint8_t op;
-    uint16_t slot;
-    uint32_t dst;
-};
-
-struct memory {
-    char *data;
-    int64_t count; /* elements */
-};
-
-struct krs_keval {
-    const krs_kernel *kernel;
-    struct keval_op *ops;
-    size_t op_count, op_capacity;
-    uint32_t *registers; /* byte offset of each value */
-    size_t register_bytes;
-    char *file; /* register files of all items of a group */
-    struct leaf *leaves;
-    size_t leaf_count, leaf_capacity;
-    uint32_t *counters; /* of each item, between barriers */
-    struct memory *memory;
-    char **owned; /* scratch (of all items) and shared memory, by buffer */
-    size_t *owned_bytes;
-    size_t items;
-    int64_t group[KRS_K_AXES];
-};
-
-/* Decoding */
-
 static krs_status
 no_memory(krs_error *err, const krs_kernel *kernel)
 {
     return krs_fail(err, KRS_E_MEMORY, "kernel %s: no memory to interpret it",
                     kernel->name);
-}
-
-static size_t
-value_bytes(krs_ktype type)
-{
-    return (size_t)krsi_kdtype_bytes(type.dtype) * type.lanes;
-}
-
-static struct keval_op *
-emit(krs_keval *keval, uint32_t inst, enum keval_code code)
-{
-    if (!krsi_reserve(&keval->ops, &keval->op_capacity, keval->op_count + 1,
-                      sizeof *keval->ops))
-        return NULL;
-    const krs_kinst *from = &keval->kernel->insts[inst];
-    struct keval_op *op = &keval->ops[keval->op_count++];
-    *op = (struct keval_op){.code = (uint8_t)code,
-                            .lanes = from->type.lanes,
-                            .element_bytes =
-                                (uint8_t)krsi_kdtype_bytes(from->type.dtype),
-                            .align_log2 = from->align_log2,
-                            .masked = from->c != 0,
-                            .is_bool = from->type.dtype == KRS_BOOL,
-                            .slot = from->slot,
-                            .dst = keval->registers[inst],
-                            .a = keval->registers[from->a],
-                            .b = keval->registers[from->b],
-                            .c = keval->registers[from->c],
-                            .d = keval->registers[from->d],
-                            .inst = inst};
-    return op;
-}
-
-static bool
-emit_copy(krs_keval *keval, uint32_t inst, uint32_t dst, uint32_t from)
-{
-    struct keval_op *op = emit(keval, inst, KEVAL_PURE);
-    if (!op)
-        return false;
-    op->fn = krsi_keval_copy();
-    op->dst = dst;
-    op->a = from;
-    return true;
-}
-
-/* Give every value its register. A next value shares that of its carry if it
- * is computed in the body of the same loop by a lane-wise instruction and the
- * carry is not read later. Lane-wise: reading and writing one register in one
- * step is safe. */
-static bool
-place_values(krs_keval *keval)
-{
-    const krs_kernel *kernel = keval->kernel;
-    uint32_t count = kernel->inst_count;
-    uint32_t *last_use = calloc(count, sizeof *last_use);
-    uint32_t *scope = calloc(count, sizeof *scope);
-    uint32_t *parent = calloc(count, sizeof *parent);
-    bool good = last_use && scope && parent;
-    uint32_t now = 0;
-    size_t bytes = 64; /* offset 0 stands for "no operand" */
-    for (uint32_t i = 1; good && i < count; i++) {
-        const krs_kinst *inst = &kernel->insts[i];
-        const uint32_t refs[] = {inst->a, inst->b, inst->c, inst->d};
-        scope[i] = now;
-        if (inst->op == KRS_K_FOR) {
-            parent[i] = now;
-            now = i;
-            scope[i] = i;
-        } else if (inst->op == KRS_K_END) {
-            now = parent[inst->a];
-        }
-        for (int k = 0; k < 4; k++)
-            if (refs[k] && inst->op != KRS_K_END && inst->op != KRS_K_RESULT &&
-                !(inst->op == KRS_K_NEXT && k == 0))
-                last_use[refs[k]] = i;
-        if (krs_kop_has_result((krs_kop)inst->op) || inst->op == KRS_K_NEXT) {
-            keval->registers[i] = (uint32_t)bytes;
-            bytes += (value_bytes(inst->type) + 15) / 16 * 16;
-            good = bytes < UINT32_MAX / 2;
-        }
-    }
-    for (uint32_t i = 1; good && i < count; i++) {
-        const krs_kinst *inst = &kernel->insts[i];
-        if (inst->op != KRS_K_NEXT)
-            continue;
-        uint32_t carry = inst->a, value = inst->b;
-        const krs_kinst *from = &kernel->insts[value];
-        bool lanewise = from->op == KRS_K_SCALAR &&
-                        from->scalar != KRS_KS_CONVERT &&
-                        from->scalar != KRS_KS_BITCAST &&
-                        krs_kscalar_arity((krs_kscalar)from->scalar) > 0;
-        bool compares =
-            from->op == KRS_K_SCALAR && from->a &&
-            !krsi_ktype_same(from->type, kernel->insts[from->a].type);
-        if (lanewise && !compares && scope[value] == scope[carry] &&
-            last_use[carry] <= value)
-            keval->registers[value] = keval->registers[carry];
-    }
-    keval->register_bytes = (bytes + 63) / 64 * 64;
-    free(last_use);
-    free(scope);
-    free(parent);
-    return good;
-}
-
-static bool
-decode_leaf(krs_keval *keval, uint32_t i)
-{
-    const krs_kinst *inst = &keval->kernel->insts[i];
-    if (!krsi_reserve(&keval->leaves, &keval->leaf_capacity,
-                      keval->leaf_count + 1, sizeof *keval->leaves))
-        return false;
-    keval->leaves[keval->leaf_count++] =
-        (struct leaf){inst->op, inst->slot, keval->registers[i]};
-    return true;
-}
-
-/* All NEXTs of the loop that ends at `end`, as if at once. */
-static bool
-decode_nexts(krs_keval *keval, uint32_t end)
-{
-    const krs_kinst *insts = keval->kernel->insts;
-    uint32_t first = end;
-    bool crossed = false;
-    while (insts[first - 1].op == KRS_K_NEXT)
-        first--;
-    for (uint32_t i = first; i < end; i++)
-        for (uint32_t j = first; j < end; j++)
-            crossed = crossed || (i != j && insts[i].b == insts[j].a);
-    for (uint32_t i = first; i < end; i++) {
-        uint32_t dst = keval->registers[insts[i].a];
-        uint32_t from = keval->registers[insts[i].b];
-        if (dst != from &&
-            !emit_copy(keval, i, crossed ? keval->registers[i] : dst, from))
-            return false;
-    }
-    for (uint32_t i = first; crossed && i < end; i++) {
-        uint32_t dst = keval->registers[insts[i].a];
-        if (dst != keval->registers[insts[i].b] &&
-            !emit_copy(keval, i, dst, keval->registers[i]))
-            return false;
-    }
-    return true;
-}
-
-static bool
-decode_inst(krs_keval *keval, uint32_t i, const krs_kfacts *facts)
-{
-    static const uint8_t codes[] = {[KRS_K_LOAD] = KEVAL_LOAD,
-                                    [KRS_K_GATHER] = KEVAL_GATHER,
-                                    [KRS_K_STORE] = KEVAL_STORE,
-                                    [KRS_K_SCATTER] = KEVAL_SCATTER};
-    const krs_kinst *insts = keval->kernel->insts, *inst = &insts[i];
-    struct keval_op *op;
-    int bytes = krsi_kdtype_bytes(inst->type.dtype);
-    bool last_head =
-        i + 1 >= keval->kernel->inst_count || insts[i + 1].op != KRS_K_CARRY;
-    switch ((krs_kop)inst->op) {
-    case KRS_K_CONST:
-        for (int k = 0; k < inst->type.lanes; k++)
-            memcpy(keval->file + keval->registers[i] + k * bytes, &inst->u.bits,
-                   (size_t)bytes);
-        return true;
-    case KRS_K_LANES:
-        for (int32_t k = 0; k < inst->type.lanes; k++)
-            memcpy(keval->file + keval->registers[i] + k * bytes, &k, sizeof k);
-        return true;
-    case KRS_K_ARG:
-    case KRS_K_AXIS:
-    case KRS_K_LOCAL: return decode_leaf(keval, i);
-    case KRS_K_SCALAR:
-        op = emit(keval, i, KEVAL_PURE);
-        if (!op)
-            return false;
-        op->fn = krsi_keval_scalar((krs_kscalar)inst->scalar,
-                                   (krs_dtype)insts[inst->a].type.dtype,
-                                   (krs_dtype)inst->type.dtype, facts);
-        return true;
-    case KRS_K_BROADCAST:
-        op = emit(keval, i, KEVAL_PURE);
-        if (op)
-            op->fn = krsi_keval_broadcast(bytes);
-        return op != NULL;
-    case KRS_K_SHUFFLE:
-        op = emit(keval, i, KEVAL_PURE);
-        if (!op)
-            return false;
-        op->fn = krsi_keval_shuffle(bytes);
-        op->lane_table = inst->u.lanes;
-        op->jump = insts[inst->a].type.lanes;
-        return true;
-    case KRS_K_LOAD:
-    case KRS_K_GATHER:
-    case KRS_K_STORE:
-    case KRS_K_SCATTER:
-        op = emit(keval, i, (enum keval_code)codes[inst->op]);
-        if (op && inst->b)
-            op->offset_bytes =
-                (uint8_t)krsi_kdtype_bytes(insts[inst->b].type.dtype);
-        return op != NULL;
-    case KRS_K_FOR:
-        return emit(keval, i, KEVAL_ENTER) &&
-               (!last_head || emit(keval, i, KEVAL_TEST));
-    case KRS_K_CARRY: {
-        if (!emit_copy(keval, i, keval->registers[i],
-                       keval->registers[inst->a]))
-            return false;
-        uint32_t loop = i;
-        while (insts[loop].op != KRS_K_FOR)
-            loop--;
-        return !last_head || emit(keval, loop, KEVAL_TEST);
-    }
-    case KRS_K_END: {
-        if (!decode_nexts(keval, i) || !emit(keval, inst->a, KEVAL_AGAIN))
-            return false;
-        size_t test = keval->op_count - 1;
-        while (keval->ops[test].code != KEVAL_TEST ||
-               keval->ops[test].inst != inst->a)
-            test--;
-        keval->ops[keval->op_count - 1].jump = (uint32_t)test + 1;
-        keval->ops[test].jump = (uint32_t)keval->op_count;
-        return true;
-    }
-    case KRS_K_RESULT:
-        return emit_copy(keval, i, keval->registers[i],
-                         keval->registers[inst->a]);
-    case KRS_K_BARRIER: return emit(keval, i, KEVAL_BARRIER) != NULL;
-    case KRS_K_PREFETCH:
-    case KRS_K_NEXT:
-    case KRS_K_NOTHING:
-    case KRS_K_COUNT: break;
-    }
-    return true;
 }
 
 krs_status
@@ -313,28 +42,15 @@ krs_keval_open(const krs_kernel *kernel, const krs_kfacts *facts,
         keval->group[i] = kernel->group[i];
         keval->items *= kernel->group[i];
     }
-    size_t buffers = kernel->buffer_count + 1, bytes;
+    size_t buffers = kernel->buffer_count + 1;
     keval->registers = calloc(kernel->inst_count, sizeof *keval->registers);
     keval->memory = calloc(buffers * keval->items, sizeof *keval->memory);
     keval->owned = calloc(buffers, sizeof *keval->owned);
     keval->owned_bytes = calloc(buffers, sizeof *keval->owned_bytes);
     keval->counters = calloc(keval->items, sizeof *keval->counters);
-    bool good = keval->registers && keval->memory && keval->owned &&
-                keval->owned_bytes && keval->counters && place_values(keval);
-    good =
-        good &&
-        !__builtin_mul_overflow(keval->register_bytes, keval->items, &bytes) &&
-        posix_memalign((void **)&keval->file, 64, bytes) == 0;
-    if (good) {
-        memset(keval->file, 0, bytes);
-        for (uint32_t i = 1; good && i < kernel->inst_count; i++)
-            good = decode_inst(keval, i, facts);
-        good = good && emit(keval, 0, KEVAL_STOP);
-        for (size_t i = 1; good && i < keval->items; i++)
-            memcpy(keval->file + i * keval->register_bytes, keval->file,
-                   keval->register_bytes);
-    }
-    if (!good) {
+    if (!keval->registers || !keval->memory || !keval->owned ||
+        !keval->owned_bytes || !keval->counters ||
+        !krsi_keval_decode(keval, facts)) {
         krs_keval_close(keval);
         return no_memory(err, kernel);
     }
@@ -360,12 +76,10 @@ krs_keval_close(krs_keval *keval)
     free(keval);
 }
 
-/* Running */
-
 struct run {
     const krs_keval *keval;
-    const struct memory *memory; /* of this item */
-    int64_t at[KRS_K_AXES];      /* the group */
+    const struct keval_memory *memory; /* of this item */
+    int64_t at[KRS_K_AXES];            /* the group */
     krs_error *err;
 };
 
@@ -427,7 +141,7 @@ static krs_status
 lanes_one_by_one(const struct run *run, char *registers,
                  const struct keval_op *op, bool writes)
 {
-    const struct memory *memory = &run->memory[op->slot];
+    const struct keval_memory *memory = &run->memory[op->slot];
     size_t bytes = op->element_bytes;
     char *value = registers + (writes ? op->d : op->dst);
     for (int i = 0; i < op->lanes; i++) {
@@ -452,7 +166,7 @@ lanes_one_by_one(const struct run *run, char *registers,
 static krs_status
 access_memory(const struct run *run, char *registers, const struct keval_op *op)
 {
-    const struct memory *memory = &run->memory[op->slot];
+    const struct keval_memory *memory = &run->memory[op->slot];
     bool writes = op->code == KEVAL_STORE || op->code == KEVAL_SCATTER;
     size_t bytes = op->element_bytes;
     krs_status status = KRS_OK;
@@ -539,7 +253,7 @@ set_leaves(const krs_keval *keval, char *registers, size_t item,
         rest /= (size_t)keval->group[i];
     }
     for (size_t i = 0; i < keval->leaf_count; i++) {
-        const struct leaf *leaf = &keval->leaves[i];
+        const struct keval_leaf *leaf = &keval->leaves[i];
         char *to = registers + leaf->dst;
         if (leaf->op != kind)
             continue;
@@ -586,7 +300,7 @@ bind_buffers(krs_keval *keval, const krs_klaunch *launch, krs_error *err)
         const krs_kbuffer *buffer = &kernel->buffers[i];
         size_t element = (size_t)krsi_kdtype_bytes(buffer->dtype);
         size_t align = (size_t)1 << buffer->align_log2;
-        struct memory memory = {NULL, buffer->count};
+        struct keval_memory memory = {NULL, buffer->count};
         size_t stride = 0;
         if (buffer->space == KRS_K_PARAM) {
             memory.data = launch->buffers[i];

@@ -1,7 +1,8 @@
-/* keval.h -- between the two halves of the kernel interpreter.
+/* keval.h -- between the parts of the kernel interpreter.
  *
- * keval.c decodes a kernel into these and runs them; keval_scalar.c holds one
- * function for each row of scalar.def and element type.
+ * keval_decode.c turns a kernel into steps over a register file, keval.c runs
+ * them, keval_scalar.c holds one function for each row of scalar.def and
+ * element type.
  */
 #ifndef KRSI_KEVAL_H
 #define KRSI_KEVAL_H
@@ -40,6 +41,40 @@ struct keval_op {
 };
 
 typedef void (*keval_fn)(char *registers, const struct keval_op *op);
+
+/* Axis, argument and local leaves: where their value goes. */
+struct keval_leaf {
+    uint8_t op;
+    uint16_t slot;
+    uint32_t dst;
+};
+
+struct keval_memory {
+    char *data;
+    int64_t count; /* elements */
+};
+
+struct krs_keval {
+    const krs_kernel *kernel;
+    struct keval_op *ops;
+    size_t op_count, op_capacity;
+    uint32_t *registers; /* byte offset of each value */
+    size_t register_bytes;
+    char *file; /* register files of all items of a group */
+    struct keval_leaf *leaves;
+    size_t leaf_count, leaf_capacity;
+    uint32_t *counters; /* of each item, between barriers */
+    struct keval_memory *memory;
+    char **owned; /* scratch (of all items) and shared memory, by buffer */
+    size_t *owned_bytes;
+    size_t items;
+    int64_t group[KRS_K_AXES];
+};
+
+/* keval_decode.c -- fill the steps, registers and leaves of a keval whose
+ * kernel, items and arrays stand, and allocate its file; false without
+ * memory. The facts choose how mad and dot2_bf16 round. */
+bool krsi_keval_decode(krs_keval *keval, const krs_kfacts *facts);
 
 /* keval_scalar.c -- the function of a scalar instruction whose operands have
  * the type `from` and whose result has the type `to`; never NULL for what the
