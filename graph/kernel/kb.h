@@ -36,6 +36,9 @@ int krsi_kdtype_bytes(int dtype); /* of one element; 0 for blocks */
 const char *krsi_ktype_print(char text[KRSI_KTYPE_TEXT], krs_ktype type);
 const char *krsi_kscalar_type(krs_kscalar op, const krs_ktype t[3],
                               krs_ktype wanted, krs_ktype *out);
+/* kernel_declare.c -- everything but the instructions, which stay unread */
+krs_status krsi_kernel_verify_declared(const krs_kernel *kernel,
+                                       krs_error *err);
 /* kernel_verify.c -- krs_kernel_verify, the sentence without the place, which
  * is instruction *where (0: the declarations) */
 krs_status krsi_kernel_verify_at(const krs_kernel *kernel, uint32_t *where,

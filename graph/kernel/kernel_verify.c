@@ -1,9 +1,10 @@
 /* kernel_verify.c -- what every backend may rely on.
  *
  * In: a kernel from anywhere, hostile ones included. Out: KRS_OK, or one
- * sentence about the first fault. One pass over the instructions; about each
- * value it keeps three facts: the loop it lives in (scoping), its form as an
- * index, and whether it can differ between the items of a group (barriers).
+ * sentence about the first fault. After the declarations (kernel_declare.c)
+ * one pass over the instructions; about each value it keeps three facts: the
+ * loop it lives in (scoping), its form as an index, and whether it can differ
+ * between the items of a group (barriers).
  *
  * Forms: an INVARIANT is made of constants, arguments and what a read-only
  * buffer holds at an invariant index; AFFINE is linear in grid axes, local
@@ -11,26 +12,15 @@
  * everything else is FREE and may be an index only where the instruction says
  * `indirect`. So an analysis that needs affine indices fails only where the
  * kernel announced it. Unused fields must be zero: equal code is equal bytes.
- *
- * Long because it is the one place that says what a kernel must satisfy.
  */
 #include "kb.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum form { INVARIANT, AFFINE, FREE };
 
-enum {
-    MAX_NAMED = 256, /* buffers, and arguments */
-    MAX_ITEMS = 1024,
-    MAX_ALIGN_LOG2 = 12,
-    MAX_DEPTH = 64
-};
-
-#define MAX_INSTS (UINT32_C(1) << 24)
+enum { MAX_DEPTH = 64 };
 
 struct fact {
     uint32_t scope; /* the FOR it lives in, 0 for the kernel */
@@ -66,70 +56,6 @@ fault(struct check *check, const char *format, ...)
     return false;
 }
 
-static bool
-is_word(const char *name)
-{
-    if (!name || !*name || strlen(name) > 100)
-        return false;
-    for (; *name; name++)
-        if (!isalnum((unsigned char)*name) && *name != '_' && *name != '.')
-            return false;
-    return true;
-}
-
-static bool
-check_buffer(struct check *check, uint32_t i)
-{
-    const krs_kernel *kernel = check->kernel;
-    const krs_kbuffer *buffer = &kernel->buffers[i];
-    int64_t bytes;
-    if (!is_word(buffer->name))
-        return fault(check, "buffer %u has no name of letters and digits", i);
-    for (uint32_t j = 0; j < i; j++)
-        if (strcmp(buffer->name, kernel->buffers[j].name) == 0)
-            return fault(check, "two buffers are called %s", buffer->name);
-    if (!krsi_ktype_valid((krs_ktype){buffer->dtype, 1}))
-        return fault(check, "buffer %s: block types come as u8", buffer->name);
-    int element = krsi_kdtype_bytes(buffer->dtype);
-    if (buffer->align_log2 > MAX_ALIGN_LOG2 ||
-        1 << buffer->align_log2 < element)
-        return fault(check,
-                     "buffer %s: the alignment must be at least the element's "
-                     "and at most %d bytes",
-                     buffer->name, 1 << MAX_ALIGN_LOG2);
-    if ((buffer->space == KRS_K_PARAM) != (i < kernel->param_count))
-        return fault(check, "buffer %s: parameters come first", buffer->name);
-    switch ((krs_kspace)buffer->space) {
-    case KRS_K_PARAM:
-        if (buffer->access < 1 || buffer->access > 3)
-            return fault(check, "buffer %s is neither read nor written",
-                         buffer->name);
-        if (buffer->count != 0 || buffer->count_arg != -1)
-            return fault(check, "buffer %s: a parameter has no count",
-                         buffer->name);
-        return true;
-    case KRS_K_SCRATCH:
-    case KRS_K_SHARED: break;
-    default: return fault(check, "buffer %s: no such space", buffer->name);
-    }
-    if (buffer->access != (KRS_K_READ | KRS_K_WRITE))
-        return fault(check, "buffer %s must be read and written", buffer->name);
-    if (buffer->count < 1 ||
-        __builtin_mul_overflow(buffer->count, (int64_t)element, &bytes))
-        return fault(check, "buffer %s: %lld elements", buffer->name,
-                     (long long)buffer->count);
-    if (buffer->count_arg < -1 ||
-        buffer->count_arg >= (int32_t)kernel->arg_count ||
-        (buffer->count_arg >= 0 &&
-         (buffer->space == KRS_K_SHARED ||
-          kernel->args[buffer->count_arg].dtype != KRS_I64)))
-        return fault(check,
-                     "buffer %s: only scratch has an argument in its size, "
-                     "and that is i64",
-                     buffer->name);
-    return true;
-}
-
 /* The fields that an instruction does not use are zero. */
 static bool
 check_unused(struct check *check, const krs_kinst *inst, bool a, bool b, bool c,
@@ -149,45 +75,9 @@ check_unused(struct check *check, const krs_kinst *inst, bool a, bool b, bool c,
 }
 
 static bool
-check_header(struct check *check)
+check_first(struct check *check)
 {
-    const krs_kernel *kernel = check->kernel;
-    if (!is_word(kernel->name))
-        return fault(check, "the name is not made of letters and digits");
-    if (kernel->buffer_count > MAX_NAMED || kernel->arg_count > MAX_NAMED)
-        return fault(check, "%u buffers and %u arguments; at most %d of each",
-                     kernel->buffer_count, kernel->arg_count, MAX_NAMED);
-    if (kernel->param_count > kernel->buffer_count)
-        return fault(check, "more parameters than buffers");
-    for (uint32_t i = 0; i < kernel->arg_count; i++) {
-        const krs_karg *arg = &kernel->args[i];
-        if (!is_word(arg->name))
-            return fault(check, "argument %u has no name", i);
-        if (arg->dtype != KRS_I64 && arg->dtype != KRS_F32)
-            return fault(check, "argument %s must be i64 or f32", arg->name);
-        for (uint32_t j = 0; j < i; j++)
-            if (strcmp(arg->name, kernel->args[j].name) == 0)
-                return fault(check, "two arguments are called %s", arg->name);
-    }
-    for (uint32_t i = 0; i < kernel->buffer_count; i++)
-        if (!check_buffer(check, i))
-            return false;
-    uint64_t items = 1;
-    for (int i = 0; i < KRS_K_AXES; i++) {
-        if (kernel->group[i] < 1 || kernel->group[i] > MAX_ITEMS)
-            return fault(check, "a group is 1 to %d items wide", MAX_ITEMS);
-        items *= kernel->group[i];
-    }
-    if (items > MAX_ITEMS)
-        return fault(check, "a group of %llu items; at most %d",
-                     (unsigned long long)items, MAX_ITEMS);
-    if (kernel->axes > KRS_K_AXES)
-        return fault(check, "%u grid axes; at most %d", kernel->axes,
-                     KRS_K_AXES);
-    if (kernel->inst_count < 1 || kernel->inst_count > MAX_INSTS)
-        return fault(check, "%u instructions; 1 to %u", kernel->inst_count,
-                     (unsigned)MAX_INSTS);
-    const krs_kinst *first = &kernel->insts[0];
+    const krs_kinst *first = &check->kernel->insts[0];
     if (first->op != KRS_K_NOTHING || first->type.dtype || first->type.lanes ||
         !check_unused(check, first, false, false, false, false))
         return fault(check, "instruction 0 is not an empty `nothing`");
@@ -638,23 +528,22 @@ krsi_kernel_verify_at(const krs_kernel *kernel, uint32_t *where, krs_error *err)
 {
     struct check check = {.kernel = kernel};
     *where = 0;
-    bool good = check_header(&check);
-    if (good) {
-        check.facts = calloc(kernel->inst_count, sizeof *check.facts);
-        if (!check.facts)
-            return krs_fail(err, KRS_E_MEMORY,
-                            "no memory to verify %u instructions",
-                            kernel->inst_count);
-        for (uint32_t i = 1; good && i < kernel->inst_count; i++) {
-            *where = i;
-            good = check_inst(&check, i);
-        }
-        if (good && check.depth > 0) {
-            *where = check.loops[check.depth - 1].inst;
-            good = fault(&check, "the loop has no end");
-        }
-        free(check.facts);
+    KRS_TRY(krsi_kernel_verify_declared(kernel, err));
+    bool good = check_first(&check);
+    check.facts = calloc(kernel->inst_count, sizeof *check.facts);
+    if (!check.facts)
+        return krs_fail(err, KRS_E_MEMORY,
+                        "no memory to verify %u instructions",
+                        kernel->inst_count);
+    for (uint32_t i = 1; good && i < kernel->inst_count; i++) {
+        *where = i;
+        good = check_inst(&check, i);
     }
+    if (good && check.depth > 0) {
+        *where = check.loops[check.depth - 1].inst;
+        good = fault(&check, "the loop has no end");
+    }
+    free(check.facts);
     return good ? KRS_OK : krs_fail(err, KRS_E_FORMAT, "%s", check.text);
 }
 
