@@ -59,8 +59,8 @@ typedef struct krsi_kbuf {
 
 #define KRSI_KV_NONE ((krsi_kv){0})
 
-/* kernel_build.c, kernel_compose.c -- NULL when memory is out; every other
- * function takes NULL. */
+/* kernel_build.c, kernel_value.c, kernel_order.c, kernel_compose.c -- NULL when
+ * memory is out; every other function takes NULL. */
 krsi_kb *krsi_kb_new(const char *name);
 /* The finished, verified kernel (free with krs_kernel_free), or the first
  * error. Frees kb in both cases. */

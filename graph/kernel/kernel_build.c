@@ -1,71 +1,20 @@
-/* kernel_build.c -- the builder: instructions appended, scopes tracked.
+/* kernel_build.c -- the kernel that a builder grows.
  *
- * In: calls of a template. Out: a verified kernel. Leaves (constants,
+ * In: declarations, and instructions that kernel_value.c and kernel_order.c
+ * made of the calls of a template. Out: a verified kernel. Leaves (constants,
  * arguments, axes, lane numbers) collect in a list of their own that goes in
- * front, so a constant first used in a loop is not computed in the loop. A
- * reference is the position in its list plus one, with LEAF set for leaves;
- * finishing renumbers.
+ * front, so a constant first used in a loop is not computed in the loop.
  *
  * Equal pure instructions are found by hash among those in scope: entries are
- * pushed in order and popped when their loop ends. Integer folding is the
- * little that index arithmetic of templates needs; floats never fold.
- *
- * One file, because every function here appends to the same two lists; what
- * needs no look inside is in kernel_compose.c.
+ * pushed in order and popped when their loop ends.
  */
-#include "kb.h"
+#include "kernel_build.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAF      UINT32_C(0x80000000)
 #define MAX_INSTS (UINT32_C(1) << 24)
-
-enum { BUCKETS = 1024, MAX_DEPTH = 64 };
-
-struct entry {
-    uint32_t ref, next; /* next entry of the bucket, plus one */
-    uint32_t bucket;
-};
-
-struct table {
-    struct entry *entries;
-    size_t count, capacity;
-    uint32_t heads[BUCKETS]; /* newest entry of the bucket, plus one */
-};
-
-struct inst_list {
-    krs_kinst *items;
-    size_t count, capacity;
-};
-
-struct carry {
-    uint32_t ref, next, result;
-};
-
-struct scope {
-    uint32_t loop;
-    size_t first_carry; /* among the carries of the kernel */
-    size_t entries;     /* of the pure table at entry */
-};
-
-struct krsi_kb {
-    krs_kernel *kernel;
-    krsi_arena *arena;
-    krs_error err;
-    bool failed;
-    krs_kbuffer *buffers;
-    size_t buffer_count, buffer_capacity;
-    krs_karg *args;
-    size_t arg_count, arg_capacity;
-    struct inst_list leaves, body;
-    struct table leaf_table, pure_table;
-    struct carry *carries;
-    size_t carry_count, carry_capacity;
-    struct scope scopes[MAX_DEPTH];
-    int depth;
-};
 
 void
 krsi_kb_fail(krsi_kb *kb, krs_status status, const char *format, ...)
@@ -81,8 +30,8 @@ krsi_kb_fail(krsi_kb *kb, krs_status status, const char *format, ...)
     kb->failed = true;
 }
 
-static void
-no_memory(krsi_kb *kb)
+void
+krsi_kb_no_memory(krsi_kb *kb)
 {
     krsi_kb_fail(kb, KRS_E_MEMORY, "no memory for another instruction");
 }
@@ -127,12 +76,11 @@ krsi_kb_free(krsi_kb *kb)
     free(kb);
 }
 
-/* The instruction of a reference, or NOTHING for none. */
-static krs_kinst
-inst_of(const krsi_kb *kb, krsi_kv value)
+krs_kinst
+krsi_kb_inst(const krsi_kb *kb, krsi_kv value)
 {
-    if (kb && value.ref & LEAF)
-        return kb->leaves.items[(value.ref & ~LEAF) - 1];
+    if (kb && value.ref & KB_LEAF)
+        return kb->leaves.items[(value.ref & ~KB_LEAF) - 1];
     if (kb && value.ref)
         return kb->body.items[value.ref - 1];
     return (krs_kinst){0};
@@ -141,11 +89,11 @@ inst_of(const krsi_kb *kb, krsi_kv value)
 krs_ktype
 krsi_kb_type(const krsi_kb *kb, krsi_kv value)
 {
-    return inst_of(kb, value).type;
+    return krsi_kb_inst(kb, value).type;
 }
 
 static bool
-append(krsi_kb *kb, struct inst_list *list, const krs_kinst *inst)
+append(krsi_kb *kb, struct kb_inst_list *list, const krs_kinst *inst)
 {
     if (list->count >= MAX_INSTS) {
         krsi_kb_fail(kb, KRS_E_RANGE, "more than %u instructions",
@@ -154,15 +102,15 @@ append(krsi_kb *kb, struct inst_list *list, const krs_kinst *inst)
     }
     if (!krsi_reserve(&list->items, &list->capacity, list->count + 1,
                       sizeof *list->items)) {
-        no_memory(kb);
+        krsi_kb_no_memory(kb);
         return false;
     }
     list->items[list->count++] = *inst;
     return true;
 }
 
-static krsi_kv
-append_body(krsi_kb *kb, const krs_kinst *inst)
+krsi_kv
+krsi_kb_append(krsi_kb *kb, const krs_kinst *inst)
 {
     if (krsi_kb_failed(kb) || !append(kb, &kb->body, inst))
         return KRSI_KV_NONE;
@@ -192,36 +140,45 @@ bucket_of(const krs_kinst *inst)
                               inst->op == KRS_K_CONST ? inst->u.bits : 0};
     for (int i = 0; i < 4; i++)
         h = (h ^ parts[i]) * UINT64_C(0x9E3779B97F4A7C15) ^ h >> 29;
-    return (uint32_t)(h >> 40) % BUCKETS;
+    return (uint32_t)(h >> 40) % KB_BUCKETS;
 }
 
-/* An instruction without effects: the equal one in scope, or a new one. */
-static krsi_kv
-pure(krsi_kb *kb, const krs_kinst *inst, bool leaf)
+krsi_kv
+krsi_kb_pure(krsi_kb *kb, const krs_kinst *inst, bool leaf)
 {
     if (krsi_kb_failed(kb))
         return KRSI_KV_NONE;
-    struct table *table = leaf ? &kb->leaf_table : &kb->pure_table;
+    struct kb_table *table = leaf ? &kb->leaf_table : &kb->pure_table;
     uint32_t bucket = bucket_of(inst);
     for (uint32_t e = table->heads[bucket]; e; e = table->entries[e - 1].next) {
         krsi_kv value = {table->entries[e - 1].ref};
-        krs_kinst other = inst_of(kb, value);
+        krs_kinst other = krsi_kb_inst(kb, value);
         if (same_inst(inst, &other))
             return value;
     }
     if (!krsi_reserve(&table->entries, &table->capacity, table->count + 1,
                       sizeof *table->entries)) {
-        no_memory(kb);
+        krsi_kb_no_memory(kb);
         return KRSI_KV_NONE;
     }
-    struct inst_list *list = leaf ? &kb->leaves : &kb->body;
+    struct kb_inst_list *list = leaf ? &kb->leaves : &kb->body;
     if (!append(kb, list, inst))
         return KRSI_KV_NONE;
-    uint32_t ref = (uint32_t)list->count | (leaf ? LEAF : 0);
+    uint32_t ref = (uint32_t)list->count | (leaf ? KB_LEAF : 0);
     table->entries[table->count++] =
-        (struct entry){ref, table->heads[bucket], bucket};
+        (struct kb_entry){ref, table->heads[bucket], bucket};
     table->heads[bucket] = (uint32_t)table->count;
     return (krsi_kv){ref};
+}
+
+void
+krsi_kb_leave(krsi_kb *kb, size_t entries)
+{
+    struct kb_table *table = &kb->pure_table;
+    while (table->count > entries) {
+        struct kb_entry *entry = &table->entries[--table->count];
+        table->heads[entry->bucket] = entry->next;
+    }
 }
 
 static uint8_t
@@ -233,9 +190,8 @@ log2_of(size_t bytes)
     return log;
 }
 
-/* The log2 of an alignment, at least that of the element. */
-static uint8_t
-alignment(krsi_kb *kb, krs_dtype dtype, size_t align_bytes)
+uint8_t
+krsi_kb_alignment(krsi_kb *kb, krs_dtype dtype, size_t align_bytes)
 {
     size_t element = (size_t)krsi_kdtype_bytes((int)dtype);
     if (align_bytes < element)
@@ -253,7 +209,8 @@ add_buffer(krsi_kb *kb, const char *name, krs_kbuffer buffer,
 {
     if (krsi_kb_failed(kb))
         return (krsi_kbuf){0};
-    buffer.align_log2 = alignment(kb, (krs_dtype)buffer.dtype, align_bytes);
+    buffer.align_log2 =
+        krsi_kb_alignment(kb, (krs_dtype)buffer.dtype, align_bytes);
     buffer.name = krsi_arena_copy_string(kb->arena, name);
     if (kb->buffer_count >= UINT16_MAX) {
         krsi_kb_fail(kb, KRS_E_RANGE, "more than %d buffers", UINT16_MAX);
@@ -262,7 +219,7 @@ add_buffer(krsi_kb *kb, const char *name, krs_kbuffer buffer,
     if (!buffer.name ||
         !krsi_reserve(&kb->buffers, &kb->buffer_capacity, kb->buffer_count + 1,
                       sizeof *kb->buffers)) {
-        no_memory(kb);
+        krsi_kb_no_memory(kb);
         return (krsi_kbuf){0};
     }
     kb->buffers[kb->buffer_count++] = buffer;
@@ -285,7 +242,7 @@ krsi_kbuf
 krsi_kb_scratch(krsi_kb *kb, const char *name, krs_dtype dtype, int64_t count,
                 krsi_kv times, size_t align_bytes)
 {
-    krs_kinst arg = inst_of(kb, times);
+    krs_kinst arg = krsi_kb_inst(kb, times);
     if (times.ref && (arg.op != KRS_K_ARG || arg.type.dtype != KRS_I64))
         krsi_kb_fail(kb, KRS_E_ARGUMENT,
                      "scratch %s: its size is not an i64 argument", name);
@@ -323,7 +280,7 @@ krsi_kb_arg(krsi_kb *kb, const char *name, krs_dtype dtype)
     }
     if (!copy || !krsi_reserve(&kb->args, &kb->arg_capacity, kb->arg_count + 1,
                                sizeof *kb->args)) {
-        no_memory(kb);
+        krsi_kb_no_memory(kb);
         return KRSI_KV_NONE;
     }
     kb->args[kb->arg_count] = (krs_karg){copy, (uint8_t)dtype};
@@ -332,7 +289,7 @@ krsi_kb_arg(krsi_kb *kb, const char *name, krs_dtype dtype)
         .slot = (uint16_t)kb->arg_count++,
         .type = {(uint8_t)dtype, 1}
     };
-    return pure(kb, &inst, true);
+    return krsi_kb_pure(kb, &inst, true);
 }
 
 void
@@ -345,403 +302,11 @@ krsi_kb_group(krsi_kb *kb, uint32_t x, uint32_t y, uint32_t z)
     kb->kernel->group[2] = z;
 }
 
-static krsi_kv
-position(krsi_kb *kb, krs_kop op, int axis)
-{
-    if (krsi_kb_failed(kb))
-        return KRSI_KV_NONE;
-    if (axis < 0 || axis >= KRS_K_AXES) {
-        krsi_kb_fail(kb, KRS_E_AXIS, "%s %d: axes are 0 to 2", krs_kop_name(op),
-                     axis);
-        return KRSI_KV_NONE;
-    }
-    if (kb->kernel->axes < (uint32_t)axis + 1)
-        kb->kernel->axes = (uint32_t)axis + 1;
-    krs_kinst inst = {
-        .op = (uint8_t)op, .slot = (uint16_t)axis, .type = {KRS_I64, 1}
-    };
-    return pure(kb, &inst, true);
-}
-
-krsi_kv
-krsi_kb_axis(krsi_kb *kb, int axis)
-{
-    return position(kb, KRS_K_AXIS, axis);
-}
-
-krsi_kv
-krsi_kb_local(krsi_kb *kb, int axis)
-{
-    return position(kb, KRS_K_LOCAL, axis);
-}
-
-krsi_kv
-krsi_kb_lanes(krsi_kb *kb, int lanes)
-{
-    krs_kinst inst = {
-        .op = KRS_K_LANES, .type = {KRS_I32, (uint8_t)lanes}
-    };
-    return pure(kb, &inst, true);
-}
-
-krsi_kv
-krsi_kb_const(krsi_kb *kb, krs_ktype type, uint64_t bits)
-{
-    int bytes = krsi_kdtype_bytes(type.dtype);
-    if (type.dtype == KRS_BOOL)
-        bits = bits != 0;
-    else if (bytes < 8)
-        bits &= (UINT64_C(1) << 8 * bytes) - 1;
-    if (type.dtype == KRS_F32 && (bits & 0x7FFFFFFF) > 0x7F800000)
-        bits = 0x7FC00000;
-    krs_kinst inst = {.op = KRS_K_CONST, .type = type, .u.bits = bits};
-    return pure(kb, &inst, true);
-}
-
-krsi_kv
-krsi_kb_broadcast(krsi_kb *kb, int lanes, krsi_kv a)
-{
-    krs_kinst from = inst_of(kb, a);
-    if (krsi_kb_failed(kb) || from.type.lanes == lanes)
-        return a;
-    krs_ktype type = {from.type.dtype, (uint8_t)lanes};
-    if (from.op == KRS_K_CONST && from.type.lanes == 1)
-        return krsi_kb_const(kb, type, from.u.bits);
-    if (from.type.lanes != 1) {
-        krsi_kb_fail(kb, KRS_E_DTYPE, "broadcast of %d lanes to %d",
-                     from.type.lanes, lanes);
-        return KRSI_KV_NONE;
-    }
-    krs_kinst inst = {.op = KRS_K_BROADCAST, .type = type, .a = a.ref};
-    return pure(kb, &inst, false);
-}
-
-/* The value of an integer constant, in any number of lanes. */
-static bool
-int_constant(const krsi_kb *kb, krsi_kv value, int64_t *out)
-{
-    krs_kinst inst = inst_of(kb, value);
-    if (inst.op != KRS_K_CONST ||
-        (inst.type.dtype != KRS_I32 && inst.type.dtype != KRS_I64))
-        return false;
-    *out = inst.type.dtype == KRS_I32 ? (int64_t)(int32_t)inst.u.bits
-                                      : (int64_t)inst.u.bits;
-    return true;
-}
-
-/* Integer add, sub, mul, min, max of constants, and the neutral elements.
- * True and *out, or false: nothing to fold. */
-static bool
-fold(krsi_kb *kb, krs_kscalar op, krsi_kv a, krsi_kv b, krsi_kv *out)
-{
-    int64_t x = 0, y = 0;
-    bool left = int_constant(kb, a, &x), right = int_constant(kb, b, &y);
-    if (!left && !right)
-        return false;
-    krs_ktype type = krsi_kb_type(kb, left ? a : b);
-    uint64_t value;
-    if (op == KRS_KS_ADD)
-        value = (uint64_t)x + (uint64_t)y;
-    else if (op == KRS_KS_SUB)
-        value = (uint64_t)x - (uint64_t)y;
-    else if (op == KRS_KS_MUL)
-        value = (uint64_t)x * (uint64_t)y;
-    else if (op == KRS_KS_MIN)
-        value = (uint64_t)(x < y ? x : y);
-    else if (op == KRS_KS_MAX)
-        value = (uint64_t)(x > y ? x : y);
-    else
-        return false;
-    if (left && right)
-        *out = krsi_kb_const(kb, type, value);
-    else if (right && y == 0 && (op == KRS_KS_ADD || op == KRS_KS_SUB))
-        *out = a;
-    else if (left && x == 0 && op == KRS_KS_ADD)
-        *out = b;
-    else if (op == KRS_KS_MUL && ((left && x == 0) || (right && y == 0)))
-        *out = krsi_kb_const(kb, type, 0);
-    else if (op == KRS_KS_MUL && right && y == 1)
-        *out = a;
-    else if (op == KRS_KS_MUL && left && x == 1)
-        *out = b;
-    else
-        return false;
-    return true;
-}
-
-static krsi_kv
-scalar_to(krsi_kb *kb, krs_kscalar op, krs_ktype wanted, const krsi_kv *from)
-{
-    if (krsi_kb_failed(kb))
-        return KRSI_KV_NONE;
-    krsi_kv v[3] = {from[0], from[1], from[2]};
-    krs_ktype types[3], result;
-    int arity = krs_kscalar_arity(op), lanes = 1;
-    for (int i = 0; i < arity; i++)
-        if (krsi_kb_type(kb, v[i]).lanes > lanes)
-            lanes = krsi_kb_type(kb, v[i]).lanes;
-    for (int i = 0; i < 3; i++) {
-        if (i < arity && v[i].ref)
-            v[i] = krsi_kb_broadcast(kb, lanes, v[i]);
-        types[i] = krsi_kb_type(kb, v[i]);
-    }
-    if (krsi_kb_failed(kb))
-        return KRSI_KV_NONE;
-    const char *why = krsi_kscalar_type(op, types, wanted, &result);
-    if (why) {
-        char text[3][KRSI_KTYPE_TEXT];
-        krsi_kb_fail(kb, KRS_E_DTYPE, "%s of %s%s%s%s%s: %s",
-                     krs_kscalar_name(op), krsi_ktype_print(text[0], types[0]),
-                     arity > 1 ? ", " : "",
-                     arity > 1 ? krsi_ktype_print(text[1], types[1]) : "",
-                     arity > 2 ? ", " : "",
-                     arity > 2 ? krsi_ktype_print(text[2], types[2]) : "", why);
-        return KRSI_KV_NONE;
-    }
-    krsi_kv folded;
-    if (arity == 2 && krsi_ktype_same(types[0], types[1]) &&
-        fold(kb, op, v[0], v[1], &folded))
-        return folded;
-    krs_kinst inst = {.op = KRS_K_SCALAR,
-                      .scalar = (uint8_t)op,
-                      .type = result,
-                      .a = v[0].ref,
-                      .b = arity > 1 ? v[1].ref : 0,
-                      .c = arity > 2 ? v[2].ref : 0};
-    return pure(kb, &inst, false);
-}
-
-krsi_kv
-krsi_kb_scalar(krsi_kb *kb, krs_kscalar op, krsi_kv a, krsi_kv b, krsi_kv c)
-{
-    const krsi_kv operands[3] = {a, b, c};
-    return scalar_to(kb, op, krsi_kb_type(kb, a), operands);
-}
-
-krsi_kv
-krsi_kb_convert(krsi_kb *kb, krs_dtype to, krsi_kv a)
-{
-    krs_ktype wanted = {(uint8_t)to, krsi_kb_type(kb, a).lanes};
-    const krsi_kv operands[3] = {a, KRSI_KV_NONE, KRSI_KV_NONE};
-    if (krsi_ktype_same(wanted, krsi_kb_type(kb, a)))
-        return a;
-    return scalar_to(kb, KRS_KS_CONVERT, wanted, operands);
-}
-
-krsi_kv
-krsi_kb_bitcast(krsi_kb *kb, krs_dtype to, krsi_kv a)
-{
-    krs_ktype from = krsi_kb_type(kb, a);
-    int bytes = krsi_kdtype_bytes((int)to);
-    int total = krsi_kdtype_bytes(from.dtype) * from.lanes;
-    krs_ktype wanted = {(uint8_t)to, (uint8_t)(bytes ? total / bytes : 0)};
-    const krsi_kv operands[3] = {a, KRSI_KV_NONE, KRSI_KV_NONE};
-    return scalar_to(kb, KRS_KS_BITCAST, wanted, operands);
-}
-
-krsi_kv
-krsi_kb_shuffle(krsi_kb *kb, krsi_kv a, krsi_kv b, int lanes,
-                const uint8_t *indices)
-{
-    if (krsi_kb_failed(kb))
-        return KRSI_KV_NONE;
-    if (lanes < 1 || lanes > KRS_K_MAX_LANES) {
-        krsi_kb_fail(kb, KRS_E_RANGE, "shuffle to %d lanes", lanes);
-        return KRSI_KV_NONE;
-    }
-    uint8_t *copy = krsi_arena_alloc(kb->arena, (size_t)lanes);
-    if (!copy) {
-        no_memory(kb);
-        return KRSI_KV_NONE;
-    }
-    memcpy(copy, indices, (size_t)lanes);
-    krs_kinst inst = {
-        .op = KRS_K_SHUFFLE,
-        .type = {krsi_kb_type(kb, a).dtype, (uint8_t)lanes},
-        .a = a.ref,
-        .b = b.ref,
-        .u.lanes = copy
-    };
-    return pure(kb, &inst, false);
-}
-
-/* Fill what loads, stores and prefetches share; false after an error. */
-static bool
-address(krsi_kb *kb, krs_kop op, const krsi_kmem *at, krs_kinst *inst)
-{
-    if (krsi_kb_failed(kb))
-        return false;
-    if (at->buffer.ref == 0 || at->buffer.ref > kb->buffer_count) {
-        krsi_kb_fail(kb, KRS_E_ARGUMENT, "%s without a buffer",
-                     krs_kop_name(op));
-        return false;
-    }
-    const krs_kbuffer *buffer = &kb->buffers[at->buffer.ref - 1];
-    int lanes = at->lanes ? at->lanes : 1;
-    *inst = (krs_kinst){
-        .op = (uint8_t)op,
-        .flags = (uint8_t)at->flags,
-        .align_log2 = alignment(kb, (krs_dtype)buffer->dtype, at->align_bytes),
-        .type = {buffer->dtype, (uint8_t)lanes},
-        .slot = (uint16_t)(at->buffer.ref - 1),
-        .a = at->index.ref,
-        .b = at->offsets.ref,
-        .c = at->mask.ref
-    };
-    return !kb->failed;
-}
-
-krsi_kv
-krsi_kb_load(krsi_kb *kb, krsi_kmem at)
-{
-    krs_kinst inst;
-    if (!address(kb, at.offsets.ref ? KRS_K_GATHER : KRS_K_LOAD, &at, &inst))
-        return KRSI_KV_NONE;
-    return append_body(kb, &inst);
-}
-
-void
-krsi_kb_store(krsi_kb *kb, krsi_kmem at, krsi_kv value)
-{
-    krs_kinst inst;
-    at.lanes = krsi_kb_type(kb, value).lanes;
-    if (!address(kb, at.offsets.ref ? KRS_K_SCATTER : KRS_K_STORE, &at, &inst))
-        return;
-    inst.type = krsi_kb_type(kb, value);
-    inst.d = value.ref;
-    append_body(kb, &inst);
-}
-
-void
-krsi_kb_prefetch(krsi_kb *kb, krsi_kmem at)
-{
-    krs_kinst inst;
-    at.offsets = at.mask = KRSI_KV_NONE;
-    if (address(kb, KRS_K_PREFETCH, &at, &inst))
-        append_body(kb, &inst);
-}
-
-void
-krsi_kb_barrier(krsi_kb *kb)
-{
-    krs_kinst inst = {.op = KRS_K_BARRIER};
-    append_body(kb, &inst);
-}
-
-krsi_kv
-krsi_kb_for(krsi_kb *kb, krsi_kv low, krsi_kv high, krsi_kv step)
-{
-    if (krsi_kb_failed(kb))
-        return KRSI_KV_NONE;
-    if (kb->depth >= MAX_DEPTH) {
-        krsi_kb_fail(kb, KRS_E_RANGE, "loops nested deeper than %d", MAX_DEPTH);
-        return KRSI_KV_NONE;
-    }
-    krs_kinst inst = {
-        .op = KRS_K_FOR,
-        .type = {KRS_I64, 1},
-        .a = low.ref,
-        .b = high.ref,
-        .c = step.ref
-    };
-    krsi_kv loop = append_body(kb, &inst);
-    kb->scopes[kb->depth++] =
-        (struct scope){loop.ref, kb->carry_count, kb->pure_table.count};
-    return loop;
-}
-
-static struct carry *
-find_carry(krsi_kb *kb, krsi_kv value)
-{
-    for (size_t i = kb->carry_count; i-- > 0;)
-        if (kb->carries[i].ref == value.ref && value.ref)
-            return &kb->carries[i];
-    krsi_kb_fail(kb, KRS_E_ARGUMENT, "the value is not a carry of a loop");
-    return NULL;
-}
-
-krsi_kv
-krsi_kb_carry(krsi_kb *kb, krsi_kv first)
-{
-    krs_kinst inst = {
-        .op = KRS_K_CARRY, .type = krsi_kb_type(kb, first), .a = first.ref};
-    krsi_kv value = append_body(kb, &inst);
-    if (!value.ref)
-        return value;
-    if (!krsi_reserve(&kb->carries, &kb->carry_capacity, kb->carry_count + 1,
-                      sizeof *kb->carries)) {
-        no_memory(kb);
-        return KRSI_KV_NONE;
-    }
-    kb->carries[kb->carry_count++] = (struct carry){value.ref, value.ref, 0};
-    return value;
-}
-
-void
-krsi_kb_next(krsi_kb *kb, krsi_kv carry, krsi_kv value)
-{
-    struct carry *found = krsi_kb_failed(kb) ? NULL : find_carry(kb, carry);
-    if (found)
-        found->next = value.ref;
-}
-
-/* Close the innermost loop: its NEXTs, END, and a RESULT for each carry.
- * What was computed inside is out of scope from here on. */
-void
-krsi_kb_end(krsi_kb *kb)
-{
-    if (krsi_kb_failed(kb))
-        return;
-    if (kb->depth == 0) {
-        krsi_kb_fail(kb, KRS_E_ARGUMENT, "end without a loop");
-        return;
-    }
-    struct scope scope = kb->scopes[--kb->depth];
-    size_t first = scope.first_carry, last = kb->carry_count;
-    while (first < last && kb->carries[first].ref < scope.loop)
-        first++;
-    for (size_t i = first; i < last; i++)
-        if (!kb->carries[i].result) {
-            krs_kinst next = {.op = KRS_K_NEXT,
-                              .type =
-                                  kb->body.items[kb->carries[i].ref - 1].type,
-                              .a = kb->carries[i].ref,
-                              .b = kb->carries[i].next};
-            append_body(kb, &next);
-        }
-    krs_kinst end = {.op = KRS_K_END, .a = scope.loop};
-    append_body(kb, &end);
-    for (size_t i = first; i < last && !kb->failed; i++)
-        if (!kb->carries[i].result) {
-            krs_kinst result = {.op = KRS_K_RESULT,
-                                .type =
-                                    kb->body.items[kb->carries[i].ref - 1].type,
-                                .a = kb->carries[i].ref};
-            kb->carries[i].result = append_body(kb, &result).ref;
-        }
-    struct table *table = &kb->pure_table;
-    while (table->count > scope.entries) {
-        struct entry *entry = &table->entries[--table->count];
-        table->heads[entry->bucket] = entry->next;
-    }
-}
-
-krsi_kv
-krsi_kb_result(krsi_kb *kb, krsi_kv carry)
-{
-    struct carry *found = krsi_kb_failed(kb) ? NULL : find_carry(kb, carry);
-    if (!found)
-        return KRSI_KV_NONE;
-    if (!found->result)
-        krsi_kb_fail(kb, KRS_E_ARGUMENT, "result of a loop that has not ended");
-    return (krsi_kv){found->result};
-}
-
 static void
 renumber(uint32_t *ref, uint32_t leaves)
 {
-    if (*ref & LEAF)
-        *ref &= ~LEAF;
+    if (*ref & KB_LEAF)
+        *ref &= ~KB_LEAF;
     else if (*ref)
         *ref += leaves;
 }
