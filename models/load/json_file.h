@@ -53,6 +53,8 @@ typedef enum krsi_number {
     KRSI_FRACTION      /* 0 <= x < 1, a dropout probability */
 } krsi_number;
 
+/* ---- json_file.c ---- */
+
 /* krsi_json_open(path, &file, err) -- read and parse a file.
  * Errors: IO, FORMAT, MEMORY. */
 krs_status krsi_json_open(const char *path, krsi_json_file **out,
@@ -64,6 +66,8 @@ krs_status krsi_json_parse(const char *name, const char *text, size_t bytes,
 void krsi_json_close(krsi_json_file *file); /* NULL is fine */
 krsi_json krsi_json_root(const krsi_json_file *file);
 const char *krsi_json_name(const krsi_json_file *file);
+
+/* ---- json_value.c ---- */
 
 /* krsi_json_has(&object, key) -- the key is there and its value not null. */
 bool krsi_json_has(const krsi_json *object, const char *key);
@@ -133,6 +137,8 @@ krs_status krsi_json_as_string(const krsi_json *value, const char **out,
  * that begins with file and path: for rules that join several values. */
 krs_status krsi_json_wrong(const krsi_json *value, krs_error *err,
                            const char *format, ...) KRS_PRINTF(3, 4);
+
+/* ---- json_text.c ---- */
 
 /* krsi_json_print(value, flags, &bytes) -- the text of a value with the flags
  * of json_dumps, to be freed; NULL when memory is out (json_dumps 2.14 drops
