@@ -327,7 +327,7 @@ extern krsi_expand_rule *const krsi_expansions[KRSI_OP_COUNT];
 /* ---- print.c: pieces of the text form, for dot.c too ---- */
 
 /* what a plain name in the text form is made of, after its first letter */
-#define KRSI_WORD_BYTES                                                        \
+#define KRSI_WORD_BYTES \
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789."
 
 /* The part of a graph that some outputs need; everything for no outputs. */
@@ -359,14 +359,16 @@ void krsi_print_attr(krsi_string *s, const krs_graph *g, const krsi_node *n,
 void krsi_print_element(krsi_string *s, krs_dtype dtype, const void *data,
                         size_t i);
 
-/* ---- scan.c: words of the text form, for parse.c ---- */
+/* ---- scan.c: words of the text form, for parse.c and parse_attr.c ---- */
 
 typedef struct krsi_scan {
     const char *text, *at;
     int line;         /* of at */
     krs_graph *graph; /* whose variables runtime integers name */
     krs_error *err;
-    krsi_string word; /* the last name read */
+    krsi_string word;    /* the last name read */
+    unsigned char *data; /* of the last constant read; for free() */
+    size_t data_capacity;
 } krsi_scan;
 
 /* Record "graph text, line 1, column 2: reason; hint" for the byte at `where`;
@@ -398,6 +400,21 @@ krs_status krsi_scan_dtype(krsi_scan *s, krs_dtype *out);
 krs_status krsi_scan_index(krsi_scan *s, krs_index *out);
 /* 0..15 for a lower-case hex digit, else -1 */
 int krsi_scan_hex(char c);
+
+/* ---- parse_attr.c, for parse.c ---- */
+
+/* The type of a node as written. */
+typedef struct krsi_written_type {
+    krs_dtype dtype;
+    krs_shape shape;
+    krs_index live[KRS_MAX_RANK];
+    uint8_t live_axes;
+} krsi_written_type;
+
+/* all attributes of a row, to the end of the line */
+krs_status krsi_parse_attributes(krsi_scan *s, enum krsi_op op,
+                                 const krsi_written_type *type,
+                                 krsi_words *words);
 
 /* ---- verify.c ---- */
 

@@ -15,8 +15,8 @@
  * The text is not trusted. Lists are bounded, data is kept as it is read and
  * never by the size that a type claims, attributes pass krsi_words_valid,
  * nodes pass their row's rule, and the type written must be the one that the
- * rule gives. One pass, no recursion; looking up a node is a binary search.
- * Every error names line and column.
+ * rule gives. parse_attr.c reads the attributes. One pass, no recursion;
+ * looking up a node is a binary search. Every error names line and column.
  */
 #include "ir.h"
 
@@ -35,22 +35,12 @@ typedef struct parser {
     size_t nodes, node_capacity;
     uint32_t *operand;
     size_t operands, operand_capacity;
-    unsigned char *data;
-    size_t data_capacity;
 } parser;
 
-/* The type as written. */
-typedef struct written_type {
-    krs_dtype dtype;
-    krs_shape shape;
-    krs_index live[KRS_MAX_RANK];
-    uint8_t live_axes;
-} written_type;
-
 static krs_status
-parse_type(parser *p, written_type *type)
+parse_type(parser *p, krsi_written_type *type)
 {
-    *type = (written_type){0};
+    *type = (krsi_written_type){0};
     KRS_TRY(krsi_scan_dtype(p->s, &type->dtype));
     KRS_TRY(
         krsi_scan_expect(p->s, "[", "a type is as f32[2,3], a scalar f32[]"));
@@ -84,8 +74,6 @@ parse_type(parser *p, written_type *type)
     return KRS_OK;
 }
 
-/* ---- nodes ---- */
-
 static krs_status
 parse_node_ref(parser *p, uint32_t *out_id)
 {
@@ -108,283 +96,9 @@ parse_node_ref(parser *p, uint32_t *out_id)
     return KRS_OK;
 }
 
-/* ---- attributes ---- */
-
-static krs_status
-parse_ints(parser *p, krsi_words *words)
-{
-    int64_t value[KRS_MAX_RANK];
-    int count = 0;
-    KRS_TRY(krsi_scan_expect(p->s, "[", "a list is as [1,2]"));
-    while (!krsi_scan_accept(p->s, "]")) {
-        if (count == KRS_MAX_RANK)
-            return krsi_scan_fail(p->s, p->s->at, "there is one an axis",
-                                  "more than %d entries", KRS_MAX_RANK);
-        if (count)
-            KRS_TRY(krsi_scan_expect(p->s, ",",
-                                     "entries stand between commas, then ']'"));
-        KRS_TRY(krsi_scan_int(p->s, "an integer", &value[count]));
-        count++;
-    }
-    krsi_put_ints(words, value, count);
-    return KRS_OK;
-}
-
-static krs_status
-parse_indices(parser *p, krsi_words *words)
-{
-    krs_index value[KRS_MAX_RANK];
-    int count = 0;
-    KRS_TRY(krsi_scan_expect(p->s, "[", "a list is as [pos+1, 0]"));
-    while (!krsi_scan_accept(p->s, "]")) {
-        if (count == KRS_MAX_RANK)
-            return krsi_scan_fail(p->s, p->s->at, "there is one an axis",
-                                  "more than %d entries", KRS_MAX_RANK);
-        if (count)
-            KRS_TRY(krsi_scan_expect(p->s, ",",
-                                     "entries stand between commas, then ']'"));
-        KRS_TRY(krsi_scan_index(p->s, &value[count]));
-        count++;
-    }
-    krsi_put_indices(words, value, count);
-    return KRS_OK;
-}
-
-static krs_status
-parse_choice(parser *p, const krsi_attr *attr, krsi_words *words)
-{
-    char found[KRSI_HERE_TEXT];
-    krsi_scan_blanks(p->s);
-    const char *start = p->s->at;
-    KRS_TRY(krsi_scan_word(p->s));
-    const char *name = attr->names;
-    for (int64_t i = 0;; i++) {
-        size_t length = strcspn(name, "|}");
-        if (length == p->s->word.length &&
-            strncmp(name, p->s->word.text, length) == 0) {
-            krsi_put_int(words, i);
-            return KRS_OK;
-        }
-        name += length;
-        if (*name != '|')
-            break;
-        name++;
-    }
-    p->s->at = start;
-    return krsi_scan_fail(p->s, start, "write one of these words",
-                          "one of %.*s is expected, not %s",
-                          (int)strcspn(attr->names, "}"), attr->names,
-                          krsi_scan_here(p->s, found));
-}
-
-static krs_status
-parse_hex(parser *p, size_t bytes)
-{
-    size_t n = 0;
-    const char *start = p->s->at;
-    KRS_TRY(krsi_scan_expect(p->s, "hex\"", "blocks are written hex\"00ff\""));
-    for (; *p->s->at != '"'; p->s->at += 2, n++) {
-        int high = krsi_scan_hex(p->s->at[0]);
-        int low = high >= 0 ? krsi_scan_hex(p->s->at[1]) : -1;
-        if (strncmp(p->s->at, "...", 3) == 0)
-            return krsi_scan_fail(p->s, p->s->at,
-                                  "print it with constant_limit -1",
-                                  "the data was cut when it was printed");
-        if (low < 0)
-            return krsi_scan_fail(p->s, p->s->at, "close the data with '\"'",
-                                  "two lower-case hex digits are expected");
-        if (n == bytes)
-            return krsi_scan_fail(p->s, p->s->at,
-                                  "make the shape larger or the data shorter",
-                                  "more than %zu bytes of data", bytes);
-        if (!krsi_reserve(&p->data, &p->data_capacity, n + 1, 1))
-            return krsi_scan_memory(p->s);
-        p->data[n] = (unsigned char)(high * 16 + low);
-    }
-    if (n != bytes)
-        return krsi_scan_fail(p->s, start, "two digits a byte",
-                              "%zu bytes of data where the type has %zu", n,
-                              bytes);
-    p->s->at++;
-    return KRS_OK;
-}
-
-static krs_status
-parse_elements(parser *p, krs_dtype dtype, int64_t elements)
-{
-    size_t size = 1;
-    int64_t n = 0;
-    krs_dtype_bytes(dtype, 1, &size);
-    krsi_scan_blanks(p->s);
-    const char *start = p->s->at;
-    KRS_TRY(krsi_scan_expect(p->s, "[", "data is written [1, 2]"));
-    for (; !krsi_scan_accept(p->s, "]"); n++) {
-        if (n)
-            KRS_TRY(krsi_scan_expect(
-                p->s, ",", "elements stand between commas, then ']'"));
-        krsi_scan_blanks(p->s);
-        if (strncmp(p->s->at, "...", 3) == 0)
-            return krsi_scan_fail(p->s, p->s->at,
-                                  "print it with constant_limit -1",
-                                  "the data was cut when it was printed");
-        if (n == elements)
-            return krsi_scan_fail(
-                p->s, p->s->at, "make the shape larger or the data shorter",
-                "more than %lld elements", (long long)elements);
-        if (!krsi_reserve(&p->data, &p->data_capacity, (size_t)(n + 1) * size,
-                          1))
-            return krsi_scan_memory(p->s);
-        const char *number = p->s->at;
-        double real;
-        int64_t whole;
-        bool truth;
-        if (krs_dtype_is_float(dtype)) {
-            KRS_TRY(krsi_scan_float(p->s, &real));
-            krsi_store_double(dtype, p->data, (size_t)n, real);
-        } else if (dtype == KRS_BOOL) {
-            KRS_TRY(krsi_scan_bool(p->s, &truth));
-            krsi_store_int(dtype, p->data, (size_t)n, truth);
-        } else {
-            KRS_TRY(krsi_scan_int(p->s, "an integer", &whole));
-            krsi_store_int(dtype, p->data, (size_t)n, whole);
-            if (krsi_load_int(dtype, p->data, (size_t)n) != whole)
-                return krsi_scan_fail(p->s, number, "choose a wider type",
-                                      "%lld does not fit in %s",
-                                      (long long)whole, krs_dtype_name(dtype));
-        }
-    }
-    if (n != elements)
-        return krsi_scan_fail(p->s, start,
-                              "as many elements as the sizes multiply to",
-                              "%lld elements of data where the type has %lld",
-                              (long long)n, (long long)elements);
-    return KRS_OK;
-}
-
-static krs_status
-parse_data(parser *p, const written_type *type, krsi_words *words)
-{
-    int64_t elements;
-    size_t bytes;
-    krsi_scan_blanks(p->s);
-    const char *start = p->s->at;
-    if (!krs_shape_elements(type->shape, &elements) ||
-        !krs_dtype_bytes(type->dtype, elements, &bytes))
-        return krsi_scan_fail(
-            p->s, start, "make the shape smaller",
-            "a constant of that type has no size in bytes: too "
-            "large, or not whole blocks");
-    if (krs_dtype_class_of(type->dtype) == KRS_CLASS_BLOCK)
-        KRS_TRY(parse_hex(p, bytes));
-    else
-        KRS_TRY(parse_elements(p, type->dtype, elements));
-    uint32_t blob =
-        krsi_blob_add(p->s->graph, bytes ? (void *)p->data : "", bytes);
-    if (blob == UINT32_MAX)
-        return krsi_scan_memory(p->s);
-    krsi_put_int(words, blob);
-    return KRS_OK;
-}
-
-static krs_status
-parse_value(parser *p, const krsi_attr *attr, const written_type *type,
-            krsi_words *words)
-{
-    int64_t whole = 0;
-    double real;
-    bool truth;
-    krs_dtype dtype;
-    switch (attr->kind) {
-    case 'i':
-        KRS_TRY(krsi_scan_int(p->s, "an integer", &whole));
-        krsi_put_int(words, whole);
-        return KRS_OK;
-    case 'f':
-        KRS_TRY(krsi_scan_float(p->s, &real));
-        krsi_put_float(words, real);
-        return KRS_OK;
-    case 'b':
-        KRS_TRY(krsi_scan_bool(p->s, &truth));
-        krsi_put_int(words, truth);
-        return KRS_OK;
-    case 'd':
-        KRS_TRY(krsi_scan_dtype(p->s, &dtype));
-        krsi_put_int(words, dtype);
-        return KRS_OK;
-    case 's': {
-        KRS_TRY(krsi_scan_quoted(p->s));
-        uint32_t string = krsi_intern(p->s->graph, p->s->word.text);
-        if (string == UINT32_MAX)
-            return krsi_scan_memory(p->s);
-        krsi_put_int(words, string);
-        return KRS_OK;
-    }
-    case 'I': return parse_ints(p, words);
-    case 'X': return parse_indices(p, words);
-    case 'e': return parse_choice(p, attr, words);
-    case 'D': return parse_data(p, type, words);
-    }
-    return krsi_scan_fail(p->s, p->s->at, "correct the row in ops.def",
-                          "an attribute of unknown kind '%c'", attr->kind);
-}
-
-/* An attribute that is not written: what the type says, or an empty list. */
-static bool
-put_implied(const krsi_attr *attr, const written_type *type, krsi_words *words)
-{
-    if (attr->kind == 'd' && strcmp(attr->name, "dtype") == 0)
-        krsi_put_int(words, type->dtype);
-    else if (attr->kind == 'I' && strcmp(attr->name, "shape") == 0)
-        krsi_put_ints(words, type->shape.dim, type->shape.rank);
-    else if (attr->kind == 'I' || attr->kind == 'X')
-        krsi_put_int(words, 0);
-    else
-        return false;
-    return true;
-}
-
-static krs_status
-parse_attributes(parser *p, enum krsi_op op, const written_type *type,
-                 krsi_words *words)
-{
-    char found[KRSI_HERE_TEXT];
-    krsi_attr attr;
-    const char *spec = krsi_ops[op].attributes;
-    words->count = 0;
-    while ((spec = krsi_attr_next(spec, &attr)) != NULL) {
-        krsi_scan_blanks(p->s);
-        size_t length = strlen(attr.name);
-        if (strncmp(p->s->at, attr.name, length) == 0 &&
-            p->s->at[length] == '=') {
-            p->s->at += length + 1;
-            KRS_TRY(parse_value(p, &attr, type, words));
-        } else if (!put_implied(&attr, type, words)) {
-            return krsi_scan_fail(
-                p->s, p->s->at,
-                "attributes come in the order of the operation's row",
-                "%s: '%s=' is expected, not %s", krsi_ops[op].name, attr.name,
-                krsi_scan_here(p->s, found));
-        }
-    }
-    if (!krsi_scan_line_end(p->s))
-        return krsi_scan_fail(
-            p->s, p->s->at,
-            *krsi_ops[op].attributes
-                ? "attributes come in the order of the operation's row"
-                : "this operation has no attributes",
-            "%s: the end of the line is expected, not %s", krsi_ops[op].name,
-            krsi_scan_here(p->s, found));
-    if (!krsi_words_valid(p->s->graph, op, words->word, words->count))
-        return krsi_scan_fail(p->s, p->s->at, "compare with a printed graph",
-                              "%s: attributes out of range", krsi_ops[op].name);
-    return KRS_OK;
-}
-
-/* ---- statements ---- */
-
 static krs_status
 check_type(parser *p, const char *where, const krsi_node *n,
-           const written_type *type)
+           const krsi_written_type *type)
 {
     bool same = n->dtype == type->dtype && n->rank == type->shape.rank &&
                 n->live_axes == type->live_axes;
@@ -436,7 +150,7 @@ parse_node(parser *p)
     char found[KRSI_HERE_TEXT];
     const char *start = p->s->at;
     int64_t number;
-    written_type type;
+    krsi_written_type type;
     krsi_words words;
 
     KRS_TRY(krsi_scan_expect(p->s, "%", "a node is written %1"));
@@ -481,7 +195,7 @@ parse_node(parser *p)
             "operands stand between the type and the attributes",
             "%s takes %d operands or more, not %zu", krsi_ops[op].name,
             krsi_ops[op].min_count, p->operands);
-    KRS_TRY(parse_attributes(p, op, &type, &words));
+    KRS_TRY(krsi_parse_attributes(p->s, op, &type, &words));
 
     if (!krsi_reserve(&p->node, &p->node_capacity, p->nodes + 1,
                       sizeof *p->node))
@@ -592,7 +306,7 @@ krs_graph_parse(const char *text, krs_graph **out, krs_node *outputs,
                                    : krsi_scan_memory(&scan);
     free(p.node);
     free(p.operand);
-    free(p.data);
+    free(scan.data);
     krsi_string_free(&scan.word);
     if (status != KRS_OK) {
         krs_graph_free(scan.graph);
