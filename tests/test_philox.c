@@ -1,5 +1,5 @@
 /* test_philox.c -- the random function and the streams made of it. */
-#include "graph/base/base.h"
+#include "graph/ir/ir.h"
 #include "suite.h"
 
 #include <krs/random.h>
@@ -91,7 +91,43 @@ START_TEST(normal_values_have_the_moments_and_do_not_depend_on_count)
 }
 END_TEST
 
+/* One random node in the scope of that name; its stream. */
+static int64_t
+stream_in(krs_graph *g, const char *scope)
+{
+    krs_scope_push(g, "%s", scope);
+    krs_node node =
+        krs_random_uniform(krs_input(g, "seed", KRS_I64, KRS_SCALAR),
+                           krs_input(g, "step", KRS_I64, KRS_SCALAR),
+                           KRS_SHAPE(4), KRS_STREAM_AUTO);
+    krs_scope_pop(g);
+    const krsi_node *n = krsi_get(node);
+    ck_assert_ptr_nonnull(n);
+    return krsi_int(n, 1);
+}
+
+START_TEST(automatic_streams_count_in_their_own_scope)
+{
+    krs_graph *g = krs_graph_new(), *other = krs_graph_new();
+    int64_t first = stream_in(g, "a"), second = stream_in(g, "a");
+    int64_t elsewhere = stream_in(g, "b"), third = stream_in(g, "a");
+    ck_assert(first != second && second != third && first != third);
+    ck_assert(elsewhere != first && elsewhere != second && elsewhere != third);
+    /* random numbers elsewhere, before or between, change nothing */
+    for (int i = 0; i < 100; i++)
+        stream_in(other, i % 2 ? "c" : "d");
+    ck_assert_int_eq(stream_in(other, "a"), first);
+    stream_in(other, "c");
+    ck_assert_int_eq(stream_in(other, "b"), elsewhere);
+    ck_assert_int_eq(stream_in(other, "a"), second);
+    ck_assert_int_eq(stream_in(other, "a"), third);
+    krs_graph_free(g);
+    krs_graph_free(other);
+}
+END_TEST
+
 SUITE(philox_gives_the_published_answers,
       the_host_words_are_the_published_ones_in_order,
       uniform_values_are_multiples_of_two_to_minus_24_below_one,
-      normal_values_have_the_moments_and_do_not_depend_on_count)
+      normal_values_have_the_moments_and_do_not_depend_on_count,
+      automatic_streams_count_in_their_own_scope)

@@ -153,15 +153,15 @@ krs_index_node_at(krs_place at, krs_graph *g, krs_index i)
 static int64_t
 automatic_stream(krs_graph *g)
 {
-    uint32_t scope = krsi_scope_now(g), ordinal = 0;
-    for (size_t i = 0; i < g->streams; i++)
-        ordinal += g->stream_scope[i] == scope;
-    if (!krsi_reserve(&g->stream_scope, &g->stream_capacity, g->streams + 1,
-                      sizeof *g->stream_scope)) {
+    uint32_t scope = krsi_scope_now(g);
+    if (!krsi_reserve(&g->stream_count, &g->stream_capacity, (size_t)scope + 1,
+                      sizeof *g->stream_count)) {
         krsi_refuse_memory(g);
         return 0;
     }
-    g->stream_scope[g->streams++] = scope;
+    while (g->stream_counts <= scope)
+        g->stream_count[g->stream_counts++] = 0;
+    uint32_t ordinal = g->stream_count[scope]++;
     const char *path = g->string[scope];
     return (int64_t)(XXH3_64bits_withSeed(path, strlen(path), ordinal) >> 32);
 }

@@ -39,7 +39,7 @@ krs_graph_free(krs_graph *g)
     free(g->scope);
     free(g->leaf);
     free(g->leaf_by_name);
-    free(g->stream_scope);
+    free(g->stream_count);
     free(g);
 }
 

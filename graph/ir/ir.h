@@ -82,8 +82,9 @@ struct krs_graph {
     size_t leaves, leaf_capacity;
     uint32_t *leaf_by_name; /* by string: id, 0: none */
     size_t leaf_names, leaf_name_capacity;
-    uint32_t *stream_scope; /* scope of each automatic random stream */
-    size_t streams, stream_capacity;
+    uint32_t *stream_count; /* by string that is a scope's path: automatic
+                               random streams it has had */
+    size_t stream_counts, stream_capacity;
     krs_error error; /* status KRS_OK: none */
 };
 
