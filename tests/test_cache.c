@@ -1,5 +1,6 @@
 /* test_cache.c -- blobs on disk: found again, never believed when damaged,
  * foreign or writable by others; and building through the cache. */
+#include "tests/fault_memory.h"
 #include "tests/suite.h"
 #include "tests/temp_folder.h"
 
@@ -13,48 +14,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-
-/* The n-th allocation from now fails; 0: none does. */
-static long countdown;
-
-static bool
-strikes(void)
-{
-    return countdown > 0 && --countdown == 0;
-}
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-
-void *
-__wrap_malloc(size_t bytes)
-{
-    return strikes() ? NULL : __real_malloc(bytes);
-}
-
-void *
-__wrap_calloc(size_t count, size_t bytes)
-{
-    return strikes() ? NULL : __real_calloc(count, bytes);
-}
-
-void *
-__wrap_realloc(void *old, size_t bytes)
-{
-    return strikes() ? NULL : __real_realloc(old, bytes);
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-    return strikes() ? NULL : __real_strdup(text);
-}
 
 static char warnings[4096];
 
@@ -494,15 +453,14 @@ survives(long n, const krs_kernel *const *kernels, bool *out_worked)
     krs_backend_code *codes[2] = {NULL, NULL};
     krs_error err = {0};
     krs_status status;
-    countdown = n;
+    memory_fail_at(n);
     status = krsi_cache_open(temp_folder(), 1 << 20, note, NULL, &cache, &err);
     if (status == KRS_OK)
         status = krsi_interp_backend.open(NULL, &device, &err);
     if (status == KRS_OK)
         status = krsi_backend_build(&krsi_interp_backend, device, cache,
                                     kernels, 2, codes, &err);
-    bool struck = countdown == 0;
-    countdown = 0;
+    bool struck = memory_struck();
     ck_assert_msg(status == KRS_OK || (struck && status == KRS_E_MEMORY &&
                                        strstr(err.text, "memory")),
                   "allocation %ld: %s", n, err.text);

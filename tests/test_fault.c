@@ -2,86 +2,19 @@
  * while two models are built, differentiated, verified, printed, read back,
  * compiled and run.
  *
- * Linked with --wrap for malloc, calloc, realloc, strdup and free, so that
- * the n-th allocation of the library can fail and what lives is counted. For
- * every n: the status is MEMORY (or, where the library can do without, the
+ * For every allocation: the status is MEMORY (or, where the library can do without, the
  * result is the right one), the message is set, and nothing stays allocated.
  */
 #include <krs/ops.h>
 #include <krs/program.h>
 
+#include "fault_memory.h"
 #include "graph/ir/ir.h"
 #include "suite.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-static long countdown; /* 0: no call fails */
-static bool for_good;  /* the calls after it fail too */
-static bool struck;
-static long alive; /* allocations not freed yet */
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-void __real_free(void *data);
-void __wrap_free(void *data);
-
-static bool
-strikes(void)
-{
-    if (countdown == 0 || --countdown > 0)
-        return false;
-    if (for_good)
-        countdown = 1;
-    struck = true;
-    return true;
-}
-
-void *
-__wrap_malloc(size_t bytes)
-{
-    void *data = strikes() ? NULL : __real_malloc(bytes);
-    alive += data != NULL;
-    return data;
-}
-
-void *
-__wrap_calloc(size_t count, size_t bytes)
-{
-    void *data = strikes() ? NULL : __real_calloc(count, bytes);
-    alive += data != NULL;
-    return data;
-}
-
-void *
-__wrap_realloc(void *old, size_t bytes)
-{
-    void *data = strikes() ? NULL : __real_realloc(old, bytes);
-    alive += data && !old;
-    return data;
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-    char *data = strikes() ? NULL : __real_strdup(text);
-    alive += data != NULL;
-    return data;
-}
-
-void
-__wrap_free(void *data)
-{
-    alive -= data != NULL;
-    __real_free(data);
-}
 
 /* ---- the models ---- */
 
@@ -278,9 +211,9 @@ assert_survives(void (*build)(model *))
         0
     };
     krs_error err = {KRS_OK, ""};
-    long before = alive;
+    long before = memory_alive();
     ck_assert_msg(run(build, &good, &err) == KRS_OK, "%s", err.text);
-    ck_assert_int_eq(alive, before);
+    ck_assert_int_eq(memory_alive(), before);
     ck_assert(isfinite(good.value[0]) && isfinite(good.value[1]));
     for (int mode = 0; mode < 2; mode++) {
         long n = 1, forgiven = 0;
@@ -290,13 +223,12 @@ assert_survives(void (*build)(model *))
                 0
             };
             err = (krs_error){KRS_OK, ""};
-            struck = false;
-            for_good = mode == 1;
-            countdown = n;
+            (mode ? memory_fail_from : memory_fail_at)(n);
             krs_status status = run(build, &out, &err);
-            countdown = 0;
-            ck_assert_msg(alive == before, "allocation %ld: %ld leak: %s", n,
-                          alive - before, err.text);
+            bool struck = memory_struck();
+            long leak = memory_alive() - before;
+            ck_assert_msg(leak == 0, "allocation %ld: %ld leak: %s", n, leak,
+                          err.text);
             if (!struck) {
                 ck_assert_int_eq(status, KRS_OK);
                 break;

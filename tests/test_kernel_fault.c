@@ -2,54 +2,11 @@
  * building, printing, parsing and interpreting fails once; each time there is
  * a status, nothing leaks (the sanitizer preset sees that) and nothing breaks.
  */
+#include "fault_memory.h"
 #include "graph/kernel/kb.h"
 #include "suite.h"
 
 #include <string.h>
-
-static long countdown; /* the allocation that fails; 0: none */
-static bool struck;
-
-static bool
-strikes(void)
-{
-    if (countdown == 0 || --countdown > 0)
-        return false;
-    return struck = true;
-}
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-int __real_posix_memalign(void **out, size_t align, size_t bytes);
-int __wrap_posix_memalign(void **out, size_t align, size_t bytes);
-
-void *
-__wrap_malloc(size_t bytes)
-{
-    return strikes() ? NULL : __real_malloc(bytes);
-}
-
-void *
-__wrap_calloc(size_t count, size_t bytes)
-{
-    return strikes() ? NULL : __real_calloc(count, bytes);
-}
-
-void *
-__wrap_realloc(void *old, size_t bytes)
-{
-    return strikes() ? NULL : __real_realloc(old, bytes);
-}
-
-int
-__wrap_posix_memalign(void **out, size_t align, size_t bytes)
-{
-    return strikes() ? 12 : __real_posix_memalign(out, align, bytes);
-}
 
 /* x[i] = sum over k of sin(x[i])^k in scratch of n elements */
 static krs_status
@@ -116,11 +73,11 @@ START_TEST(every_failed_allocation_is_a_status)
 {
     krs_error err;
     long n = 0;
+    bool struck;
     do {
-        struck = false;
-        countdown = ++n;
+        memory_fail_at(++n);
         krs_status status = all(&err);
-        countdown = 0;
+        struck = memory_struck();
         ck_assert_msg(status == (struck ? KRS_E_MEMORY : KRS_OK),
                       "allocation %ld: %s", n, krs_status_name(status));
     } while (struck);

@@ -1,64 +1,15 @@
 /* test_program.c -- devices, stores and programs through the public API.
- *
- * malloc, calloc, realloc and strdup of the library are replaced at link time
- * (--wrap), so that any call of them can be made to fail.
  */
 #include <krs/ops.h>
 #include <krs/program.h>
 
+#include "fault_memory.h"
 #include "suite.h"
 
 #include <pthread.h>
 #include <string.h>
 
 static krs_error err;
-/* The n-th allocation from now fails, and all after it if from_then is set;
- * 0: none does. */
-static long countdown;
-static bool from_then, struck;
-
-static bool
-strikes(void)
-{
-    if (countdown == 0 || --countdown > 0)
-        return false;
-    countdown = from_then;
-    return struck = true;
-}
-
-void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
-char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
-
-void *
-__wrap_malloc(size_t bytes)
-{
-    return strikes() ? NULL : __real_malloc(bytes);
-}
-
-void *
-__wrap_calloc(size_t count, size_t bytes)
-{
-    return strikes() ? NULL : __real_calloc(count, bytes);
-}
-
-void *
-__wrap_realloc(void *old, size_t bytes)
-{
-    return strikes() ? NULL : __real_realloc(old, bytes);
-}
-
-char *
-__wrap_strdup(const char *text)
-{
-    return strikes() ? NULL : __real_strdup(text);
-}
-
 static krs_device *device;
 static krs_store *store;
 static krs_graph *g;
@@ -645,13 +596,9 @@ try_without_memory(const krs_node outputs[2], long n, bool and_all_after)
     float w[64];
     krs_store_free(store);
     OK(krs_store_new(device, &store, &err));
-    from_then = and_all_after;
-    struck = false;
-    countdown = n;
+    (and_all_after ? memory_fail_from : memory_fail_at)(n);
     krs_status status = all_of_it(outputs, &p);
-    bool failed = struck;
-    countdown = 0;
-    from_then = false;
+    bool failed = memory_struck();
     /* a single failure may be survived by giving memory in reserve back */
     bool survived = status == KRS_OK && (!failed || !and_all_after);
     ck_assert_msg(survived || (failed && status == KRS_E_MEMORY),
@@ -689,11 +636,9 @@ START_TEST(a_second_run_asks_for_no_memory)
     begin();
     model(outputs);
     OK(all_of_it(outputs, &p));
-    from_then = true;
-    countdown = 1;
+    memory_fail_from(1);
     krs_status status = krs_program_run(p, &err);
-    countdown = 0;
-    from_then = false;
+    ck_assert(!memory_struck());
     OK(status);
     krs_program_free(p);
     end();

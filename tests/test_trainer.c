@@ -683,7 +683,7 @@ do_everything(session *s, const krs_trainer_options *options,
     KRS_TRY(krs_trainer_new(s->store, options, &s->trainer, err));
     krs_train_run plan = plan_of(folder, 2);
     KRS_TRY(krs_trainer_run(s->trainer, &plan, err));
-    json_set_alloc_funcs(__real_malloc, free);
+    memory_leave_json();
     char *latest;
     KRS_TRY(krs_checkpoint_latest(folder, &latest, err));
     krs_status status = krs_trainer_load(s->trainer, latest, err);
