@@ -154,11 +154,17 @@ set_view(krsi_view *v, const product *p, const matrix *x, uint32_t value,
 static krsi_cut
 make_cut(const product *p, const matrix *a, const matrix *b, const matrix *c)
 {
+    static krsi_load loads[2];
+    static krsi_expr exprs[3];
+    static krsi_out outs[1];
     krsi_cut cut = {.family = KRSI_CUT_CONTRACT,
                     .rank = p->batches + 3,
                     .loads = 2,
-                    .exprs = 2,
-                    .fault = -1};
+                    .exprs = 3,
+                    .outs = 1,
+                    .load = loads,
+                    .expr = exprs,
+                    .out = outs};
     const int64_t tail[] = {p->m, p->n, p->k};
     for (int i = 0; i < cut.rank; i++) {
         cut.max[i] = i < p->batches ? p->batch[i] : tail[i - p->batches];
@@ -174,8 +180,13 @@ make_cut(const product *p, const matrix *a, const matrix *b, const matrix *c)
     cut.expr[0].dtype = a->type;
     set_view(&cut.load[0].view, p, a, 0, a->row, 0, a->column);
     set_view(&cut.load[1].view, p, b, 1, 0, b->column, b->row);
-    set_view(&cut.out, p, c, 2, c->row, c->column, 0);
+    set_view(&cut.out[0].view, p, c, 2, c->row, c->column, 0);
     cut.load[0].indirect = cut.load[1].indirect = -1;
+    cut.load[0].fault = cut.load[1].fault = -1;
+    cut.expr[2] = (krsi_expr){
+        .kind = KRSI_X_PRODUCT, .dtype = p->out, .in = {0, 1}
+    };
+    cut.out[0].root = 2;
     return cut;
 }
 
@@ -282,11 +293,6 @@ check(product p)
     fill(&a, 1);
     fill(&b, 2);
     krsi_cut cut = make_cut(&p, &a, &b, &c);
-    cut.root = 0;
-    if (p.out != p.type) {
-        cut.expr[2] = (krsi_expr){.kind = KRSI_X_OP, .dtype = p.out};
-        cut.root = 2;
-    }
     krs_kernel *kernel = lower(&p, &cut, &l);
     matrix *x[] = {&a, &b, &c};
     run(kernel, &l, x);

@@ -8,6 +8,7 @@
 #include "lower.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* ---- arguments ---- */
 
@@ -71,53 +72,87 @@ constant_argument(krsi_lowering *l, const krsi_expr *e)
     return type == KRS_I64 ? i : krsi_kb_convert(l->kb, type, i);
 }
 
+static void
+declare_load(krsi_lowering *l, int i, krs_dtype dtype)
+{
+    const krsi_load *load = &l->cut->load[i];
+    const char name[] = {"abcdefghrstuwxyz"[i], 0};
+    if (krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK)
+        krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
+                     "no kernel reads %s; the device eval does",
+                     krs_dtype_name(dtype));
+    if (load->view.value != KRSI_NO_VALUE)
+        l->load[i] = buffer(l, name, load->view.value, dtype, KRS_K_READ);
+    l->load_offset[i] = index_argument(l, load->view.offset);
+    for (int a = 0; a < l->cut->rank; a++)
+        l->load_stride[i][a] = stride_argument(l, load->view.stride[a]);
+    if (load->indirect < 0)
+        return;
+    l->indirect_stride[i] = index_argument(l, KRS_INDEX(load->indirect_stride));
+    l->indirect_bound[i] = index_argument(l, load->indirect_bound);
+    l->fault_slot[i] = index_argument(l, KRS_INDEX(load->fault));
+}
+
+static void
+declare_out(krsi_lowering *l, int i)
+{
+    const krsi_cut *cut = l->cut;
+    const krsi_view *v = &cut->out[i].view;
+    const char name[] = {'y', (char)('0' + i), 0};
+    int access = cut->family == KRSI_CUT_SCATTER ? KRS_K_READ | KRS_K_WRITE
+                                                 : KRS_K_WRITE;
+    l->out[i] =
+        buffer(l, name, v->value, cut->expr[cut->out[i].root].dtype, access);
+    l->out_offset[i] = index_argument(l, v->offset);
+    for (int a = 0; a < cut->rank; a++)
+        l->out_stride[i][a] = stride_argument(l, v->stride[a]);
+}
+
+/* Along which axes an expression varies: bit a. */
+static unsigned
+varies_along(const krsi_lowering *l, const krsi_expr *e)
+{
+    const krsi_cut *cut = l->cut;
+    unsigned axes = 0;
+    if (e->kind == KRSI_X_LOAD || e->kind == KRSI_X_POSITION) {
+        const krsi_load *load = &cut->load[e->load];
+        for (int a = 0; a < cut->rank; a++)
+            axes |= (unsigned)(load->view.stride[a] != 0) << a;
+        if (load->indirect >= 0 && cut->family != KRSI_CUT_SCATTER)
+            axes |= l->varies[load->indirect];
+        return axes;
+    }
+    for (int i = 0; i < krsi_expr_operands(e); i++)
+        axes |= l->varies[e->in[i]];
+    if (e->kind == KRSI_X_REDUCE || e->kind == KRSI_X_PRODUCT)
+        axes &= ~(1U << (cut->rank - 1));
+    return axes;
+}
+
 void
 krsi_lower_declare(krsi_lowering *l)
 {
-    static const char *const names[KRSI_CUT_LOADS] = {"a", "b", "c", "d"};
     const krsi_cut *cut = l->cut;
-    krs_dtype load_type[KRSI_CUT_LOADS];
+    krs_dtype load_type[KRSI_CUT_LOADS] = {KRS_F32};
+    bool faults = false;
     for (int i = 0; i < cut->exprs; i++)
         if (cut->expr[i].kind == KRSI_X_LOAD)
             load_type[cut->expr[i].load] = cut->expr[i].dtype;
     for (int a = 0; a < cut->rank; a++)
         l->extent[a] = index_argument(l, cut->extent[a]);
     for (int i = 0; i < cut->loads; i++) {
-        const krsi_load *load = &cut->load[i];
-        if (krs_dtype_class_of(load_type[i]) == KRS_CLASS_BLOCK)
-            krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
-                         "no kernel reads %s; the device eval does",
-                         krs_dtype_name(load_type[i]));
-        l->load[i] =
-            buffer(l, names[i], load->view.value, load_type[i], KRS_K_READ);
-        l->load_offset[i] = index_argument(l, load->view.offset);
-        for (int a = 0; a < cut->rank; a++)
-            l->load_stride[i][a] = stride_argument(l, load->view.stride[a]);
-        if (load->indirect < 0)
-            continue;
-        l->indirect_stride[i] =
-            index_argument(l, KRS_INDEX(load->indirect_stride));
-        l->indirect_bound[i] = index_argument(l, load->indirect_bound);
+        declare_load(l, i, load_type[i]);
+        faults |= cut->load[i].fault >= 0;
     }
-    int access = cut->family == KRSI_CUT_SCATTER ? KRS_K_READ | KRS_K_WRITE
-                                                 : KRS_K_WRITE;
-    krs_dtype out = cut->expr[cut->root].dtype;
-    if (cut->op == KRSI_ARGMAX && cut->family == KRSI_CUT_REDUCE)
-        out = KRS_I64;
-    l->out = buffer(l, "y", cut->out.value, out, access);
-    l->out_offset = index_argument(l, cut->out.offset);
-    for (int a = 0; a < cut->rank; a++)
-        l->out_stride[a] = stride_argument(l, cut->out.stride[a]);
-    if (cut->fault >= 0) {
+    for (int i = 0; i < cut->outs; i++)
+        declare_out(l, i);
+    if (faults)
         l->faults = buffer(l, "faults", KRSI_FAULTS, KRS_I64, KRS_K_WRITE);
-        l->fault_slot = index_argument(l, KRS_INDEX(cut->fault));
-    }
     for (int i = 0; i < cut->exprs; i++) {
         const krsi_expr *e = &cut->expr[i];
+        l->varies[i] = varies_along(l, e);
         if (e->kind == KRSI_X_CONST)
             l->constant[i] = constant_argument(l, e);
-        else if (e->kind == KRSI_X_INDEX)
-            l->constant[i] = index_argument(l, e->index);
         else if (e->kind == KRSI_X_RANDOM)
             l->constant[i] = index_argument(l, KRS_INDEX(e->stream));
     }
@@ -133,6 +168,8 @@ krsi_lower_points(krsi_lowering *l, int axes, int64_t per)
     for (int g = 0; g < KRS_K_AXES; g++)
         l->grid[g] = (krsi_grid){KRS_INDEX(1), 1};
     l->loops = 0;
+    l->mask = KRSI_KV_NONE;
+    krsi_lower_move(l);
     /* outermost axes beyond the grid are loops of the item */
     for (int a = 0; a < axes - KRS_K_AXES; a++, l->loops++)
         l->coord[a] = krsi_kb_for(kb, zero, l->extent[a], one);
@@ -141,25 +178,15 @@ krsi_lower_points(krsi_lowering *l, int axes, int64_t per)
         l->coord[a] = krsi_kb_axis(kb, g);
         l->grid[g] = (krsi_grid){l->cut->extent[a], 1};
     }
-    l->mask = KRSI_KV_NONE;
     if (axes == 0)
         return;
     int last = axes - 1;
     krsi_kv item = krsi_kb_axis(kb, 0);
     l->grid[0] = (krsi_grid){l->cut->extent[last], per};
-    if (per == 1) {
-        l->coord[last] = item;
-        return;
-    }
-    bool vector = l->vector_axis == last;
-    krsi_kv begin = krsi_kb_mul(kb, item, krsi_kb_i64(kb, per));
-    krsi_kv end = krsi_kb_min(kb, krsi_kb_add(kb, begin, krsi_kb_i64(kb, per)),
-                              l->extent[last]);
-    l->coord[last] =
-        krsi_kb_for(kb, begin, end, vector ? krsi_kb_i64(kb, l->lanes) : one);
-    l->loops++;
-    if (vector)
-        l->mask = krsi_kb_below(kb, l->coord[last], end, l->lanes);
+    l->coord[last] = krsi_kb_mul(kb, item, krsi_kb_i64(kb, per));
+    l->end =
+        krsi_kb_min(kb, krsi_kb_add(kb, l->coord[last], krsi_kb_i64(kb, per)),
+                    l->extent[last]);
 }
 
 void
@@ -167,6 +194,33 @@ krsi_lower_end_points(krsi_lowering *l)
 {
     for (; l->loops > 0; l->loops--)
         krsi_kb_end(l->kb);
+}
+
+void
+krsi_lower_vectors(krsi_lowering *l, krsi_kv low, krsi_kv high,
+                   krsi_lower_body *body, void *context)
+{
+    krsi_kb *kb = l->kb;
+    krsi_kv step = krsi_kb_i64(kb, l->lanes), whole = high;
+    if (l->lanes > 1) {
+        krsi_kv count = krsi_kb_sub(kb, high, low);
+        whole = krsi_kb_sub(kb, high, krsi_kb_rem(kb, count, step));
+    }
+    l->mask = KRSI_KV_NONE;
+    l->coord[l->vector_axis] = krsi_kb_for(kb, low, whole, step);
+    krsi_lower_move(l);
+    body(l, context);
+    krsi_kb_end(kb);
+    if (l->lanes > 1) {
+        krsi_kv at = krsi_kb_for(kb, whole, high, step);
+        l->coord[l->vector_axis] = at;
+        l->mask = krsi_kb_below(kb, at, high, l->lanes);
+        krsi_lower_move(l);
+        body(l, context);
+        krsi_kb_end(kb);
+    }
+    l->mask = KRSI_KV_NONE;
+    krsi_lower_move(l);
 }
 
 /* ---- addresses ---- */
@@ -244,7 +298,7 @@ krsi_lower_index(krsi_lowering *l, int load, krsi_kv index, krsi_kv *inside)
     /* INT64_MIN means no fault */
     krsi_kv reported = krsi_kb_max(kb, wide, krsi_kb_i64(kb, INT64_MIN + 1));
     krsi_kmem slot = {.buffer = l->faults,
-                      .index = l->fault_slot,
+                      .index = l->fault_slot[load],
                       .mask = wrong,
                       .lanes = scalar ? 1 : l->lanes};
     if (!scalar)
@@ -282,21 +336,19 @@ load_value(krsi_lowering *l, const krsi_expr *e)
 }
 
 krsi_kmem
-krsi_lower_out(krsi_lowering *l, krsi_kv moved)
+krsi_lower_out(krsi_lowering *l, int i, krsi_kv moved)
 {
-    return memory(l, l->out,
-                  address_of(l, l->out_offset, l->out_stride, &l->cut->out),
-                  moved);
+    return memory(
+        l, l->out[i],
+        address_of(l, l->out_offset[i], l->out_stride[i], &l->cut->out[i].view),
+        moved);
 }
 
 void
-krsi_lower_store(krsi_lowering *l, krsi_kmem at, krsi_kv value)
+krsi_lower_store(krsi_lowering *l, int i, krsi_kmem at, krsi_kv value)
 {
     krsi_kb *kb = l->kb;
-    krs_dtype to =
-        l->cut->family == KRSI_CUT_REDUCE && l->cut->op == KRSI_ARGMAX
-            ? KRS_I64
-            : l->cut->expr[l->cut->root].dtype;
+    krs_dtype to = l->cut->expr[l->cut->out[i].root].dtype;
     if (krsi_kb_type(kb, value).dtype != to)
         value = krsi_kb_convert(kb, to, value);
     if (at.lanes > 1 && krsi_kb_type(kb, value).lanes == 1)
@@ -304,49 +356,96 @@ krsi_lower_store(krsi_lowering *l, krsi_kmem at, krsi_kv value)
     krsi_kb_store(kb, at, value);
 }
 
+void
+krsi_lower_deliver(krsi_lowering *l, int i)
+{
+    krsi_kv value = krsi_lower_expr(l, l->cut->out[i].root);
+    krsi_lower_store(l, i, krsi_lower_out(l, i, KRSI_KV_NONE), value);
+}
+
 /* ---- expressions ---- */
 
-krsi_kv
-krsi_lower_expr(krsi_lowering *l, int expr)
+static krsi_kv
+position(krsi_lowering *l, const krsi_expr *e)
+{
+    krsi_kb *kb = l->kb;
+    address at = address_of(l, l->load_offset[e->load], l->load_stride[e->load],
+                            &l->cut->load[e->load].view);
+    krsi_kv index = at.first;
+    if (at.varies && l->lanes > 1)
+        index = krsi_kb_add(kb, index,
+                            krsi_kb_mul(kb, lane_numbers(l), at.lane_step));
+    krs_dtype type = krsi_lower_type(e->dtype);
+    return type == KRS_I64 ? index : krsi_kb_convert(kb, type, index);
+}
+
+static krsi_kv
+compute(krsi_lowering *l, int expr)
 {
     krsi_kb *kb = l->kb;
     const krsi_expr *e = &l->cut->expr[expr];
     krsi_kv in[3] = {{0}, {0}, {0}};
-    krs_dtype from = e->dtype;
     switch (e->kind) {
     case KRSI_X_LOAD: return load_value(l, e);
     case KRSI_X_CONST: return l->constant[expr];
-    case KRSI_X_INDEX: return l->constant[expr];
-    case KRSI_X_COORD: {
-        krsi_kv at = l->coord[e->axis];
-        if (e->axis == l->vector_axis)
-            at = krsi_kb_add(kb, at, lane_numbers(l));
-        krs_dtype type = krsi_lower_type(e->dtype);
-        return type == KRS_I64 ? at : krsi_kb_convert(kb, type, at);
-    }
-    case KRSI_X_RANDOM: {
-        krsi_kmem at = krsi_lower_out(l, KRSI_KV_NONE);
-        krsi_kv element = at.index;
-        if (at.lanes > 1)
-            element = krsi_kb_add(kb, element, lane_numbers(l));
-        return krsi_lower_random(kb, krsi_lower_expr(l, e->in[0]),
-                                 krsi_lower_expr(l, e->in[1]),
-                                 l->constant[expr], element);
-    }
-    case KRSI_X_OP:
-        for (int i = 0; i < krsi_ops[e->op].max_count; i++) {
+    case KRSI_X_POSITION: return position(l, e);
+    case KRSI_X_RANDOM:
+        return krsi_lower_random(
+            kb, krsi_lower_expr(l, e->in[0]), krsi_lower_expr(l, e->in[1]),
+            l->constant[expr], krsi_lower_expr(l, e->in[2]));
+    case KRSI_X_OP: {
+        int operands = krsi_expr_operands(e);
+        for (int i = 0; i < operands; i++)
             in[i] = krsi_lower_expr(l, e->in[i]);
-            from = l->cut->expr[e->in[i]].dtype;
-        }
-        if (e->op == KRSI_CAST || krsi_ops[e->op].max_count == 1)
-            from = l->cut->expr[e->in[0]].dtype;
+        krs_dtype from =
+            l->cut->expr[e->in[operands == 1 ? 0 : operands - 1]].dtype;
         return krsi_lower_op(kb, e->op, from, e->dtype, in);
     }
+    case KRSI_X_REDUCE:
+    case KRSI_X_PRODUCT: break; /* fixed by their families */
+    }
+    krsi_kb_fail(kb, KRS_E_INTERNAL, "a reduction is used before it is known");
     return KRSI_KV_NONE;
 }
 
 krsi_kv
-krsi_lower_root(krsi_lowering *l)
+krsi_lower_expr(krsi_lowering *l, int expr)
 {
-    return krsi_lower_expr(l, l->cut->root);
+    if (l->fixed[expr].ref)
+        return l->fixed[expr];
+    if (!l->here[expr].ref)
+        l->here[expr] = compute(l, expr);
+    return l->here[expr];
+}
+
+void
+krsi_lower_move(krsi_lowering *l)
+{
+    memset(l->here, 0, sizeof l->here);
+}
+
+void
+krsi_lower_needed(const krsi_cut *cut, const int *roots, int count,
+                  bool *needed)
+{
+    memset(needed, 0, KRSI_CUT_EXPRS * sizeof *needed);
+    for (int i = 0; i < count; i++)
+        needed[roots[i]] = true;
+    for (int i = cut->exprs - 1; i >= 0; i--) {
+        const krsi_expr *e = &cut->expr[i];
+        if (!needed[i])
+            continue;
+        for (int k = 0; k < krsi_expr_operands(e); k++)
+            needed[e->in[k]] = true;
+        if (e->kind == KRSI_X_LOAD && cut->load[e->load].indirect >= 0)
+            needed[cut->load[e->load].indirect] = true;
+    }
+}
+
+void
+krsi_lower_fix(krsi_lowering *l, unsigned axes, const bool *needed)
+{
+    for (int i = 0; i < l->cut->exprs; i++)
+        if (needed[i] && !l->fixed[i].ref && !(l->varies[i] & axes))
+            l->fixed[i] = krsi_lower_expr(l, i);
 }

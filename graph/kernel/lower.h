@@ -67,7 +67,10 @@ void krsi_plan_free(krsi_plan *plan);
 
 /* ---- lower_*.c: one kernel and one launch for a cut ---- */
 
-enum { KRSI_MAX_ARGS = 96, KRSI_MAX_BINDINGS = KRSI_CUT_LOADS + 2 };
+enum {
+    KRSI_MAX_ARGS = 400,
+    KRSI_MAX_BINDINGS = KRSI_CUT_LOADS + KRSI_CUT_OUTS + 1
+};
 
 /* A kernel being made for a cut. */
 typedef struct krsi_lowering {
@@ -79,38 +82,57 @@ typedef struct krsi_lowering {
     krsi_arg arg[KRSI_MAX_ARGS];
     uint32_t binding[KRSI_MAX_BINDINGS];
     krsi_grid grid[KRS_K_AXES];
-    krsi_kbuf load[KRSI_CUT_LOADS], out, faults;
+    krsi_kbuf load[KRSI_CUT_LOADS], out[KRSI_CUT_OUTS], faults;
     krsi_kv extent[KRSI_CUT_AXES];
-    krsi_kv load_offset[KRSI_CUT_LOADS], out_offset;
+    krsi_kv load_offset[KRSI_CUT_LOADS], out_offset[KRSI_CUT_OUTS];
     krsi_kv load_stride[KRSI_CUT_LOADS][KRSI_CUT_AXES];
-    krsi_kv out_stride[KRSI_CUT_AXES];
+    krsi_kv out_stride[KRSI_CUT_OUTS][KRSI_CUT_AXES];
     krsi_kv indirect_stride[KRSI_CUT_LOADS], indirect_bound[KRSI_CUT_LOADS];
-    krsi_kv fault_slot;
+    krsi_kv fault_slot[KRSI_CUT_LOADS];
     krsi_kv constant[KRSI_CUT_EXPRS];
-    int vector_axis;              /* of the iteration space; -1: none */
-    krsi_kv coord[KRSI_CUT_AXES]; /* i64; of the vector axis: its lane 0 */
-    krsi_kv mask;                 /* of the vector axis; none if no axis */
-    int loops;                    /* open ones, for end_points */
+    unsigned varies[KRSI_CUT_EXPRS]; /* bit a: along axis a */
+    int vector_axis;                 /* of the iteration space; -1: none */
+    krsi_kv coord[KRSI_CUT_AXES];    /* i64; of the vector axis: its lane 0 */
+    krsi_kv mask;                    /* of the vector axis; none: all lanes */
+    krsi_kv end;                     /* of the points of the item */
+    int loops;                       /* open ones, for end_points */
+    /* values of expressions: at this point; at all points of the loops that
+     * are open inside the scope where they were computed */
+    krsi_kv here[KRSI_CUT_EXPRS], fixed[KRSI_CUT_EXPRS];
 } krsi_lowering;
 
 /* declare buffers and arguments of the cut */
 void krsi_lower_declare(krsi_lowering *l);
-/* Open loops over the axes 0 .. axes-1, the last `per` elements an item and
- * vectorised if vector_axis names it; grid axes take the innermost three. */
+/* Open loops over the axes 0 .. axes-1; grid axes take the innermost three.
+ * Along the last of these an item has `per` points, from coord[axes-1] to
+ * l->end: the caller opens a loop over them, unless per is 1. */
 void krsi_lower_points(krsi_lowering *l, int axes, int64_t per);
 void krsi_lower_end_points(krsi_lowering *l);
-/* value of the root expression at the point; scalar if it does not vary along
- * the vector axis */
-krsi_kv krsi_lower_root(krsi_lowering *l);
-/* the same of any expression */
+/* The body of a loop along the vector axis from low to high: first the whole
+ * vectors, then the masked rest. context is passed on. */
+typedef void krsi_lower_body(krsi_lowering *l, void *context);
+void krsi_lower_vectors(krsi_lowering *l, krsi_kv low, krsi_kv high,
+                        krsi_lower_body *body, void *context);
+/* forget what was computed at the last point: coordinates or mask changed */
+void krsi_lower_move(krsi_lowering *l);
+/* Compute now what the roots need of that which varies along none of the axes
+ * in the set (bit a: axis a); it stays known while their loops go on. */
+void krsi_lower_fix(krsi_lowering *l, unsigned axes, const bool *needed);
+/* needed[e]: expression e is part of one of the roots */
+void krsi_lower_needed(const krsi_cut *cut, const int *roots, int count,
+                       bool *needed);
+/* value of an expression at the point; scalar if it does not vary along the
+ * vector axis */
 krsi_kv krsi_lower_expr(krsi_lowering *l, int expr);
-/* Address of the store at the point, and store of a value in the type of the
- * kernel (lower_expr.c), narrowed to the output's. `moved` is added to the
- * address: none, a scalar or lanes. */
-krsi_kmem krsi_lower_out(krsi_lowering *l, krsi_kv moved);
-void krsi_lower_store(krsi_lowering *l, krsi_kmem at, krsi_kv value);
+/* Address of out i at the point, and store of a value there, narrowed to the
+ * type of its expression. `moved` is added to the address: none, a scalar or
+ * lanes. */
+krsi_kmem krsi_lower_out(krsi_lowering *l, int i, krsi_kv moved);
+void krsi_lower_store(krsi_lowering *l, int i, krsi_kmem at, krsi_kv value);
+/* the root of out i, stored at the point */
+void krsi_lower_deliver(krsi_lowering *l, int i);
 /* an index that was loaded, checked: false lanes are reported as a fault of
- * the cut; *inside is its mask and the point's */
+ * the load; *inside is its mask and the point's */
 krsi_kv krsi_lower_index(krsi_lowering *l, int load, krsi_kv index,
                          krsi_kv *inside);
 
@@ -126,7 +148,7 @@ krsi_kv krsi_lower_random(krsi_kb *kb, krsi_kv seed, krsi_kv step,
 
 /* the families */
 typedef void krsi_lower_rule(krsi_lowering *l);
-krsi_lower_rule krsi_lower_map, krsi_lower_reduce, krsi_lower_prefix,
+krsi_lower_rule krsi_lower_map, krsi_lower_rows, krsi_lower_prefix,
     krsi_lower_scatter, krsi_lower_contract;
 
 #endif

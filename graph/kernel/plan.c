@@ -14,7 +14,7 @@ enum { PLACE_ALIGN = 64 }; /* bytes: a cache line, and any vector */
 
 static krsi_lower_rule *const families[KRSI_CUT_FAMILIES] = {
     [KRSI_CUT_MAP] = krsi_lower_map,
-    [KRSI_CUT_REDUCE] = krsi_lower_reduce,
+    [KRSI_CUT_ROWS] = krsi_lower_rows,
     [KRSI_CUT_PREFIX] = krsi_lower_prefix,
     [KRSI_CUT_SCATTER] = krsi_lower_scatter,
     [KRSI_CUT_CONTRACT] = krsi_lower_contract,

@@ -94,7 +94,7 @@ read_cut(const krsi_cut *cut)
 {
     int m = cut->rank - 3, n = cut->rank - 2, k = cut->rank - 1;
     const int64_t *a = cut->load[0].view.stride, *b = cut->load[1].view.stride;
-    const int64_t *c = cut->out.stride;
+    const int64_t *c = cut->out[0].view.stride;
     product p = {.batches = m,
                  .a = 0,
                  .b = 1,
@@ -422,7 +422,7 @@ krsi_lower_contract(krsi_lowering *l)
 {
     const krsi_cut *cut = l->cut;
     product p = read_cut(cut);
-    krsi_tile t = {.kb = l->kb, .out_dtype = cut->expr[cut->root].dtype};
+    krsi_tile t = {.kb = l->kb, .out_dtype = cut->expr[cut->out[0].root].dtype};
     t.a.dtype = load_dtype(cut, p.a);
     t.b.dtype = load_dtype(cut, p.b);
     if (!krs_dtype_is_float(t.a.dtype) || !krs_dtype_is_float(t.b.dtype)) {
@@ -452,11 +452,11 @@ krsi_lower_contract(krsi_lowering *l)
 
     declare_operand(l, &t.a, "a", p.a, p.a_m, p.a_k);
     declare_operand(l, &t.b, "b", p.b, p.b_n, p.b_k);
-    t.out = parameter(l, "c", cut->out.value, t.out_dtype,
+    t.out = parameter(l, "c", cut->out[0].view.value, t.out_dtype,
                       t.has_sums || t.one_chunk || is_thin(&t)
                           ? KRS_K_WRITE
                           : KRS_K_READ | KRS_K_WRITE);
-    t.out_offset = argument(l, cut->out.offset);
+    t.out_offset = argument(l, cut->out[0].view.offset);
     t.out_row = number(l, p.c_m);
     t.out_column = stride(l, p.c_n, t.out_contiguous);
     t.m = argument(l, p.m);

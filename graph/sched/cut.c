@@ -57,18 +57,24 @@ krsi_cut *
 krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
                const krsi_view *out)
 {
-    krsi_cut *c = krsi_arena_alloc(&m->s->arena, sizeof *c);
-    if (!c || !krsi_reserve(&m->s->cuts, &m->s->cut_capacity,
-                            m->s->cut_count + 1, sizeof *m->s->cuts)) {
+    krsi_arena *arena = &m->s->arena;
+    krsi_cut *c = krsi_arena_alloc(arena, sizeof *c);
+    if (c) {
+        c->load = krsi_arena_array(arena, RULE_LOADS, sizeof *c->load);
+        c->expr = krsi_arena_array(arena, RULE_EXPRS, sizeof *c->expr);
+        c->out = krsi_arena_array(arena, 1, sizeof *c->out);
+    }
+    if (!c || !c->load || !c->expr || !c->out ||
+        !krsi_reserve(&m->s->cuts, &m->s->cut_capacity, m->s->cut_count + 1,
+                      sizeof *m->s->cuts)) {
         m->failed = true;
         return NULL;
     }
     c->family = family;
-    c->op = (enum krsi_op)maker_node(m, id)->op;
     c->node = id;
     c->rank = out->rank;
-    c->out = *out;
-    c->fault = -1;
+    c->outs = 1;
+    c->out[0].view = *out;
     for (int a = 0; a < out->rank; a++) {
         c->extent[a] = out->extent[a];
         c->max[a] = out->max[a];
@@ -82,20 +88,23 @@ krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
 void
 krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept)
 {
-    int wave = c->after ? m->ready[c->out.value] : 0;
-    bool spoilt = c->out.offset.terms < 0;
+    uint32_t to = c->out[0].view.value;
+    int wave = c->after ? m->ready[to] : 0;
+    bool spoilt = c->out[0].view.offset.terms < 0;
     for (int i = 0; i < c->loads; i++)
         spoilt |= c->load[i].view.offset.terms < 0;
     if (spoilt && !m->failed) {
         m->failed = true;
         m->refused = c->node;
     }
-    for (int i = 0; i < c->loads; i++)
-        if (m->ready[c->load[i].view.value] > wave)
-            wave = m->ready[c->load[i].view.value];
+    for (int i = 0; i < c->loads; i++) {
+        uint32_t from = c->load[i].view.value;
+        if (from != KRSI_NO_VALUE && m->ready[from] > wave)
+            wave = m->ready[from];
+    }
     c->wave = wave;
-    if (m->ready[c->out.value] < wave + 1)
-        m->ready[c->out.value] = wave + 1;
+    if (m->ready[to] < wave + 1)
+        m->ready[to] = wave + 1;
     if (m->s->waves < wave + 1)
         m->s->waves = wave + 1;
     krsi_cut_simplify(c, kept);
@@ -120,17 +129,31 @@ int
 krsi_cut_expr(krsi_cut *c, krsi_expr e)
 {
     c->expr[c->exprs] = e;
-    c->root = c->exprs;
+    c->out[0].root = c->exprs;
     return c->exprs++;
+}
+
+static int
+read_through(krsi_cut *c, krsi_expr_kind kind, const krsi_view *v,
+             krs_dtype dtype)
+{
+    c->load[c->loads] = (krsi_load){.view = *v, .indirect = -1, .fault = -1};
+    return krsi_cut_expr(
+        c, (krsi_expr){.kind = kind, .dtype = dtype, .load = c->loads++});
 }
 
 int
 krsi_cut_load(krsi_cut *c, const krsi_view *v, krs_dtype dtype)
 {
-    c->load[c->loads] = (krsi_load){.view = *v, .indirect = -1};
-    return krsi_cut_expr(
-        c,
-        (krsi_expr){.kind = KRSI_X_LOAD, .dtype = dtype, .load = c->loads++});
+    return read_through(c, KRSI_X_LOAD, v, dtype);
+}
+
+int
+krsi_cut_position(krsi_cut *c, const krsi_view *v, krs_dtype dtype)
+{
+    krsi_view index = *v;
+    index.value = KRSI_NO_VALUE;
+    return read_through(c, KRSI_X_POSITION, &index, dtype);
 }
 
 /* the constant scalar that a node spreads or cuts, or NULL */

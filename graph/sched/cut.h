@@ -17,9 +17,14 @@
 
 enum {
     KRSI_CUT_AXES = KRS_MAX_RANK + 1, /* and the axis of a product's sum */
-    KRSI_CUT_LOADS = 4,
-    KRSI_CUT_EXPRS = 16
+    /* of one cut, at most; rules make small cuts, fusion (fuse.c) large ones */
+    KRSI_CUT_LOADS = 16,
+    KRSI_CUT_EXPRS = 160,
+    KRSI_CUT_OUTS = 6,
+    KRSI_CUT_REDUCES = 8
 };
+
+#define KRSI_NO_VALUE UINT32_MAX
 
 /* A tensor that gets memory, laid out row-major at its maximal shape. */
 typedef enum krsi_storage_kind {
@@ -48,15 +53,20 @@ typedef struct krsi_view {
     int64_t max[KRSI_CUT_AXES];
 } krsi_view;
 
-/* One scalar of the expression of a cut; operands are earlier entries. */
+/* One scalar of the expressions of a cut; operands are earlier entries. What
+ * reduces holds at all points of a row. */
 typedef enum krsi_expr_kind {
-    KRSI_X_LOAD,  /* load number `load` */
-    KRSI_X_CONST, /* `number` */
-    KRSI_X_COORD, /* position along iteration axis `axis` */
-    KRSI_X_INDEX, /* value of a runtime integer */
-    KRSI_X_OP,    /* row `op` of ops.def on in[] */
-    KRSI_X_RANDOM /* uniform number: in[0] seed, in[1] step, `stream`; the
-                     element is the position stored to */
+    KRSI_X_LOAD,     /* load number `load` */
+    KRSI_X_CONST,    /* `number` */
+    KRSI_X_POSITION, /* the index that the view of load number `load` gives:
+                        nothing is read */
+    KRSI_X_OP,       /* row `op` of ops.def on in[] */
+    KRSI_X_RANDOM,   /* uniform number: in[0] seed, in[1] step, in[2] element,
+                        `stream` */
+    KRSI_X_REDUCE,   /* row `op` (sum, amax, amin, argmax) of in[0] along the
+                        last axis */
+    KRSI_X_PRODUCT   /* sum over the last axis of in[0] times in[1]: of a
+                        matrix product, in the order that tile.h states */
 } krsi_expr_kind;
 
 typedef struct krsi_expr {
@@ -64,49 +74,69 @@ typedef struct krsi_expr {
     krs_dtype dtype;
     enum krsi_op op;
     int in[3];
-    int load, axis;
+    int load;
     uint32_t stream;
     double number; /* of a const; integers below 2^53 */
-    krs_index index;
 } krsi_expr;
 
+/* how many of in[] are used */
+static inline int
+krsi_expr_operands(const krsi_expr *e)
+{
+    switch (e->kind) {
+    case KRSI_X_LOAD:
+    case KRSI_X_CONST:
+    case KRSI_X_POSITION: return 0;
+    case KRSI_X_OP: return krsi_ops[e->op].max_count;
+    case KRSI_X_RANDOM: return 3;
+    case KRSI_X_REDUCE: return 1;
+    case KRSI_X_PRODUCT: return 2;
+    }
+    return 0;
+}
+
 /* A read. With `indirect` (an expr of integers, else -1) the address grows by
- * its value times indirect_stride; a value outside [0, indirect_bound) is a
- * fault of the cut, and reads nothing. */
+ * its value times indirect_stride; a value outside [0, indirect_bound) is
+ * fault number `fault`, and reads nothing. A load without a value
+ * (KRSI_NO_VALUE) is there for its index, which a POSITION takes. */
 typedef struct krsi_load {
     krsi_view view; /* rank and extents of the iteration space */
-    int indirect;
+    int indirect, fault;
     int64_t indirect_stride;
     krs_index indirect_bound;
 } krsi_load;
 
+/* A write of expr `root`. Where that holds for a whole row the stride of the
+ * last axis is 0. */
+typedef struct krsi_out {
+    krsi_view view; /* rank and extents of the iteration space */
+    int root;
+} krsi_out;
+
 typedef enum krsi_family {
-    KRSI_CUT_MAP,      /* store expr at every point */
-    KRSI_CUT_REDUCE,   /* the last axis is reduced by op (sum, amax, amin,
-                          argmax) */
+    KRSI_CUT_MAP,      /* store exprs at every point */
+    KRSI_CUT_ROWS,     /* the same, with reductions along the last axis */
     KRSI_CUT_PREFIX,   /* running sum along the last axis */
     KRSI_CUT_SCATTER,  /* out += expr, one after the other along the last axis,
                           at out's view plus the indirect part of load 0 */
-    KRSI_CUT_CONTRACT, /* out[b, m, n] = sum_k load 0 [b, m, k] load 1
-                          [b, k, n]; axes b.. m n k */
+    KRSI_CUT_CONTRACT, /* a product, axes b.. m n k, and what is made of it at
+                          every point of b.. m n */
     KRSI_CUT_FAMILIES
 } krsi_family;
 
 typedef struct krsi_cut {
     krsi_family family;
-    enum krsi_op op;
     uint32_t node;
     int rank; /* of the iteration space, outermost first */
     krs_index extent[KRSI_CUT_AXES];
     int64_t max[KRSI_CUT_AXES];
     bool reverse; /* prefix: from the end */
-    int loads, exprs, root;
-    krsi_load load[KRSI_CUT_LOADS];
-    krsi_expr expr[KRSI_CUT_EXPRS];
-    krsi_view out; /* rank of the iteration space; stride 0 on reduced axes */
-    bool after;    /* must follow earlier cuts that write out.value */
-    int fault;     /* number of the fault it may report, or -1 */
+    bool after;   /* must follow earlier cuts that write the value of out 0 */
     int wave;
+    int loads, exprs, outs;
+    krsi_load *load; /* these three in the arena of the schedule */
+    krsi_expr *expr;
+    krsi_out *out;
 } krsi_cut;
 
 /* A runtime slice start that must fit: 0 <= start + i * step < size for all
@@ -159,8 +189,7 @@ krsi_view krsi_view_slice(const krsi_view *v, const krs_index *start,
 bool krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out);
 /* Drop axes of size 1 and merge neighbours that all views step through as
  * one, so that the iteration space is the common refinement. The last `kept`
- * axes (reduced, scanned, of a product) are left alone, and axes that a
- * coordinate names. */
+ * axes (reduced, scanned, of a product) are left alone. */
 void krsi_cut_simplify(krsi_cut *cut, int kept);
 
 /* no point of the output is stored to, whatever the runtime integers are */

@@ -10,8 +10,6 @@
 
 #include "cut.h"
 
-#define KRSI_NO_VALUE UINT32_MAX
-
 /* A schedule being made. */
 typedef struct krsi_maker {
     krsi_sched *s;
@@ -38,7 +36,9 @@ krsi_view krsi_maker_own(krsi_maker *m, uint32_t id);
 krsi_view krsi_maker_loadable(krsi_maker *m, uint32_t id);
 /* a constant scalar, or a reshape or expansion of one: it has no value */
 bool krsi_maker_is_constant(const krsi_maker *m, uint32_t id);
-/* a cut that stores into out, over out's extents; NULL after a failure */
+/* A cut that stores its last expression into out, over out's extents, with
+ * room for RULE_LOADS loads and RULE_EXPRS expressions; NULL after a failure. */
+enum { RULE_LOADS = 4, RULE_EXPRS = 8 };
 krsi_cut *krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
                          const krsi_view *out);
 /* choose the wave and simplify, now that loads and output are known; the last
@@ -50,6 +50,8 @@ void krsi_maker_copy(krsi_maker *m, uint32_t node, uint32_t from,
 int krsi_maker_fault(krsi_maker *m, uint32_t id);
 int krsi_cut_expr(krsi_cut *c, krsi_expr e);
 int krsi_cut_load(krsi_cut *c, const krsi_view *v, krs_dtype dtype);
+/* the index that the view gives, as a number */
+int krsi_cut_position(krsi_cut *c, const krsi_view *v, krs_dtype dtype);
 /* operand `id` as an expression: a constant, or a load through the view */
 int krsi_cut_operand(krsi_maker *m, krsi_cut *c, uint32_t id,
                      const krsi_view *v);

@@ -56,31 +56,32 @@ krsi_cut_map(krsi_maker *m, uint32_t id)
     krsi_maker_finish(m, c, 0);
 }
 
-/* a leaf that a kernel fills with one expression */
+/* A leaf that a kernel fills with the numbers that an index makes of the
+ * coordinates: offset + sum stride_a i_a. */
 static void
-source(krsi_maker *m, uint32_t id, krsi_expr e)
+source(krsi_maker *m, uint32_t id, krs_index offset, int axis)
 {
-    krsi_view out = krsi_maker_own(m, id);
+    krsi_view out = krsi_maker_own(m, id), index = out;
     krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_MAP, id, &out);
     if (!c)
         return;
-    e.dtype = (krs_dtype)maker_node(m, id)->dtype;
-    krsi_cut_expr(c, e);
+    index.offset = offset;
+    for (int a = 0; a < index.rank; a++)
+        index.stride[a] = a == axis;
+    krsi_cut_position(c, &index, (krs_dtype)maker_node(m, id)->dtype);
     krsi_maker_finish(m, c, 0);
 }
 
 void
 krsi_cut_iota(krsi_maker *m, uint32_t id)
 {
-    int axis = (int)krsi_int(maker_node(m, id), 2);
-    source(m, id, (krsi_expr){.kind = KRSI_X_COORD, .axis = axis});
+    source(m, id, KRS_INDEX(0), (int)krsi_int(maker_node(m, id), 2));
 }
 
 void
 krsi_cut_index(krsi_maker *m, uint32_t id)
 {
-    krs_index index = krsi_index(maker_node(m, id), 0, 0);
-    source(m, id, (krsi_expr){.kind = KRSI_X_INDEX, .index = index});
+    source(m, id, krsi_index(maker_node(m, id), 0, 0), -1);
 }
 
 void
@@ -98,6 +99,7 @@ krsi_cut_random(krsi_maker *m, uint32_t id)
         krsi_view v = krsi_view_expand(&m->s->view[n->in[i]], n);
         e.in[i] = krsi_cut_operand(m, c, n->in[i], &v);
     }
+    e.in[2] = krsi_cut_position(c, &out, KRS_I64);
     krsi_cut_expr(c, e);
     krsi_maker_finish(m, c, 0);
 }
@@ -148,6 +150,6 @@ krsi_cut_gather(krsi_maker *m, uint32_t id)
     c->load[1].indirect = position;
     c->load[1].indirect_stride = x.stride[axis];
     c->load[1].indirect_bound = x.extent[axis];
-    c->fault = krsi_maker_fault(m, id);
+    c->load[1].fault = krsi_maker_fault(m, id);
     krsi_maker_finish(m, c, 0);
 }

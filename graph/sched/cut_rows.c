@@ -6,6 +6,19 @@
  */
 #include "cut_make.h"
 
+/* what a cut stores: the node's reduction of what the view reads */
+static void
+reduce(const krsi_maker *m, krsi_cut *c, uint32_t id, const krsi_view *rows,
+       krs_dtype dtype)
+{
+    enum krsi_op op = (enum krsi_op)maker_node(m, id)->op;
+    int x = krsi_cut_load(c, rows, dtype);
+    krsi_cut_expr(c, (krsi_expr){.kind = KRSI_X_REDUCE,
+                                 .dtype = op == KRSI_ARGMAX ? KRS_I64 : dtype,
+                                 .op = op,
+                                 .in = {x}});
+}
+
 /* One axis reduced after the other, from the last to the one after `kept`;
  * what is left has one. */
 static krsi_view
@@ -23,10 +36,10 @@ reduce_inner(krsi_maker *m, uint32_t id, krsi_view rows, int kept)
             stride *= out.max[a];
         }
         krsi_cut *c =
-            m->failed ? NULL : krsi_maker_cut(m, KRSI_CUT_REDUCE, id, &out);
+            m->failed ? NULL : krsi_maker_cut(m, KRSI_CUT_ROWS, id, &out);
         if (!c)
             break;
-        krsi_cut_load(c, &rows, (krs_dtype)maker_node(m, x)->dtype);
+        reduce(m, c, id, &rows, (krs_dtype)maker_node(m, x)->dtype);
         krsi_maker_finish(m, c, 1);
         out.rank = last;
         rows = out;
@@ -144,10 +157,10 @@ krsi_cut_reduce(krsi_maker *m, uint32_t id)
         store.stride[a] = stride;
         stride *= rows.max[a] ? rows.max[a] : 1;
     }
-    krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_REDUCE, id, &store);
+    krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_ROWS, id, &store);
     if (!c)
         return;
-    krsi_cut_load(c, &rows, (krs_dtype)x->dtype);
+    reduce(m, c, id, &rows, (krs_dtype)x->dtype);
     krsi_maker_finish(m, c, 1);
 }
 
@@ -273,7 +286,7 @@ krsi_cut_scatter(krsi_maker *m, uint32_t id)
     c->load[0].indirect_stride = out.stride[axis];
     c->load[0].indirect_bound = out.extent[axis];
     c->after = true;
-    c->fault = krsi_maker_fault(m, id);
+    c->load[0].fault = krsi_maker_fault(m, id);
     krsi_maker_finish(m, c, 1);
 }
 
@@ -314,7 +327,11 @@ krsi_cut_contract(krsi_maker *m, uint32_t id)
     krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_CONTRACT, id, &store);
     if (!c)
         return;
-    krsi_cut_load(c, &left, (krs_dtype)maker_node(m, n->in[0])->dtype);
-    krsi_cut_load(c, &right, (krs_dtype)maker_node(m, n->in[1])->dtype);
+    krsi_expr e = {.kind = KRSI_X_PRODUCT, .dtype = (krs_dtype)n->dtype};
+    e.in[0] =
+        krsi_cut_load(c, &left, (krs_dtype)maker_node(m, n->in[0])->dtype);
+    e.in[1] =
+        krsi_cut_load(c, &right, (krs_dtype)maker_node(m, n->in[1])->dtype);
+    krsi_cut_expr(c, e);
     krsi_maker_finish(m, c, 3);
 }

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 static const char axis_names[] = "ijklmnopq";
-static const char load_names[] = "abcd";
+static const char load_names[] = "abcdefghrstuwxyz";
 
 typedef struct writer {
     krsi_string text;
@@ -35,12 +35,26 @@ write_index(writer *w, krs_index index)
     krsi_string_add(&w->text, krsi_index_text(text, w->s->graph, index));
 }
 
-/* "v3[12 + 5*i + j"; the bracket stays open for what is added */
 static void
-write_address(writer *w, const krsi_view *v)
+write_axes(writer *w)
+{
+    const krsi_cut *c = w->cut;
+    for (int a = 0; a < c->rank; a++) {
+        krsi_string_format(&w->text, "%s%c < ", a ? ", " : "    for ",
+                           axis_names[a]);
+        write_index(w, c->extent[a]);
+        if (c->extent[a].terms)
+            krsi_string_format(&w->text, " <= %lld", (long long)c->max[a]);
+    }
+    if (c->rank)
+        krsi_string_add(&w->text, "\n");
+}
+
+/* "12 + 5*i + j"; "0" for nothing */
+static void
+write_position(writer *w, const krsi_view *v)
 {
     bool empty = true;
-    krsi_string_format(&w->text, "v%u[", v->value);
     if (v->offset.terms || v->offset.base) {
         write_index(w, v->offset);
         empty = false;
@@ -62,40 +76,32 @@ write_address(writer *w, const krsi_view *v)
         krsi_string_add(&w->text, "0");
 }
 
-static void
-write_axes(writer *w)
-{
-    const krsi_cut *c = w->cut;
-    for (int a = 0; a < c->rank; a++) {
-        krsi_string_format(&w->text, "%s%c < ", a ? ", " : "    for ",
-                           axis_names[a]);
-        write_index(w, c->extent[a]);
-        if (c->extent[a].terms)
-            krsi_string_format(&w->text, " <= %lld", (long long)c->max[a]);
-    }
-    if (c->rank)
-        krsi_string_add(&w->text, "\n");
-}
-
 /* A leaf of an expression; an operation is opened by its name and comes back
  * to write its operands. */
 static void
 write_leaf(writer *w, const krsi_expr *e)
 {
+    char last = axis_names[w->cut->rank ? w->cut->rank - 1 : 0];
     switch (e->kind) {
     case KRSI_X_LOAD:
         krsi_string_format(&w->text, "%c", load_names[e->load]);
         return;
     case KRSI_X_CONST: krsi_string_format(&w->text, "%.9g", e->number); return;
-    case KRSI_X_COORD:
-        krsi_string_format(&w->text, "%c", axis_names[e->axis]);
+    case KRSI_X_POSITION:
+        write_position(w, &w->cut->load[e->load].view);
         return;
-    case KRSI_X_INDEX: write_index(w, e->index); return;
     case KRSI_X_OP:
         krsi_string_format(&w->text, "%s(", krsi_ops[e->op].name);
         return;
     case KRSI_X_RANDOM:
         krsi_string_format(&w->text, "random_uniform(stream %u, ", e->stream);
+        return;
+    case KRSI_X_REDUCE:
+        krsi_string_format(&w->text, "(%s over %c of ", krsi_ops[e->op].name,
+                           last);
+        return;
+    case KRSI_X_PRODUCT:
+        krsi_string_format(&w->text, "(sum over %c of ", last);
         return;
     }
 }
@@ -109,9 +115,7 @@ write_expr(writer *w, int root)
     write_leaf(w, &w->cut->expr[root]);
     while (depth >= 0) {
         const krsi_expr *e = &w->cut->expr[at[depth]];
-        int operands = e->kind == KRSI_X_OP       ? krsi_ops[e->op].max_count
-                       : e->kind == KRSI_X_RANDOM ? 2
-                                                  : 0;
+        int operands = krsi_expr_operands(e);
         if (next[depth] == operands) {
             if (operands)
                 krsi_string_add(&w->text, ")");
@@ -119,7 +123,7 @@ write_expr(writer *w, int root)
             continue;
         }
         if (next[depth])
-            krsi_string_add(&w->text, ", ");
+            krsi_string_add(&w->text, e->kind == KRSI_X_PRODUCT ? " * " : ", ");
         int in = e->in[next[depth]++];
         write_leaf(w, &w->cut->expr[in]);
         at[++depth] = in;
@@ -149,7 +153,8 @@ write_loads(writer *w)
         bool indirect = load->indirect >= 0 && c->family != KRSI_CUT_SCATTER;
         krsi_string_format(&w->text, "    %c = %s ", load_names[e->load],
                            krs_dtype_name(e->dtype));
-        write_address(w, &load->view);
+        krsi_string_format(&w->text, "v%u[", load->view.value);
+        write_position(w, &load->view);
         if (indirect)
             write_indirect(w, load);
         krsi_string_add(&w->text, "]");
@@ -165,32 +170,19 @@ write_loads(writer *w)
 }
 
 static void
-write_store(writer *w)
+write_store(writer *w, const krsi_out *out)
 {
     const krsi_cut *c = w->cut;
-    const char *last = c->rank ? &axis_names[c->rank - 1] : "0";
-    krsi_string_add(&w->text, "    ");
-    write_address(w, &c->out);
+    krsi_string_format(&w->text, "    v%u[", out->view.value);
+    write_position(w, &out->view);
     if (c->family == KRSI_CUT_SCATTER)
         write_indirect(w, &c->load[0]);
     krsi_string_add(&w->text, c->family == KRSI_CUT_SCATTER ? "] += " : "] = ");
-    switch (c->family) {
-    case KRSI_CUT_MAP:
-    case KRSI_CUT_SCATTER:
-    case KRSI_CUT_FAMILIES: break;
-    case KRSI_CUT_REDUCE:
-        krsi_string_format(&w->text, "%s over %c of ", krsi_ops[c->op].name,
-                           *last);
-        break;
-    case KRSI_CUT_PREFIX:
-        krsi_string_format(&w->text, "running sum over %c%s of ", *last,
+    if (c->family == KRSI_CUT_PREFIX)
+        krsi_string_format(&w->text, "running sum over %c%s of ",
+                           axis_names[c->rank - 1],
                            c->reverse ? " from the end" : "");
-        break;
-    case KRSI_CUT_CONTRACT:
-        krsi_string_format(&w->text, "sum over %c of a * b\n", *last);
-        return;
-    }
-    write_expr(w, c->root);
+    write_expr(w, out->root);
     krsi_string_add(&w->text, "\n");
 }
 
@@ -198,7 +190,7 @@ static void
 write_cut(writer *w, const krsi_cut *c)
 {
     static const char *const family[KRSI_CUT_FAMILIES] = {
-        [KRSI_CUT_MAP] = "map",           [KRSI_CUT_REDUCE] = "reduce",
+        [KRSI_CUT_MAP] = "map",           [KRSI_CUT_ROWS] = "rows",
         [KRSI_CUT_PREFIX] = "prefix",     [KRSI_CUT_SCATTER] = "scatter",
         [KRSI_CUT_CONTRACT] = "contract",
     };
@@ -208,7 +200,8 @@ write_cut(writer *w, const krsi_cut *c)
                        krsi_ops[n->op].name, family[c->family]);
     write_axes(w);
     write_loads(w);
-    write_store(w);
+    for (int i = 0; i < c->outs; i++)
+        write_store(w, &c->out[i]);
 }
 
 static void

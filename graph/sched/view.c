@@ -132,13 +132,11 @@ krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out)
 
 /* ---- merging axes of a cut ---- */
 
-static bool
-names_coordinate(const krsi_cut *cut, int axis)
+/* view i of a cut: those of its loads, then those of its outs */
+static krsi_view *
+view_of(krsi_cut *cut, int i)
 {
-    for (int i = 0; i < cut->exprs; i++)
-        if (cut->expr[i].kind == KRSI_X_COORD && cut->expr[i].axis == axis)
-            return true;
-    return false;
+    return i < cut->loads ? &cut->load[i].view : &cut->out[i - cut->loads].view;
 }
 
 static bool
@@ -154,8 +152,8 @@ remove_axis(krsi_cut *cut, int axis)
     memmove(cut->extent + axis, cut->extent + axis + 1,
             after * sizeof *cut->extent);
     memmove(cut->max + axis, cut->max + axis + 1, after * sizeof *cut->max);
-    for (int i = -1; i < cut->loads; i++) {
-        krsi_view *v = i < 0 ? &cut->out : &cut->load[i].view;
+    for (int i = 0; i < cut->loads + cut->outs; i++) {
+        krsi_view *v = view_of(cut, i);
         memmove(v->stride + axis, v->stride + axis + 1,
                 after * sizeof *v->stride);
         memmove(v->extent + axis, v->extent + axis + 1,
@@ -163,9 +161,6 @@ remove_axis(krsi_cut *cut, int axis)
         memmove(v->max + axis, v->max + axis + 1, after * sizeof *v->max);
         v->rank--;
     }
-    for (int i = 0; i < cut->exprs; i++)
-        if (cut->expr[i].kind == KRSI_X_COORD && cut->expr[i].axis > axis)
-            cut->expr[i].axis--;
     cut->rank--;
 }
 
@@ -173,15 +168,12 @@ void
 krsi_cut_simplify(krsi_cut *cut, int kept)
 {
     for (int a = cut->rank - kept - 1; a >= 0; a--)
-        if (cut->max[a] == 1 && !cut->extent[a].terms &&
-            !names_coordinate(cut, a))
+        if (cut->max[a] == 1 && !cut->extent[a].terms)
             remove_axis(cut, a);
     for (int a = cut->rank - kept - 2; a >= 0; a--) {
-        bool merges = !cut->extent[a + 1].terms && steps_as_one(&cut->out, a) &&
-                      !names_coordinate(cut, a) &&
-                      !names_coordinate(cut, a + 1);
-        for (int i = 0; merges && i < cut->loads; i++)
-            merges = steps_as_one(&cut->load[i].view, a);
+        bool merges = !cut->extent[a + 1].terms;
+        for (int i = 0; merges && i < cut->loads + cut->outs; i++)
+            merges = steps_as_one(view_of(cut, i), a);
         if (!merges)
             continue;
         int64_t inner = cut->max[a + 1];
@@ -190,8 +182,8 @@ krsi_cut_simplify(krsi_cut *cut, int kept)
         remove_axis(cut, a);
         cut->extent[a] = extent;
         cut->max[a] = max;
-        for (int i = -1; i < cut->loads; i++) {
-            krsi_view *v = i < 0 ? &cut->out : &cut->load[i].view;
+        for (int i = 0; i < cut->loads + cut->outs; i++) {
+            krsi_view *v = view_of(cut, i);
             v->extent[a] = extent;
             v->max[a] = max;
         }
@@ -202,7 +194,7 @@ bool
 krsi_cut_is_empty(const krsi_cut *cut)
 {
     bool sums =
-        cut->family == KRSI_CUT_REDUCE || cut->family == KRSI_CUT_CONTRACT;
+        cut->family == KRSI_CUT_ROWS || cut->family == KRSI_CUT_CONTRACT;
     for (int a = 0; a < cut->rank - sums; a++)
         if (cut->max[a] == 0)
             return true;
