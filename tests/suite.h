@@ -9,8 +9,18 @@
 #include <check.h>
 #include <stdlib.h>
 
-#define SUITE(...)                                                \
-    int main(void)                                                \
+#define SUITE(...)            \
+    static int run_all(void); \
+    int main(void)            \
+    {                         \
+        return run_all();     \
+    }                         \
+    RUN_SUITE(run_all, __VA_ARGS__)
+
+/* RUN_SUITE(name, tests ...) -- a function that runs them and gives the exit
+ * code, for a main of the suite's own */
+#define RUN_SUITE(name, ...)                                      \
+    static int name(void)                                         \
     {                                                             \
         const TTest *tests[] = {__VA_ARGS__};                     \
         Suite *suite = suite_create(__FILE__);                    \

@@ -19,12 +19,25 @@ START_TEST(the_list_gives_names_sizes_and_twins)
     krs_dtype dtype;
     for (int s = 0; s < KRS_STORED_COUNT; s++) {
         const char *name = krs_stored_name((krs_stored)s);
-        ck_assert(krsi_stored_parse(name, &stored));
-        ck_assert_int_eq((int)stored, s);
-        ck_assert_ptr_nonnull(strstr(krsi_stored_names(), name));
+        krs_block format;
         size_t bytes = 0;
+        if (krs_stored_block((krs_stored)s, &format)) {
+            /* no name of a file's; its numbers are those of the block */
+            stored = (krs_stored)s;
+            ck_assert(!krsi_stored_parse(name, &stored));
+            ck_assert_ptr_null(strstr(krsi_stored_names(), name));
+            ck_assert_uint_gt(krs_stored_elements(stored), 1);
+            ck_assert(krs_stored_converts(stored, KRS_BF16));
+            ck_assert(!krs_stored_converts(stored, KRS_I8));
+        } else {
+            ck_assert(krsi_stored_parse(name, &stored));
+            ck_assert_int_eq((int)stored, s);
+            ck_assert_ptr_nonnull(strstr(krsi_stored_names(), name));
+            ck_assert_uint_eq(krs_stored_elements(stored), 1);
+        }
         if (krs_stored_dtype(stored, &dtype)) {
-            ck_assert(krs_dtype_bytes(dtype, 1, &bytes));
+            ck_assert(krs_dtype_bytes(
+                dtype, (int64_t)krs_stored_elements(stored), &bytes));
             ck_assert_uint_eq(bytes, krs_stored_bytes(stored));
             ck_assert(krs_stored_converts(stored, dtype));
         }
@@ -38,6 +51,37 @@ START_TEST(the_list_gives_names_sizes_and_twins)
     ck_assert(!krs_stored_converts(KRS_STORED_C64, KRS_F32));
     ck_assert(krs_stored_converts(KRS_STORED_F8_E5M2, KRS_BF16));
     ck_assert(krs_stored_converts(KRS_STORED_U16, KRS_BOOL));
+}
+END_TEST
+
+START_TEST(blocks_convert_like_the_f32_they_stand_for)
+{
+    /* q8_0 with scale 1: elements -16 to 15, the bytes of an i8 */
+    uint8_t blocks[3 * 34];
+    float wide[96];
+    uint16_t half[96];
+    double values[64];
+    for (int b = 0; b < 3; b++) {
+        blocks[b * 34] = 0;
+        blocks[b * 34 + 1] = 0x3C;
+        for (int j = 0; j < 32; j++)
+            blocks[b * 34 + 2 + j] = (uint8_t)(j - 16 + b);
+    }
+    ck_assert_uint_eq(
+        krsi_stored_convert(KRS_STORED_Q8_0, blocks, KRS_F32, wide, 96), 96);
+    ck_assert_uint_eq(
+        krsi_stored_convert(KRS_STORED_Q8_0, blocks, KRS_BF16, half, 96), 96);
+    krsi_stored_doubles(KRS_STORED_Q8_0, blocks, 32, 64, values);
+    for (int i = 0; i < 96; i++) {
+        float want = (float)(i % 32 - 16 + i / 32);
+        ck_assert(wide[i] == want);
+        ck_assert(krsi_bf16_to_float(half[i]) == want);
+        if (i >= 32)
+            ck_assert(values[i - 32] == (double)want);
+    }
+    uint8_t same[3 * 34];
+    krsi_stored_convert(KRS_STORED_Q8_0, blocks, KRS_Q8_0, same, 96);
+    ck_assert_mem_eq(same, blocks, sizeof blocks);
 }
 END_TEST
 
@@ -227,6 +271,7 @@ START_TEST(integers_keep_their_value_or_stop_the_conversion)
 END_TEST
 
 SUITE(the_list_gives_names_sizes_and_twins,
+      blocks_convert_like_the_f32_they_stand_for,
       every_e4m3_code_has_the_value_of_the_specification,
       eight_bit_floats_convert_to_f32_exactly,
       f64_is_rounded_once_to_each_float_type, sixteen_bit_floats_widen_exactly,

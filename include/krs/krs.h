@@ -11,7 +11,10 @@
  *   check.h     compare results element by element
  *
  *   nn.h        layers with their parameters; fresh, loaded, saved
- *   weights.h   tensors in safetensors files: list, read, write, describe
+ *   weights.h   tensors in safetensors and GGUF files: list, read, write,
+ *               describe
+ *   gguf.h      settings, vocabulary and chat template of a GGUF file
+ *   block.h     block-quantised weights as numbers and back
  *   causal.h    decoder-only language models, whichever
  *   llama.h     LLaMA, its settings and folders
  *   rope.h      rotary frequencies for long contexts
@@ -28,11 +31,13 @@
 #ifndef KRS_KRS_H
 #define KRS_KRS_H
 
+#include <krs/block.h>
 #include <krs/causal.h>
 #include <krs/check.h>
 #include <krs/data.h>
 #include <krs/dtype.h>
 #include <krs/generate.h>
+#include <krs/gguf.h>
 #include <krs/graph.h>
 #include <krs/llama.h>
 #include <krs/nn.h>

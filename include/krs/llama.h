@@ -1,5 +1,5 @@
 /* llama.h -- LLaMA (Touvron et al. 2023, arXiv 2302.13971 and 2307.09288):
- * settings, forward pass, folders in the Hugging Face format.
+ * settings, forward pass, folders in the Hugging Face format, GGUF files.
  *
  *     krs_llama_config config;
  *     KRS_TRY(krs_llama_open("model", store, &config, err));
@@ -80,11 +80,18 @@ KRS_API krs_status krs_llama_config_write(const char *path,
                                           const krs_llama_config *config,
                                           krs_error *err);
 
-/* krs_llama_open(folder, store, config, err) -- config.json and the weights of
- * a model folder; see krs_nn_load.
+/* krs_llama_weights(model, config, &w, err) -- the settings and tensors of a
+ * model folder or a .gguf file, the latter named and laid out as in Hugging
+ * Face folders too. Close w.
+ * Errors     IO, FORMAT, UNSUPPORTED, MEMORY. */
+KRS_API krs_status krs_llama_weights(const char *model, krs_llama_config *out,
+                                     krs_weights **out_weights, krs_error *err);
+
+/* krs_llama_open(model, store, config, err) -- the parameters of a model folder
+ * or a .gguf file, in f32; see krs_nn_load.
  * krs_llama_save(folder, store, config, err) -- write both into a folder that
  * exists. */
-KRS_API krs_status krs_llama_open(const char *folder, krs_store *store,
+KRS_API krs_status krs_llama_open(const char *model, krs_store *store,
                                   krs_llama_config *out, krs_error *err);
 KRS_API krs_status krs_llama_save(const char *folder, const krs_store *store,
                                   const krs_llama_config *config,

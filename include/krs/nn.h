@@ -15,6 +15,7 @@
 #define KRS_NN_H
 
 #include <krs/program.h>
+#include <krs/weights.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -95,11 +96,17 @@ KRS_API krs_status krs_nn_init(krs_store *store, const krs_node *parameters,
  * these tensors, with these shapes; the store is changed only if it does.
  * Errors     IO, FORMAT; NAME (a tensor missing, or one too many); SHAPE;
  *            DTYPE (not a float); MEMORY.
+ * krs_nn_load_weights(store, parameters, count, weights, err) -- the same from
+ * a file that is open.
  *
  * krs_nn_save(store, parameters, count, path, err) -- write them as a
  * safetensors file. Errors: IO, NAME (not in the store), MEMORY. */
 KRS_API krs_status krs_nn_load(krs_store *store, const krs_node *parameters,
                                size_t count, const char *path, krs_error *err);
+KRS_API krs_status krs_nn_load_weights(krs_store *store,
+                                       const krs_node *parameters, size_t count,
+                                       const krs_weights *weights,
+                                       krs_error *err);
 KRS_API krs_status krs_nn_save(const krs_store *store,
                                const krs_node *parameters, size_t count,
                                const char *path, krs_error *err);

@@ -17,6 +17,7 @@
 #ifndef KRS_WEIGHTS_H
 #define KRS_WEIGHTS_H
 
+#include <krs/block.h>
 #include <krs/dtype.h>
 #include <krs/status.h>
 
@@ -26,38 +27,44 @@ extern "C" {
 
 #define KRS_WEIGHT_RANK 8 /* most dimensions */
 
-/* The one list of types that files hold: NAME, bytes, kind. The kind says
- * what a value may be converted to: FLOAT to f32, f16, bf16; INT and BOOL to
- * every type that holds the value; COMPLEX to none (listed only). */
-#define KRS_STORED_LIST(X) \
-    X(F64, 8, FLOAT)       \
-    X(F32, 4, FLOAT)       \
-    X(F16, 2, FLOAT)       \
-    X(BF16, 2, FLOAT)      \
-    X(F8_E4M3, 1, FLOAT)   \
-    X(F8_E5M2, 1, FLOAT)   \
-    X(F8_E8M0, 1, FLOAT)   \
-    X(I64, 8, INT)         \
-    X(I32, 4, INT)         \
-    X(I16, 2, INT)         \
-    X(I8, 1, INT)          \
-    X(U64, 8, INT)         \
-    X(U32, 4, INT)         \
-    X(U16, 2, INT)         \
-    X(U8, 1, INT)          \
-    X(BOOL, 1, BOOL)       \
-    X(C64, 8, COMPLEX)
+/* The one list of types that files hold: NAME, elements of a block (1: no
+ * blocks), bytes of a block, kind. The kind says what a value may be converted
+ * to: FLOAT and BLOCK to f32, f16, bf16; INT and BOOL to every type that holds
+ * the value; COMPLEX to none (listed only). */
+#define KRS_STORED_LIST(X)  \
+    X(F64, 1, 8, FLOAT)     \
+    X(F32, 1, 4, FLOAT)     \
+    X(F16, 1, 2, FLOAT)     \
+    X(BF16, 1, 2, FLOAT)    \
+    X(F8_E4M3, 1, 1, FLOAT) \
+    X(F8_E5M2, 1, 1, FLOAT) \
+    X(F8_E8M0, 1, 1, FLOAT) \
+    X(I64, 1, 8, INT)       \
+    X(I32, 1, 4, INT)       \
+    X(I16, 1, 2, INT)       \
+    X(I8, 1, 1, INT)        \
+    X(U64, 1, 8, INT)       \
+    X(U32, 1, 4, INT)       \
+    X(U16, 1, 2, INT)       \
+    X(U8, 1, 1, INT)        \
+    X(BOOL, 1, 1, BOOL)     \
+    X(C64, 1, 8, COMPLEX)   \
+    KRS_BLOCK_LIST(X)
 
 typedef enum krs_stored {
-#define KRS_STORED_ENUM(NAME, bytes, kind) KRS_STORED_##NAME,
+#define KRS_STORED_ENUM(NAME, elements, bytes, kind) KRS_STORED_##NAME,
     KRS_STORED_LIST(KRS_STORED_ENUM)
 #undef KRS_STORED_ENUM
         KRS_STORED_COUNT
 } krs_stored;
 
-/* "F32"; "?" outside the list. Bytes of one element; 0 outside the list. */
+/* "F32"; "?" outside the list. Bytes of one block, which is one element of
+ * most types, and its elements; 0 outside the list. */
 KRS_API const char *krs_stored_name(krs_stored stored);
 KRS_API size_t krs_stored_bytes(krs_stored stored);
+KRS_API size_t krs_stored_elements(krs_stored stored);
+/* krs_stored_block(s, &b) -- the format of a block type; false for others. */
+KRS_API bool krs_stored_block(krs_stored stored, krs_block *out);
 /* krs_stored_dtype(s, &t) -- the element type of the same meaning and
  * layout; false if there is none (F64, I16, U16, U32, U64, F8, C64). */
 KRS_API bool krs_stored_dtype(krs_stored stored, krs_dtype *out);

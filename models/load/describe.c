@@ -89,7 +89,7 @@ krs_weights_stats(const krs_weights *w, size_t i, krs_weight_stats *out,
     moments all = {0};
     uint64_t piece[KRSI_PIECE_BYTES / sizeof(uint64_t)];
     double values[GROUP];
-    int64_t most = (int64_t)(sizeof piece / krs_stored_bytes(t->stored));
+    int64_t most = krsi_piece_elements(t->stored);
     for (int64_t done = 0; done < t->count; done += most) {
         int64_t n = t->count - done < most ? t->count - done : most;
         KRS_TRY(krsi_weights_piece(w, i, done, n, piece, err));

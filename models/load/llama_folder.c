@@ -1,15 +1,20 @@
 /* llama_folder.c -- a LLaMA to and from a folder in the Hugging Face format:
- * config.json beside model.safetensors (or shards with their index).
+ * config.json beside model.safetensors (or shards with their index); and from
+ * a GGUF file.
  *
- * In: a folder and a store. Out: settings, and the parameters in the store
+ * In: a folder or file and a store. Out: settings, and the parameters in the store
  * under the names of the checkpoint; or the other way round. The parameters
  * are those that the forward pass declares, so neither side lists names.
  */
+#include "llama_gguf.h"
+
+#include <krs/gguf.h>
 #include <krs/llama.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static krs_status
 join(const char *folder, const char *file, char **out, krs_error *err)
@@ -22,25 +27,77 @@ join(const char *folder, const char *file, char **out, krs_error *err)
     return KRS_OK;
 }
 
-krs_status
-krs_llama_open(const char *folder, krs_store *store, krs_llama_config *out,
-               krs_error *err)
+static krs_status
+open_folder(const char *folder, krs_llama_config *config, krs_weights **out,
+            krs_error *err)
 {
     char *path;
-    krs_llama_config config;
     KRS_TRY(join(folder, "config.json", &path, err));
-    krs_status status = krs_llama_config_read(path, &config, err);
+    krs_status status = krs_llama_config_read(path, config, err);
     free(path);
     KRS_TRY(status);
+    return krs_weights_open(folder, out, err);
+}
 
-    krs_causal_model model = krs_llama_model(&config);
+static krs_status
+open_gguf(const char *path, krs_llama_config *config, krs_weights **out,
+          krs_error *err)
+{
+    krs_status status = KRS_OK;
+    KRS_TRY(krs_weights_open(path, out, err));
+    if (!krs_weights_gguf(*out))
+        status = krs_fail(err, KRS_E_UNSUPPORTED,
+                          "%s: is no GGUF file; of a model in another format "
+                          "the folder with its config.json is needed",
+                          path);
+    else
+        status = krsi_llama_from_gguf(*out, config, err);
+    if (status != KRS_OK)
+        krs_weights_close(*out);
+    return status;
+}
+
+krs_status
+krs_llama_weights(const char *model, krs_llama_config *out,
+                  krs_weights **out_weights, krs_error *err)
+{
+    struct stat info;
+    krs_llama_config config;
+    krs_weights *weights;
+    if (stat(model, &info) == 0 && !S_ISDIR(info.st_mode))
+        KRS_TRY(open_gguf(model, &config, &weights, err));
+    else
+        KRS_TRY(open_folder(model, &config, &weights, err));
+    *out = config;
+    *out_weights = weights;
+    return KRS_OK;
+}
+
+static krs_status
+load(krs_store *store, const krs_llama_config *config,
+     const krs_weights *weights, krs_error *err)
+{
+    krs_causal_model model = krs_llama_model(config);
     krs_graph *g;
     krs_node *parameters;
     size_t count;
     KRS_TRY(krs_causal_parameters(&model, &g, &parameters, &count, err));
-    status = krs_nn_load(store, parameters, count, folder, err);
+    krs_status status =
+        krs_nn_load_weights(store, parameters, count, weights, err);
     free(parameters);
     krs_graph_free(g);
+    return status;
+}
+
+krs_status
+krs_llama_open(const char *model, krs_store *store, krs_llama_config *out,
+               krs_error *err)
+{
+    krs_llama_config config;
+    krs_weights *weights;
+    KRS_TRY(krs_llama_weights(model, &config, &weights, err));
+    krs_status status = load(store, &config, weights, err);
+    krs_weights_close(weights);
     if (status == KRS_OK)
         *out = config;
     return status;

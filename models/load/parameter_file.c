@@ -1,5 +1,5 @@
 /* parameter_file.c -- the parameters of a model from and to a safetensors
- * file (nn.h).
+ * file (nn.h). What is open already may be of any format.
  *
  * In: the states that a forward pass declared, and a file. The two must agree
  * exactly: a tensor missing, one too many or one of another shape is refused
@@ -10,7 +10,6 @@
  * says that the two copies are equal.
  */
 #include <krs/nn.h>
-#include <krs/weights.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,14 +138,23 @@ load_one(krs_store *store, const krs_weights *file, krs_node parameter,
 }
 
 krs_status
+krs_nn_load_weights(krs_store *store, const krs_node *parameters, size_t count,
+                    const krs_weights *file, krs_error *err)
+{
+    KRS_TRY(check_all(file, parameters, count, err));
+    for (size_t i = 0; i < count; i++)
+        KRS_TRY(load_one(store, file, parameters[i], err));
+    return KRS_OK;
+}
+
+krs_status
 krs_nn_load(krs_store *store, const krs_node *parameters, size_t count,
             const char *path, krs_error *err)
 {
     krs_weights *file;
     KRS_TRY(krs_weights_open(path, &file, err));
-    krs_status status = check_all(file, parameters, count, err);
-    for (size_t i = 0; i < count && status == KRS_OK; i++)
-        status = load_one(store, file, parameters[i], err);
+    krs_status status =
+        krs_nn_load_weights(store, parameters, count, file, err);
     krs_weights_close(file);
     return status;
 }

@@ -11,11 +11,14 @@
  * than two bits beyond f16 and bf16, so the second rounding decides as if it
  * saw the double (Boldo and Melquiond 2008).
  *
+ * Block types are read by block.h, whole blocks at a time.
+ *
  * 8-bit floats: OCP 8-bit floating point specification 1.0 (E4M3 without
  * infinities, E5M2) and OCP microscaling 1.0 (E8M0, a power of two).
  */
 #include "stored.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -25,14 +28,20 @@
 
 #define PIECE 256 /* elements converted at a time, on the stack */
 
-typedef enum kind { KIND_FLOAT, KIND_INT, KIND_BOOL, KIND_COMPLEX } kind;
+typedef enum kind {
+    KIND_FLOAT,
+    KIND_INT,
+    KIND_BOOL,
+    KIND_COMPLEX,
+    KIND_BLOCK
+} kind;
 
 static const struct {
     const char *name;
-    size_t bytes;
+    size_t elements, bytes;
     kind kind;
 } types[] = {
-#define ROW(NAME, bytes, kind) {#NAME, bytes, KIND_##kind},
+#define ROW(NAME, elements, bytes, kind) {#NAME, elements, bytes, KIND_##kind},
     KRS_STORED_LIST(ROW)
 #undef ROW
 };
@@ -55,11 +64,28 @@ krs_stored_bytes(krs_stored stored)
     return is_listed(stored) ? types[stored].bytes : 0;
 }
 
+size_t
+krs_stored_elements(krs_stored stored)
+{
+    return is_listed(stored) ? types[stored].elements : 0;
+}
+
+bool
+krs_stored_block(krs_stored stored, krs_block *out)
+{
+    static const krs_stored first =
+        KRS_STORED_Q4_0; /* one list after another */
+    if (!is_listed(stored) || types[stored].kind != KIND_BLOCK)
+        return false;
+    *out = (krs_block)(stored - first);
+    return true;
+}
+
 bool
 krsi_stored_parse(const char *name, krs_stored *out)
 {
     for (int i = 0; i < KRS_STORED_COUNT; i++) {
-        if (strcmp(types[i].name, name) == 0) {
+        if (types[i].kind != KIND_BLOCK && strcmp(types[i].name, name) == 0) {
             *out = (krs_stored)i;
             return true;
         }
@@ -71,9 +97,19 @@ const char *
 krsi_stored_names(void)
 {
     static const char names[] =
-#define NAME_TEXT(NAME, bytes, kind) ", " #NAME
+#define TEXT_FLOAT(NAME) ", " #NAME
+#define TEXT_INT         TEXT_FLOAT
+#define TEXT_BOOL        TEXT_FLOAT
+#define TEXT_COMPLEX     TEXT_FLOAT
+#define TEXT_BLOCK(NAME)
+#define NAME_TEXT(NAME, elements, bytes, kind) TEXT_##kind(NAME)
         KRS_STORED_LIST(NAME_TEXT)
 #undef NAME_TEXT
+#undef TEXT_FLOAT
+#undef TEXT_INT
+#undef TEXT_BOOL
+#undef TEXT_COMPLEX
+#undef TEXT_BLOCK
         ;
     return names + 2;
 }
@@ -90,6 +126,9 @@ krs_stored_dtype(krs_stored stored, krs_dtype *out)
     case KRS_STORED_I8: *out = KRS_I8; return true;
     case KRS_STORED_U8: *out = KRS_U8; return true;
     case KRS_STORED_BOOL: *out = KRS_BOOL; return true;
+    case KRS_STORED_Q8_0: *out = KRS_Q8_0; return true;
+    case KRS_STORED_Q4_0: *out = KRS_Q4_0; return true;
+    case KRS_STORED_Q4_1: *out = KRS_Q4_1; return true;
     case KRS_STORED_F64:
     case KRS_STORED_F8_E4M3:
     case KRS_STORED_F8_E5M2:
@@ -99,6 +138,13 @@ krs_stored_dtype(krs_stored stored, krs_dtype *out)
     case KRS_STORED_U32:
     case KRS_STORED_U16:
     case KRS_STORED_C64:
+    case KRS_STORED_Q5_0:
+    case KRS_STORED_Q5_1:
+    case KRS_STORED_Q2_K:
+    case KRS_STORED_Q3_K:
+    case KRS_STORED_Q4_K:
+    case KRS_STORED_Q5_K:
+    case KRS_STORED_Q6_K:
     case KRS_STORED_COUNT: break;
     }
     return false;
@@ -107,11 +153,14 @@ krs_stored_dtype(krs_stored stored, krs_dtype *out)
 bool
 krs_stored_converts(krs_stored stored, krs_dtype dtype)
 {
-    if (!is_listed(stored) || (unsigned)dtype >= KRS_DTYPE_COUNT ||
-        krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK)
+    krs_dtype same;
+    if (!is_listed(stored) || (unsigned)dtype >= KRS_DTYPE_COUNT)
         return false;
+    if (krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK)
+        return krs_stored_dtype(stored, &same) && same == dtype;
     switch (types[stored].kind) {
-    case KIND_FLOAT: return krs_dtype_is_float(dtype);
+    case KIND_FLOAT:
+    case KIND_BLOCK: return krs_dtype_is_float(dtype);
     case KIND_INT:
     case KIND_BOOL: return true;
     case KIND_COMPLEX: break;
@@ -183,6 +232,16 @@ krsi_stored_int(krs_stored from, const void *src, size_t i, int64_t *out)
     case KRS_STORED_F8_E5M2:
     case KRS_STORED_F8_E8M0:
     case KRS_STORED_C64:
+    case KRS_STORED_Q4_0:
+    case KRS_STORED_Q4_1:
+    case KRS_STORED_Q5_0:
+    case KRS_STORED_Q5_1:
+    case KRS_STORED_Q8_0:
+    case KRS_STORED_Q2_K:
+    case KRS_STORED_Q3_K:
+    case KRS_STORED_Q4_K:
+    case KRS_STORED_Q5_K:
+    case KRS_STORED_Q6_K:
     case KRS_STORED_COUNT: return false;
     }
     return true;
@@ -221,6 +280,16 @@ krsi_stored_double(krs_stored from, const void *src, size_t i)
         krsi_stored_int(from, src, i, &number);
         return (double)number;
     case KRS_STORED_C64:
+    case KRS_STORED_Q4_0:
+    case KRS_STORED_Q4_1:
+    case KRS_STORED_Q5_0:
+    case KRS_STORED_Q5_1:
+    case KRS_STORED_Q8_0:
+    case KRS_STORED_Q2_K:
+    case KRS_STORED_Q3_K:
+    case KRS_STORED_Q4_K:
+    case KRS_STORED_Q5_K:
+    case KRS_STORED_Q6_K:
     case KRS_STORED_COUNT: break;
     }
     return value;
@@ -232,16 +301,19 @@ krsi_stored_doubles(krs_stored from, const void *src, size_t first,
 {
     float wide[PIECE];
     krs_dtype dtype;
-    const char *at = (const char *)src + first * krs_stored_bytes(from);
-    if (!krs_stored_dtype(from, &dtype) || !krs_dtype_is_float(dtype)) {
+    size_t elements = krs_stored_elements(from);
+    const char *at =
+        (const char *)src + first / elements * krs_stored_bytes(from);
+    if (types[from].kind != KIND_BLOCK &&
+        (!krs_stored_dtype(from, &dtype) || !krs_dtype_is_float(dtype))) {
         for (size_t i = 0; i < count; i++)
             out[i] = krsi_stored_double(from, src, first + i);
         return;
     }
     for (size_t done = 0; done < count; done += PIECE) {
         size_t piece = count - done < PIECE ? count - done : PIECE;
-        krsi_stored_convert(from, at + done * krs_stored_bytes(from), KRS_F32,
-                            wide, piece);
+        krsi_stored_convert(from, at + done / elements * krs_stored_bytes(from),
+                            KRS_F32, wide, piece);
         for (size_t i = 0; i < piece; i++)
             out[done + i] = (double)wide[i];
     }
@@ -262,6 +334,8 @@ round_to_odd(double value)
     memcpy(&nearest, &bits, sizeof bits);
     return nearest;
 }
+
+static_assert(KRS_BLOCK_ELEMENTS <= PIECE, "a block fits in a piece");
 
 static bool
 fits(krs_dtype to, int64_t value)
@@ -309,6 +383,29 @@ convert_ints(krs_stored from, const void *src, size_t first, krs_dtype to,
     return good;
 }
 
+/* A block holds at most PIECE elements, and the types converted to have no
+ * blocks. */
+static void
+convert_blocks(krs_stored from, const void *src, krs_dtype to, void *dst,
+               size_t count)
+{
+    float wide[PIECE];
+    krs_block format = KRS_BLOCK_COUNT;
+    size_t elements = types[from].elements, to_bytes = 0;
+    krs_dtype_bytes(to, 1, &to_bytes);
+    krs_stored_block(from, &format);
+    if (to == KRS_F32) {
+        krs_block_read(format, src, count / elements, dst);
+        return;
+    }
+    for (size_t i = 0; i < count / elements; i++) {
+        krs_block_read(format, (const char *)src + i * types[from].bytes, 1,
+                       wide);
+        krs_convert(to, (char *)dst + i * elements * to_bytes, KRS_F32, wide,
+                    elements, NULL);
+    }
+}
+
 /* most large models are bf16, and this is a shift */
 static void
 widen_bf16(const uint16_t *src, void *dst, size_t count)
@@ -322,14 +419,18 @@ size_t
 krsi_stored_convert(krs_stored from, const void *src, krs_dtype to, void *dst,
                     size_t count)
 {
-    krs_dtype same;
+    krs_dtype same = to;
     size_t to_bytes = 0;
     bool known = krs_stored_dtype(from, &same);
-    krs_dtype_bytes(to, 1, &to_bytes);
     if (known && same == to && to != KRS_BOOL) {
-        memcpy(dst, src, count * to_bytes);
+        memcpy(dst, src, count / types[from].elements * types[from].bytes);
         return count;
     }
+    if (types[from].kind == KIND_BLOCK) {
+        convert_blocks(from, src, to, dst, count);
+        return count;
+    }
+    krs_dtype_bytes(to, 1, &to_bytes);
     if (from == KRS_STORED_BF16 && to == KRS_F32) {
         widen_bf16(src, dst, count);
         return count;

@@ -8,20 +8,21 @@
 
 #include <krs/weights.h>
 
-/* krsi_stored_parse("F32", &s) -- false if the list has no such name. */
+/* krsi_stored_parse("F32", &s) -- false if the list has no such name, or if it
+ * is a block type: those are numbers in GGUF files, never names. */
 bool krsi_stored_parse(const char *name, krs_stored *out);
-/* the names of the list with ", " between them */
+/* the names that it knows with ", " between them */
 const char *krsi_stored_names(void);
 
 /* krsi_stored_convert(from, src, to, dst, count) -- converts until a value
  * does not fit and returns how many were converted. The pair must be one
- * that krs_stored_converts. */
+ * that krs_stored_converts; of a block type, count is whole blocks. */
 size_t krsi_stored_convert(krs_stored from, const void *src, krs_dtype to,
                            void *dst, size_t count);
 
-/* krsi_stored_double(from, src, i) -- element i; NaN for C64. */
+/* krsi_stored_double(from, src, i) -- element i; NaN for C64 and block types. */
 double krsi_stored_double(krs_stored from, const void *src, size_t i);
-/* the same for elements [first, first + count) */
+/* the same for elements [first, first + count), both whole blocks */
 void krsi_stored_doubles(krs_stored from, const void *src, size_t first,
                          size_t count, double *out);
 /* element i of an integer or boolean type; false if it is above INT64_MAX */

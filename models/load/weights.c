@@ -1,19 +1,14 @@
 /* weights.c -- a model as one list of tensors, in one file or in shards.
  *
- * In: a .safetensors file, an index of shards, or a folder with either. Out:
- * the tensors sorted by name, found by bisection, read with conversion.
- * Invariant: after opening nothing changes, so any number of threads may
- * read; each read is one or more preads at known offsets.
+ * In: a .safetensors or .gguf file, an index of shards, or a folder. Out: the
+ * tensors sorted by name, found by bisection. Invariant: after opening nothing
+ * changes, so any number of threads may read (weights_read.c).
  *
  * An index ({"weight_map": {"name": "shard file", ...}}) must agree with its
  * shards in both directions: a tensor that only one of them knows means that
  * files of different models lie in one folder. Shard names stay inside it.
- *
- * Reading converts through a piece of 64 KiB on the stack; without a
- * conversion the bytes go straight to their place.
  */
-#include "stored.h"
-#include "weights_file.h"
+#include "gguf_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -61,6 +56,23 @@ no_memory(const char *path, krs_error *err)
     return krs_fail(err, KRS_E_MEMORY, "%s: out of memory", path);
 }
 
+struct krsi_name {
+    struct krsi_name *next;
+    char text[];
+};
+
+const char *
+krsi_weights_keep_name(krs_weights *w, const char *name)
+{
+    size_t bytes = strlen(name) + 1;
+    struct krsi_name *kept = malloc(sizeof *kept + bytes);
+    if (!kept)
+        return NULL;
+    kept->next = w->names;
+    w->names = kept;
+    return memcpy(kept->text, name, bytes);
+}
+
 static int
 by_name(const void *left, const void *right)
 {
@@ -106,8 +118,8 @@ sort_notes(krs_weights *w, krs_error *err)
     return KRS_OK;
 }
 
-static krs_status
-sort_entries(krs_weights *w, krs_error *err)
+krs_status
+krsi_weights_sort(krs_weights *w, krs_error *err)
 {
     char name[QUOTED];
     if (w->count > 0)
@@ -125,17 +137,50 @@ sort_entries(krs_weights *w, krs_error *err)
     return sort_notes(w, err);
 }
 
+/* The formats of single files, by the bytes they begin with; what begins in
+ * another way is taken for safetensors, which has no mark. */
+static const struct {
+    char magic[8];
+    size_t bytes;
+    krs_status (*open)(krs_weights *w, char *path, krs_error *err);
+} formats[] = {
+    {"GGUF", 4, krsi_gguf_weights    },
+    {"",     0, krsi_safetensors_open},
+};
+
+static krs_status
+find_format(const char *path, size_t *out, krs_error *err)
+{
+    char magic[8] = {0};
+    krsi_file file;
+    KRS_TRY(krsi_file_open(path, INT64_MAX, &file, err));
+    krs_status status = krsi_file_read(
+        &file, 0, magic, file.bytes < sizeof magic ? file.bytes : sizeof magic,
+        err);
+    krsi_file_close(&file);
+    *out = 0;
+    while (memcmp(magic, formats[*out].magic, formats[*out].bytes) != 0)
+        ++*out;
+    return status;
+}
+
 static krs_status
 open_single(krs_weights *w, char *path /* takes */, krs_error *err)
 {
+    size_t format;
     if (path)
         w->shards = calloc(1, sizeof *w->shards);
     if (!w->shards) {
         free(path);
         return no_memory(w->path, err);
     }
-    KRS_TRY(krsi_safetensors_open(w, path, err));
-    return sort_entries(w, err);
+    krs_status status = find_format(path, &format, err);
+    if (status != KRS_OK) {
+        free(path);
+        return status;
+    }
+    KRS_TRY(formats[format].open(w, path, err));
+    return krsi_weights_sort(w, err);
 }
 
 static krs_status
@@ -247,7 +292,7 @@ open_shards(krs_weights *w, const char *index, const krsi_json *map,
     }
     free(names);
     KRS_TRY(status);
-    KRS_TRY(sort_entries(w, err));
+    KRS_TRY(krsi_weights_sort(w, err));
     return check_map(w, map, err);
 }
 
@@ -338,7 +383,13 @@ krs_weights_close(krs_weights *w)
     for (size_t i = 0; i < w->shard_count; i++) {
         krsi_file_close(&w->shards[i].file);
         krsi_json_close(w->shards[i].header);
+        krs_gguf_close(w->shards[i].gguf);
         free(w->shards[i].path);
+    }
+    while (w->names) {
+        struct krsi_name *next = w->names->next;
+        free(w->names);
+        w->names = next;
     }
     free(w->shards);
     free(w->entries);
@@ -394,107 +445,4 @@ krs_weights_note_find(const krs_weights *w, const char *key)
         if (strcmp(w->notes[i].key, key) == 0)
             return w->notes[i].value;
     return NULL;
-}
-
-krs_status
-krsi_weights_piece(const krs_weights *w, size_t i, int64_t first, int64_t count,
-                   void *out, krs_error *err)
-{
-    const krsi_entry *e = &w->entries[i];
-    uint64_t size = krs_stored_bytes(e->weight.stored);
-    return krsi_file_read(&w->shards[e->shard].file,
-                          e->at + (uint64_t)first * size, out,
-                          (size_t)count * size, err);
-}
-
-/* KRS_OK if the arguments of a read make sense */
-static krs_status
-check_read(const krs_weights *w, size_t i, int64_t first, int64_t count,
-           krs_dtype dtype, const void *out, size_t bytes, krs_error *err)
-{
-    char name[QUOTED], text[KRSI_SHAPE_TEXT];
-    size_t need;
-    if (i >= w->count)
-        return krs_fail(err, KRS_E_ARGUMENT,
-                        "%s: read: tensor %zu of %zu does not exist", w->path,
-                        i, w->count);
-    const krs_weight *t = &w->entries[i].weight;
-    krsi_json_quote(t->name, name, sizeof name);
-    krsi_weight_text(t, text);
-    if (!krs_stored_converts(t->stored, dtype))
-        return krs_fail(err, KRS_E_DTYPE,
-                        "%s: read: tensor %s is %s, there is no conversion to "
-                        "%s",
-                        t->file, name, text, krs_dtype_name(dtype));
-    if (first < 0 || count < 0 || first > t->count || count > t->count - first)
-        return krs_fail(err, KRS_E_ARGUMENT,
-                        "%s: read: tensor %s is %s, it has no elements "
-                        "%" PRId64 " to %" PRId64,
-                        t->file, name, text, first,
-                        (int64_t)((uint64_t)first + (uint64_t)count));
-    if (!krs_dtype_bytes(dtype, count, &need) || need != bytes ||
-        (!out && bytes))
-        return krs_fail(err, KRS_E_ARGUMENT,
-                        "%s: read: tensor %s is %s, %" PRId64
-                        " elements as %s need %zu bytes, the buffer has %zu",
-                        t->file, name, text, count, krs_dtype_name(dtype), need,
-                        out ? bytes : 0);
-    return KRS_OK;
-}
-
-static krs_status
-misfit(const krs_weight *t, int64_t at, const void *value, krs_dtype dtype,
-       krs_error *err)
-{
-    char name[QUOTED];
-    int64_t number;
-    if (krsi_stored_int(t->stored, value, 0, &number))
-        return krs_fail(err, KRS_E_RANGE,
-                        "%s: read: tensor %s: element %" PRId64 " is %" PRId64
-                        ", which does not fit in %s; read it as a wider type",
-                        t->file, krsi_json_quote(t->name, name, sizeof name),
-                        at, number, krs_dtype_name(dtype));
-    return krs_fail(err, KRS_E_RANGE,
-                    "%s: read: tensor %s: element %" PRId64
-                    " is above 2^63 - 1, which no element type holds",
-                    t->file, krsi_json_quote(t->name, name, sizeof name), at);
-}
-
-krs_status
-krs_weights_read_part(const krs_weights *w, size_t i, int64_t first,
-                      int64_t count, krs_dtype dtype, void *out, size_t bytes,
-                      krs_error *err)
-{
-    krs_dtype same;
-    KRS_TRY(check_read(w, i, first, count, dtype, out, bytes, err));
-    const krs_weight *t = &w->entries[i].weight;
-    if (count == 0)
-        return KRS_OK;
-    if (krs_stored_dtype(t->stored, &same) && same == dtype &&
-        dtype != KRS_BOOL)
-        return krsi_weights_piece(w, i, first, count, out, err);
-
-    uint64_t piece[KRSI_PIECE_BYTES / sizeof(uint64_t)];
-    size_t from_bytes = krs_stored_bytes(t->stored);
-    size_t to_bytes = bytes / (size_t)count;
-    int64_t most = (int64_t)(sizeof piece / from_bytes);
-    for (int64_t done = 0; done < count; done += most) {
-        int64_t n = count - done < most ? count - done : most;
-        KRS_TRY(krsi_weights_piece(w, i, first + done, n, piece, err));
-        size_t good = krsi_stored_convert(t->stored, piece, dtype,
-                                          (char *)out + (size_t)done * to_bytes,
-                                          (size_t)n);
-        if (good < (size_t)n)
-            return misfit(t, first + done + (int64_t)good,
-                          (const char *)piece + good * from_bytes, dtype, err);
-    }
-    return KRS_OK;
-}
-
-krs_status
-krs_weights_read(const krs_weights *w, size_t i, krs_dtype dtype, void *out,
-                 size_t bytes, krs_error *err)
-{
-    int64_t count = i < w->count ? w->entries[i].weight.count : 0;
-    return krs_weights_read_part(w, i, 0, count, dtype, out, bytes, err);
 }

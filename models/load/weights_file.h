@@ -13,16 +13,28 @@
 #include <krs/weights.h>
 
 typedef struct krsi_shard {
-    krsi_file file; /* file.path is path below */
-    char *path;     /* owned */
+    krsi_file file;
+    char *path; /* owned; NULL: that of gguf */
     krsi_json_file *header;
-    uint64_t data_at; /* offset of the tensor data in the file */
+    struct krs_gguf *gguf; /* owned; of a GGUF file alone */
+    uint64_t data_at;      /* offset of the tensor data in the file */
 } krsi_shard;
+
+/* The order in which rows are read: as they lie there, or with the channels of
+ * each head turned from the pairs (2i, 2i+1) of GGUF to the halves (i, i+D/2)
+ * of Hugging Face, or back. */
+typedef enum krsi_rows {
+    KRSI_ROWS_AS_STORED,
+    KRSI_ROWS_PAIRS_TO_HALVES,
+    KRSI_ROWS_HALVES_TO_PAIRS
+} krsi_rows;
 
 typedef struct krsi_entry {
     krs_weight weight;
     uint64_t at; /* offset in the file */
     size_t shard;
+    krsi_rows rows;
+    int64_t head_rows; /* rows of a head, even; if they are turned */
 } krsi_entry;
 
 struct krs_weights {
@@ -33,6 +45,7 @@ struct krs_weights {
     size_t count;
     krs_weights_note *notes; /* sorted by key */
     size_t note_count;
+    struct krsi_name *names; /* those that no header holds */
 };
 
 /* safetensors.c */
@@ -45,14 +58,25 @@ krs_status krsi_safetensors_open(krs_weights *w, char *path /* takes */,
 
 /* weights.c */
 
+/* Sort the entries by name and find double ones; sort the notes. */
+krs_status krsi_weights_sort(krs_weights *w, krs_error *err);
+
+/* A copy of the name that lives as long as w; NULL when memory is out. */
+const char *krsi_weights_keep_name(krs_weights *w, const char *name);
+
 /* "F32[2,3]" for messages */
 #define KRSI_SHAPE_TEXT 200
 const char *krsi_weight_text(const krs_weight *weight,
                              char out[KRSI_SHAPE_TEXT]);
 
-/* The values of a tensor, a piece at a time, as they lie in the file. */
+/* weights_read.c */
+
+/* The values of a tensor in file order, a piece at a time; of a block type,
+ * first and count are whole blocks. */
 #define KRSI_PIECE_BYTES 65536
 krs_status krsi_weights_piece(const krs_weights *w, size_t i, int64_t first,
                               int64_t count, void *out, krs_error *err);
+/* how many elements of the type a piece holds, whole blocks */
+int64_t krsi_piece_elements(krs_stored stored);
 
 #endif
