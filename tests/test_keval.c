@@ -4,6 +4,7 @@
  */
 #include "graph/kernel/kb.h"
 #include "suite.h"
+#include "tail_kernel.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -723,59 +724,36 @@ START_TEST(a_bad_launch_is_a_sentence)
 }
 END_TEST
 
-/* y[i] = f(x[i]) for i from `first`: whole vectors of 16 while they fit, then
- * either one masked vector or single elements. */
-static krs_kernel *
-tail_kernel(krsi_kv (*f)(krsi_kb *, krsi_kv), int width, bool masked,
-            krs_keval **keval)
+/* The kernel opened for a target that fuses. */
+static krs_keval *
+open_tail(const tail_function *f, int width, bool masked, krs_kernel **kernel)
 {
-    krs_kernel *kernel;
-    krsi_kb *kb = krsi_kb_new("tail");
-    krsi_kmem x = {.buffer = krsi_kb_param(kb, "x", KRS_F32, KRS_K_READ, 0)};
-    krsi_kmem y = {.buffer = krsi_kb_param(kb, "y", KRS_F32, KRS_K_WRITE, 0)};
-    krsi_kv first = krsi_kb_arg(kb, "first", KRS_I64);
-    krsi_kv n = krsi_kb_arg(kb, "n", KRS_I64);
-    krsi_kv step = krsi_kb_i64(kb, width), one = krsi_kb_i64(kb, 1);
-    krsi_kv body = krsi_kb_sub(kb, n, krsi_kb_rem(kb, n, step));
-    krsi_kv i = krsi_kb_for(kb, krsi_kb_i64(kb, 0), body, step);
-    x.index = y.index = krsi_kb_add(kb, first, i);
-    x.lanes = width;
-    krsi_kb_store(kb, y, f(kb, krsi_kb_load(kb, x)));
-    krsi_kb_end(kb);
-    x.lanes = masked ? width : 1;
-    i = krsi_kb_for(kb, body, n, masked ? step : one);
-    x.index = y.index = krsi_kb_add(kb, first, i);
-    if (masked)
-        x.mask = y.mask = krsi_kb_below(kb, i, n, width);
-    krsi_kb_store(kb, y, f(kb, krsi_kb_load(kb, x)));
-    krsi_kb_end(kb);
-    *keval = open_built(kb, true, false, &kernel);
-    return kernel;
+    krs_kfacts facts = {.struct_size = sizeof facts, .has_fma = true};
+    krs_keval *keval;
+    krs_error err;
+    *kernel = tail_kernel(f, width, masked);
+    ck_assert_msg(krs_keval_open(*kernel, &facts, &keval, &err) == KRS_OK, "%s",
+                  err.text);
+    return keval;
 }
-
-#define ENTRY_1(name) {#name, krsi_kmath_##name},
-#define ENTRY_2(name)
-#define ENTRY(NAME, name, arity, ulp, plain_ulp, text) ENTRY_##arity(name)
-static const struct {
-    const char *name;
-    krsi_kv (*emit)(krsi_kb *, krsi_kv);
-} unary[] = {KRSI_KMATH_LIST(ENTRY)};
 
 START_TEST(vector_body_and_tail_give_the_same_bits)
 {
     enum { ROOM = 96 };
-    float x[ROOM], want[ROOM], got[ROOM];
-    for (int i = 0; i < ROOM; i++)
+    float x[ROOM], z[ROOM], want[ROOM], got[ROOM];
+    for (int i = 0; i < ROOM; i++) {
         x[i] = (float)(i - 40) * 0.377f;
-    void *to_want[] = {x, want}, *to_got[] = {x, got};
-    size_t bytes[] = {sizeof x, sizeof x};
+        z[i] = (float)(i % 7 - 3) * 0.5f;
+    }
+    void *to_want[] = {x, z, want}, *to_got[] = {x, z, got};
+    size_t bytes[] = {sizeof x, sizeof z, sizeof x};
     krs_error err;
-    for (size_t f = 0; f < sizeof unary / sizeof *unary; f++) {
-        krs_keval *keval[3];
-        krs_kernel *kernel[3] = {
-            tail_kernel(unary[f].emit, 1, false, &keval[0]),
-            tail_kernel(unary[f].emit, 16, false, &keval[1]),
-            tail_kernel(unary[f].emit, 16, true, &keval[2])};
+    for (size_t f = 0; f < tail_function_count; f++) {
+        const tail_function *function = &tail_functions[f];
+        krs_kernel *kernel[3];
+        krs_keval *keval[3] = {open_tail(function, 1, false, &kernel[0]),
+                               open_tail(function, 16, false, &kernel[1]),
+                               open_tail(function, 16, true, &kernel[2])};
         krs_kargument all[] = {{.i = 0}, {.i = ROOM}};
         krs_klaunch whole = {
             sizeof whole, {1, 1, 1},
@@ -800,7 +778,7 @@ START_TEST(vector_body_and_tail_give_the_same_bits)
                             !(in && isnan(want[i]) && isnan(got[i])))
                             ck_abort_msg("%s: length %d, offset %d, element "
                                          "%d: %a, not %a",
-                                         unary[f].name, (int)n, (int)offset,
+                                         function->name, (int)n, (int)offset,
                                          (int)i, (double)got[i],
                                          (double)want[i]);
                     }
