@@ -13,12 +13,16 @@ last_line() {
     backends=$("$KERSEY" doctor --json |
         jq -r '.devices[] | select(.present).name')
     [[ "$backends" == *eval* ]]
-    for backend in $backends; do
+    first=
+    for backend in eval $backends; do
         run -0 --separate-stderr "$KERSEY" conform \
             --cases "$TESTS_DIR/golden/ops" --backend "$backend"
         [ "$(last_line)" = "204 passed, 0 failed, 45 skipped" ]
         [ "$(grep -c '^skipped ' <<<"$output")" -eq 45 ]
         [ -z "$stderr" ]
+        # the cases that are left out are the same: none that eval passes
+        [ -z "$first" ] || [ "$output" = "$first" ]
+        first=$output
     done
 }
 

@@ -23,12 +23,23 @@ changed() {
     echo "$BATS_TEST_TMPDIR/$1"
 }
 
-@test "verify compares every tensor of every LLaMA folder" {
-    run -0 --separate-stderr "$KERSEY" verify "$MODELS"/llama_*
-    [ "$(tail -n 1 <<<"$output")" = "158 passed, 0 failed" ]
-    [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 5 ]
-    [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 5 ]
-    [ -z "$stderr" ]
+@test "verify compares every tensor of every LLaMA folder on every backend" {
+    set -o pipefail
+    backends=$("$KERSEY" doctor --json |
+        jq -r '.devices[] | select(.present).name')
+    first=
+    for backend in eval $backends; do
+        run -0 --separate-stderr "$KERSEY" verify "$MODELS"/llama_* \
+            --backend "$backend"
+        [ "$(tail -n 1 <<<"$output")" = "158 passed, 0 failed" ]
+        [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 5 ]
+        [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 5 ]
+        [ -z "$stderr" ]
+        # as many of each kind in each folder as on eval
+        counts=$(sed 's/;.*//' <<<"$output")
+        [ -z "$first" ] || [ "$counts" = "$first" ]
+        first=$counts
+    done
 }
 
 @test "verify ends with 3 and names the tensors when one falls short" {

@@ -414,16 +414,44 @@ START_TEST(equal_kernels_are_built_once_and_cached_ones_never)
 }
 END_TEST
 
-START_TEST(damaged_and_refused_entries_are_built_again)
+/* The entry is not believed, with this warning; the new one is. */
+static void
+expect_built_again(krsi_cache *cache, const krs_kernel *kernel,
+                   const char *warning)
+{
+    warnings[0] = 0;
+    ck_assert_uint_eq(count_built(cache, &kernel, 1), 1);
+    ck_assert_ptr_nonnull(strstr(warnings, warning));
+    ck_assert_ptr_nonnull(strstr(warnings, "is compiled again"));
+    warnings[0] = 0;
+    ck_assert_uint_eq(count_built(cache, &kernel, 1), 0);
+    ck_assert_str_eq(warnings, "");
+}
+
+START_TEST(damaged_foreign_and_writable_entries_are_built_again)
 {
     krsi_cache *cache = open_cache(0);
-    krs_kernel *kernel = make_kernel(1);
-    const krs_kernel *list[] = {kernel};
+    krs_kernel *kernel = make_kernel(1), *two = make_kernel(2);
+    const krs_kernel *list[] = {kernel}, *other[] = {two};
+    char name[128];
+    size_t bytes;
+    ck_assert_uint_eq(count_built(cache, other, 1), 1);
+    char *foreign = read_file(only_entry(), &bytes);
+    ck_assert_int_eq(unlink(temp_path(only_entry())), 0);
     ck_assert_uint_eq(count_built(cache, list, 1), 1);
-    write_file(only_entry(), "rubbish", 7);
-    ck_assert_uint_eq(count_built(cache, list, 1), 1);
-    ck_assert_ptr_nonnull(strstr(warnings, "is compiled again"));
-    ck_assert_uint_eq(count_built(cache, list, 1), 0);
+    strcpy(name, only_entry());
+    write_file(name, "rubbish", 7);
+    expect_built_again(cache, kernel, "is truncated");
+    write_file(name, foreign, bytes);
+    expect_built_again(cache, kernel, "belongs to another kernel");
+    ck_assert_int_eq(chmod(temp_path(name), 0666), 0);
+    expect_built_again(cache, kernel, "can be written by others");
+    if (geteuid() == 0) {
+        ck_assert_int_eq(chown(temp_path(name), 12345, 12345), 0);
+        expect_built_again(cache, kernel, "belongs to another user");
+    }
+    free(foreign);
+    krs_kernel_free(two);
     /* a whole entry whose code the backend refuses */
     store(cache, kernel, "interp", "no code of the kernel");
     ck_assert_uint_eq(count_built(cache, list, 1), 1);
@@ -505,5 +533,5 @@ SUITE(a_blob_is_found_by_its_kernel_and_target_only,
       a_full_disk_is_a_warning_and_leaves_nothing,
       the_least_recently_used_entries_leave_a_full_cache,
       equal_kernels_are_built_once_and_cached_ones_never,
-      damaged_and_refused_entries_are_built_again,
+      damaged_foreign_and_writable_entries_are_built_again,
       every_failing_allocation_is_reported_or_harmless)
