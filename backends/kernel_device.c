@@ -45,6 +45,7 @@ open_machine(const char *name, const krs_device_options *options,
                                  .workers = options->threads,
                                  .cpu = options->cpu};
         m->backend = m->entry.backend;
+        m->fuses = !options->unfused;
         status = m->backend->open(&o, &m->device, err);
     }
     if (status == KRS_OK)

@@ -17,6 +17,7 @@ typedef struct krsi_machine {
     krs_backend_device *device;
     const krs_backend_limits *limits;
     krsi_cache *cache; /* NULL: none */
+    bool fuses;        /* cuts are merged */
 } krsi_machine;
 
 struct krsi_memory {

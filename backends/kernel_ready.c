@@ -97,12 +97,14 @@ make_launches(krsi_ready *r, krs_error *err)
 }
 
 static krsi_facts
-facts_of(const krs_backend_limits *limits)
+facts_of(const krsi_machine *m)
 {
+    const krs_backend_limits *limits = m->limits;
     krsi_facts facts = {.lanes = limits->vector_lanes,
                         .registers = limits->registers,
                         .workers = limits->workers,
-                        .has_dot2_bf16 = limits->has_dot2_bf16};
+                        .has_dot2_bf16 = limits->has_dot2_bf16,
+                        .fuses = m->fuses};
     for (int i = 0; i < 3; i++)
         facts.cache_bytes[i] = limits->cache_bytes[i];
     return facts;
@@ -113,7 +115,7 @@ prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
              size_t count, krs_error *err)
 {
     krsi_machine *m = r->m;
-    krsi_facts facts = facts_of(m->limits);
+    krsi_facts facts = facts_of(m);
     krs_node *outputs = calloc(count, sizeof *outputs);
     if (!outputs)
         return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");

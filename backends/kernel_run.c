@@ -90,6 +90,7 @@ binding_of(const krsi_ready *r, uint32_t value)
         b.offset_bytes = r->plan.offset[value];
         break;
     case KRSI_STORAGE_OUTPUT: b.memory = r->root[v->output]->memory; break;
+    case KRSI_STORAGE_FUSED: break;
     }
     return b;
 }

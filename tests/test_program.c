@@ -7,6 +7,7 @@
 #include "suite.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 static krs_error err;
@@ -68,10 +69,14 @@ START_TEST(an_unknown_device_is_named_with_those_there_are)
             "device_open: no device '../x': backend: '../x' is no name of a "
             "backend; those are as cpu or vulkan:1; built in are eval and "
             "interp");
+    char sizes[KRS_ERROR_TEXT];
+    snprintf(sizes, sizeof sizes,
+             "device_open: options of 3 bytes where %zu are known; set "
+             "struct_size to sizeof the struct",
+             sizeof options);
     options.struct_size = 3;
     REFUSED(krs_device_open_with("eval", &options, &device, &err), ARGUMENT,
-            "device_open: options of 3 bytes where 64 are known; set "
-            "struct_size to sizeof the struct");
+            sizes);
     OK(krs_device_open("interp", &device, &err));
     krs_device_close(device);
     OK(krs_device_open("eval", &device, &err));

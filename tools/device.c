@@ -1,6 +1,6 @@
 /* device.c -- opening the device that the flags and the environment ask for.
  *
- * In: --backend, --threads, --cpu; KRS_CACHE, KRS_MODULE_PATH, KRS_DEBUG,
+ * In: --backend, --threads, --cpu; KRS_CACHE, KRS_FUSE, KRS_MODULE_PATH, KRS_DEBUG,
  * XDG_CACHE_HOME and HOME, which are read here and nowhere else. Out: a
  * device, or a complaint.
  *
@@ -47,10 +47,21 @@ is_cpu(const char *backend)
     return !strcmp(backend, "cpu") || !strncmp(backend, "cpu:", 4);
 }
 
+/* KRS_FUSE=off; "on" and "" are the default */
+static bool
+is_unfused(void)
+{
+    const char *fuse = getenv("KRS_FUSE");
+    return fuse && strcmp(fuse, "off") == 0;
+}
+
 /* EXIT_OK, or EXIT_USAGE after a complaint */
 static int
 check_flags(const struct flags *f)
 {
+    const char *fuse = getenv("KRS_FUSE");
+    if (fuse && fuse[0] && strcmp(fuse, "off") != 0 && strcmp(fuse, "on") != 0)
+        return complain_usage("KRS_FUSE=%s: expected on or off", fuse);
     if (f->given[FLAG_ID_cpu] && !is_cpu(f->backend))
         return complain_usage("--cpu is for --backend cpu, not %s", f->backend);
     if (f->given[FLAG_ID_threads] && (f->threads < 1 || f->threads > 1024))
@@ -87,6 +98,7 @@ open_device_cached(const struct command_line *line, const char *cache,
         .cpu = has_target ? f->cpu : NULL,
         .modules = modules && modules[0] ? modules : NULL,
         .cache = cache,
+        .unfused = is_unfused(),
         .warning = pass_warning,
     };
     krs_error err;

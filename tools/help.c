@@ -31,6 +31,8 @@ print_help(void)
            "graphs,\n"
            "                   6 LLVM IR, 7 machine code; each with those "
            "before\n"
+           "  KRS_FUSE         off: one kernel a primitive, what fusion is "
+           "compared with\n"
            "  KRS_MODULE_PATH  folders of libkersey-*.so, separated by :\n"
            "  NO_COLOR         turns colours off\n");
 }

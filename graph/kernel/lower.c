@@ -72,6 +72,16 @@ constant_argument(krsi_lowering *l, const krsi_expr *e)
     return type == KRS_I64 ? i : krsi_kb_convert(l->kb, type, i);
 }
 
+static krsi_lowered_index
+declare_index(krsi_lowering *l, int64_t stride, krs_index bound, int fault)
+{
+    krsi_lowered_index x;
+    x.stride = index_argument(l, KRS_INDEX(stride));
+    x.bound = index_argument(l, bound);
+    x.fault_slot = index_argument(l, KRS_INDEX(fault));
+    return x;
+}
+
 static void
 declare_load(krsi_lowering *l, int i, krs_dtype dtype)
 {
@@ -86,11 +96,9 @@ declare_load(krsi_lowering *l, int i, krs_dtype dtype)
     l->load_offset[i] = index_argument(l, load->view.offset);
     for (int a = 0; a < l->cut->rank; a++)
         l->load_stride[i][a] = stride_argument(l, load->view.stride[a]);
-    if (load->indirect < 0)
-        return;
-    l->indirect_stride[i] = index_argument(l, KRS_INDEX(load->indirect_stride));
-    l->indirect_bound[i] = index_argument(l, load->indirect_bound);
-    l->fault_slot[i] = index_argument(l, KRS_INDEX(load->fault));
+    if (load->indirect >= 0)
+        l->load_index[i] = declare_index(l, load->indirect_stride,
+                                         load->indirect_bound, load->fault);
 }
 
 static void
@@ -106,6 +114,10 @@ declare_out(krsi_lowering *l, int i)
     l->out_offset[i] = index_argument(l, v->offset);
     for (int a = 0; a < cut->rank; a++)
         l->out_stride[i][a] = stride_argument(l, v->stride[a]);
+    if (cut->out[i].indirect >= 0)
+        l->out_index[i] =
+            declare_index(l, cut->out[i].indirect_stride,
+                          cut->out[i].indirect_bound, cut->out[i].fault);
 }
 
 /* Along which axes an expression varies: bit a. */
@@ -118,9 +130,7 @@ varies_along(const krsi_lowering *l, const krsi_expr *e)
         const krsi_load *load = &cut->load[e->load];
         for (int a = 0; a < cut->rank; a++)
             axes |= (unsigned)(load->view.stride[a] != 0) << a;
-        if (load->indirect >= 0 && cut->family != KRSI_CUT_SCATTER)
-            axes |= l->varies[load->indirect];
-        return axes;
+        return load->indirect < 0 ? axes : axes | l->varies[load->indirect];
     }
     for (int i = 0; i < krsi_expr_operands(e); i++)
         axes |= l->varies[e->in[i]];
@@ -144,8 +154,10 @@ krsi_lower_declare(krsi_lowering *l)
         declare_load(l, i, load_type[i]);
         faults |= cut->load[i].fault >= 0;
     }
-    for (int i = 0; i < cut->outs; i++)
+    for (int i = 0; i < cut->outs; i++) {
         declare_out(l, i);
+        faults |= cut->out[i].fault >= 0;
+    }
     if (faults)
         l->faults = buffer(l, "faults", KRSI_FAULTS, KRS_I64, KRS_K_WRITE);
     for (int i = 0; i < cut->exprs; i++) {
@@ -284,21 +296,22 @@ memory(krsi_lowering *l, krsi_kbuf buf, address at, krsi_kv moved)
 }
 
 krsi_kv
-krsi_lower_index(krsi_lowering *l, int load, krsi_kv index, krsi_kv *inside)
+krsi_lower_index(krsi_lowering *l, const krsi_lowered_index *by, krsi_kv index,
+                 krsi_kv *inside)
 {
     krsi_kb *kb = l->kb;
     krsi_kv wide = krsi_kb_convert(kb, KRS_I64, index);
     bool scalar = krsi_kb_type(kb, wide).lanes == 1;
     krsi_kv zero = krsi_kb_i64(kb, 0);
     krsi_kv ok = krsi_kb_and(kb, krsi_kb_ge(kb, wide, zero),
-                             krsi_kb_lt(kb, wide, l->indirect_bound[load]));
+                             krsi_kb_lt(kb, wide, by->bound));
     krsi_kv wrong = krsi_kb_not(kb, ok);
     if (!scalar && l->mask.ref)
         wrong = krsi_kb_and(kb, wrong, l->mask);
     /* INT64_MIN means no fault */
     krsi_kv reported = krsi_kb_max(kb, wide, krsi_kb_i64(kb, INT64_MIN + 1));
     krsi_kmem slot = {.buffer = l->faults,
-                      .index = l->fault_slot[load],
+                      .index = by->fault_slot,
                       .mask = wrong,
                       .lanes = scalar ? 1 : l->lanes};
     if (!scalar)
@@ -306,7 +319,7 @@ krsi_lower_index(krsi_lowering *l, int load, krsi_kv index, krsi_kv *inside)
     krsi_kb_store(kb, slot, reported);
     *inside = !scalar && l->mask.ref ? krsi_kb_and(kb, ok, l->mask) : ok;
     krsi_kv safe = krsi_kb_select(kb, ok, wide, zero);
-    return krsi_kb_mul(kb, safe, l->indirect_stride[load]);
+    return krsi_kb_mul(kb, safe, by->stride);
 }
 
 static krsi_kv
@@ -318,10 +331,10 @@ load_value(krsi_lowering *l, const krsi_expr *e)
     address at =
         address_of(l, l->load_offset[i], l->load_stride[i], &load->view);
     krsi_kv moved = KRSI_KV_NONE, inside = KRSI_KV_NONE;
-    bool indirect = load->indirect >= 0 && l->cut->family != KRSI_CUT_SCATTER;
+    bool indirect = load->indirect >= 0;
     if (indirect)
-        moved =
-            krsi_lower_index(l, i, krsi_lower_expr(l, load->indirect), &inside);
+        moved = krsi_lower_index(l, &l->load_index[i],
+                                 krsi_lower_expr(l, load->indirect), &inside);
     krsi_kmem m = memory(l, l->load[i], at, moved);
     if (indirect && m.lanes > 1 && krsi_kb_type(kb, inside).lanes == 1)
         m.mask = l->mask.ref

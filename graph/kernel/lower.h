@@ -18,6 +18,7 @@ typedef struct krsi_facts {
     uint32_t workers;
     uint64_t cache_bytes[3];
     bool has_dot2_bf16;
+    bool fuses; /* cuts are merged; off is what that is compared with */
 } krsi_facts;
 
 /* An argument of a launch, known when the runtime integers are. */
@@ -72,6 +73,11 @@ enum {
     KRSI_MAX_BINDINGS = KRSI_CUT_LOADS + KRSI_CUT_OUTS + 1
 };
 
+/* What moves a place by an index that was read, as arguments. */
+typedef struct krsi_lowered_index {
+    krsi_kv stride, bound, fault_slot;
+} krsi_lowered_index;
+
 /* A kernel being made for a cut. */
 typedef struct krsi_lowering {
     krsi_kb *kb;
@@ -87,8 +93,7 @@ typedef struct krsi_lowering {
     krsi_kv load_offset[KRSI_CUT_LOADS], out_offset[KRSI_CUT_OUTS];
     krsi_kv load_stride[KRSI_CUT_LOADS][KRSI_CUT_AXES];
     krsi_kv out_stride[KRSI_CUT_OUTS][KRSI_CUT_AXES];
-    krsi_kv indirect_stride[KRSI_CUT_LOADS], indirect_bound[KRSI_CUT_LOADS];
-    krsi_kv fault_slot[KRSI_CUT_LOADS];
+    krsi_lowered_index load_index[KRSI_CUT_LOADS], out_index[KRSI_CUT_OUTS];
     krsi_kv constant[KRSI_CUT_EXPRS];
     unsigned varies[KRSI_CUT_EXPRS]; /* bit a: along axis a */
     int vector_axis;                 /* of the iteration space; -1: none */
@@ -131,10 +136,10 @@ krsi_kmem krsi_lower_out(krsi_lowering *l, int i, krsi_kv moved);
 void krsi_lower_store(krsi_lowering *l, int i, krsi_kmem at, krsi_kv value);
 /* the root of out i, stored at the point */
 void krsi_lower_deliver(krsi_lowering *l, int i);
-/* an index that was loaded, checked: false lanes are reported as a fault of
- * the load; *inside is its mask and the point's */
-krsi_kv krsi_lower_index(krsi_lowering *l, int load, krsi_kv index,
-                         krsi_kv *inside);
+/* what an index that was loaded moves a place by, checked: false lanes are
+ * reported as its fault; *inside is its mask and the point's */
+krsi_kv krsi_lower_index(krsi_lowering *l, const krsi_lowered_index *by,
+                         krsi_kv index, krsi_kv *inside);
 
 /* lower_expr.c */
 /* the type values of a dtype have in expressions: i8 and u8 count in i32 */

@@ -65,6 +65,13 @@ identity(krsi_kb *kb, enum krsi_op op, krs_dtype type)
     return krsi_kb_i32(kb, sum ? 0 : low ? INT32_MIN : INT32_MAX);
 }
 
+/* is out i stored at every point of a row, not once? */
+static bool
+stores_points(const rows *r, int i)
+{
+    return r->l->cut->out[i].view.stride[r->row] != 0;
+}
+
 static bool
 varies_along_row(const rows *r, int expr)
 {
@@ -148,7 +155,7 @@ open_pass(rows *r, int pass)
             roots[count++] = cut->expr[i].in[0];
         }
     for (int i = 0; i < cut->outs && pass == 0; i++)
-        if (varies_along_row(r, cut->out[i].root))
+        if (stores_points(r, i))
             roots[count++] = cut->out[i].root;
     bool *needed = r->needed;
     memset(needed, 0, sizeof r->needed);
@@ -330,7 +337,7 @@ store_points(krsi_lowering *l, void *context)
     rows *r = context;
     load_kept(r);
     for (int i = 0; i < l->cut->outs; i++)
-        if (varies_along_row(r, l->cut->out[i].root))
+        if (stores_points(r, i))
             krsi_lower_deliver(l, i);
 }
 
@@ -341,7 +348,7 @@ store_pass(rows *r)
     bool any = false;
     open_pass(r, 0);
     for (int i = 0; i < l->cut->outs; i++)
-        any |= varies_along_row(r, l->cut->out[i].root);
+        any |= stores_points(r, i);
     if (!any)
         return;
     krsi_lower_fix(l, 1U << r->row, r->needed);
@@ -355,8 +362,9 @@ store_pass(rows *r)
 static void
 store_rows(rows *r)
 {
+    r->l->coord[r->row] = krsi_kb_i64(r->l->kb, 0);
     for (int i = 0; i < r->l->cut->outs; i++)
-        if (!varies_along_row(r, r->l->cut->out[i].root))
+        if (!stores_points(r, i))
             krsi_lower_deliver(r->l, i);
 }
 
@@ -556,25 +564,14 @@ rows_argmax(rows *r, int expr)
 
 /* ---- the choice ---- */
 
-/* Do more of the operands lie along the axis before the last? */
 static bool
-is_across(const rows *r)
+takes_across(const rows *r)
 {
     const krsi_cut *cut = r->l->cut;
-    int along = 0, across = 0;
-    if (r->row == 0 || r->passes > 1)
-        return false;
     for (int i = 0; i < cut->outs; i++)
-        if (varies_along_row(r, cut->out[i].root))
+        if (stores_points(r, i))
             return false;
-    for (int i = 0; i < cut->loads; i++) {
-        const int64_t *stride = cut->load[i].view.stride;
-        if (cut->load[i].view.value == KRSI_NO_VALUE || !stride[r->row - 1])
-            continue;
-        along += stride[r->row] == 1;
-        across += stride[r->row - 1] == 1 && stride[r->row] != 1;
-    }
-    return across > along;
+    return r->passes == 1 && krsi_cut_is_across(cut);
 }
 
 void
@@ -591,7 +588,7 @@ krsi_lower_rows(krsi_lowering *l)
             rows_argmax(&r, i);
             return;
         }
-    if (is_across(&r))
+    if (takes_across(&r))
         rows_across(&r);
     else
         rows_along(&r);

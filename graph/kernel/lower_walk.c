@@ -75,8 +75,8 @@ krsi_lower_scatter(krsi_lowering *l)
     krsi_kv inside;
     krsi_kv k = walk(l);
     l->coord[cut->rank - 1] = k;
-    krsi_kv index = krsi_lower_expr(l, cut->load[0].indirect);
-    krsi_kv moved = krsi_lower_index(l, 0, index, &inside);
+    krsi_kv index = krsi_lower_expr(l, cut->out[0].indirect);
+    krsi_kv moved = krsi_lower_index(l, &l->out_index[0], index, &inside);
     krsi_kv v = krsi_lower_expr(l, root);
     krsi_kmem at = krsi_lower_out(l, 0, moved);
     at.flags |= KRS_K_INDIRECT;

@@ -136,6 +136,8 @@ krsi_plan_make(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
 {
     *plan = (krsi_plan){0};
     krs_status status = krsi_sched_make(&plan->sched, g, outputs, count, err);
+    if (status == KRS_OK && facts->fuses)
+        status = krsi_sched_fuse(&plan->sched, err);
     for (size_t i = 0; status == KRS_OK && i < plan->sched.cut_count; i++)
         if (!krsi_cut_is_empty(plan->sched.cuts[i]))
             status = lower_cut(plan, plan->sched.cuts[i], facts, err);

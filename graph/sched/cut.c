@@ -74,7 +74,7 @@ krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
     c->node = id;
     c->rank = out->rank;
     c->outs = 1;
-    c->out[0].view = *out;
+    c->out[0] = (krsi_out){.view = *out, .indirect = -1, .fault = -1};
     for (int a = 0; a < out->rank; a++) {
         c->extent[a] = out->extent[a];
         c->max[a] = out->max[a];
@@ -86,7 +86,7 @@ krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
 /* A cut runs after all that writes what it loads, and, with `after`, after
  * what wrote its output so far. */
 void
-krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept)
+krsi_maker_finish(krsi_maker *m, krsi_cut *c)
 {
     uint32_t to = c->out[0].view.value;
     int wave = c->after ? m->ready[to] : 0;
@@ -107,7 +107,7 @@ krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept)
         m->ready[to] = wave + 1;
     if (m->s->waves < wave + 1)
         m->s->waves = wave + 1;
-    krsi_cut_simplify(c, kept);
+    krsi_cut_simplify(c);
 }
 
 int
@@ -198,7 +198,7 @@ krsi_maker_copy(krsi_maker *m, uint32_t node, uint32_t from,
         return;
     c->after = after;
     krsi_cut_operand(m, c, from, &source);
-    krsi_maker_finish(m, c, 0);
+    krsi_maker_finish(m, c);
 }
 
 krsi_view

@@ -8,7 +8,7 @@
  * View operations cost nothing: permute, expand, slice, live and most
  * reshapes only change the strides through which later cuts load.
  *
- * This first form makes one cut a node and is kept as the oracle of fusion.
+ * cut.c makes one cut or two a node: the oracle of fusion, which fuse.c does.
  */
 #ifndef KRSI_CUT_H
 #define KRSI_CUT_H
@@ -32,7 +32,8 @@ typedef enum krsi_storage_kind {
     KRSI_STORAGE_STATE,     /* in the store */
     KRSI_STORAGE_CONSTANT,  /* written once */
     KRSI_STORAGE_TEMPORARY, /* made and used within a run */
-    KRSI_STORAGE_OUTPUT     /* bound for each run, written by it */
+    KRSI_STORAGE_OUTPUT,    /* bound for each run, written by it */
+    KRSI_STORAGE_FUSED      /* part of a kernel: it has no memory */
 } krsi_storage_kind;
 
 typedef struct krsi_storage {
@@ -107,22 +108,31 @@ typedef struct krsi_load {
 } krsi_load;
 
 /* A write of expr `root`. Where that holds for a whole row the stride of the
- * last axis is 0. */
+ * last axis is 0. With `indirect`, as for a load, the place moves. */
 typedef struct krsi_out {
     krsi_view view; /* rank and extents of the iteration space */
-    int root;
+    int root, indirect, fault;
+    int64_t indirect_stride;
+    krs_index indirect_bound;
 } krsi_out;
 
 typedef enum krsi_family {
-    KRSI_CUT_MAP,      /* store exprs at every point */
-    KRSI_CUT_ROWS,     /* the same, with reductions along the last axis */
-    KRSI_CUT_PREFIX,   /* running sum along the last axis */
-    KRSI_CUT_SCATTER,  /* out += expr, one after the other along the last axis,
-                          at out's view plus the indirect part of load 0 */
+    KRSI_CUT_MAP,     /* store exprs at every point */
+    KRSI_CUT_ROWS,    /* the same, with reductions along the last axis */
+    KRSI_CUT_PREFIX,  /* running sum along the last axis */
+    KRSI_CUT_SCATTER, /* out += expr, one after the other along the last axis */
     KRSI_CUT_CONTRACT, /* a product, axes b.. m n k, and what is made of it at
                           every point of b.. m n */
     KRSI_CUT_FAMILIES
 } krsi_family;
+
+/* the last axes that have a meaning of their own: they are never merged with
+ * others, or split */
+static inline int
+krsi_family_axes(krsi_family family)
+{
+    return family == KRSI_CUT_MAP ? 0 : family == KRSI_CUT_CONTRACT ? 3 : 1;
+}
 
 typedef struct krsi_cut {
     krsi_family family;
@@ -188,12 +198,21 @@ krsi_view krsi_view_slice(const krsi_view *v, const krs_index *start,
 /* false if the elements of the new shape are not affine in its positions */
 bool krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out);
 /* Drop axes of size 1 and merge neighbours that all views step through as
- * one, so that the iteration space is the common refinement. The last `kept`
- * axes (reduced, scanned, of a product) are left alone. */
-void krsi_cut_simplify(krsi_cut *cut, int kept);
+ * one, so that the iteration space is the common refinement. The axes of the
+ * family are left alone. */
+void krsi_cut_simplify(krsi_cut *cut);
 
 /* no point of the output is stored to, whatever the runtime integers are */
 bool krsi_cut_is_empty(const krsi_cut *cut);
+
+/* fuse_cost.c -- of rows: do more of the loads lie along the axis before the
+ * last than along the last? */
+bool krsi_cut_is_across(const krsi_cut *cut);
+
+/* fuse.c -- merge cuts where that saves memory traffic: fewer cuts, equal
+ * results bit for bit. Values that no cut stores any more become FUSED.
+ * Errors: MEMORY. */
+krs_status krsi_sched_fuse(krsi_sched *s, krs_error *err);
 
 /* sched_print.c -- cuts as text, for `kersey graph --stage sched`. Free with
  * free(); NULL without memory. */

@@ -41,9 +41,8 @@ bool krsi_maker_is_constant(const krsi_maker *m, uint32_t id);
 enum { RULE_LOADS = 4, RULE_EXPRS = 8 };
 krsi_cut *krsi_maker_cut(krsi_maker *m, krsi_family family, uint32_t id,
                          const krsi_view *out);
-/* choose the wave and simplify, now that loads and output are known; the last
- * `kept` axes stay as they are */
-void krsi_maker_finish(krsi_maker *m, krsi_cut *c, int kept);
+/* choose the wave and simplify, now that loads and output are known */
+void krsi_maker_finish(krsi_maker *m, krsi_cut *c);
 /* a cut that copies node `from` into out */
 void krsi_maker_copy(krsi_maker *m, uint32_t node, uint32_t from,
                      const krsi_view *out, bool after);

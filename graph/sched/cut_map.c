@@ -53,7 +53,7 @@ krsi_cut_map(krsi_maker *m, uint32_t id)
     for (uint32_t i = 0; i < n->count; i++)
         e.in[i] = krsi_cut_operand(m, c, n->in[i], &m->s->view[n->in[i]]);
     krsi_cut_expr(c, e);
-    krsi_maker_finish(m, c, 0);
+    krsi_maker_finish(m, c);
 }
 
 /* A leaf that a kernel fills with the numbers that an index makes of the
@@ -69,7 +69,7 @@ source(krsi_maker *m, uint32_t id, krs_index offset, int axis)
     for (int a = 0; a < index.rank; a++)
         index.stride[a] = a == axis;
     krsi_cut_position(c, &index, (krs_dtype)maker_node(m, id)->dtype);
-    krsi_maker_finish(m, c, 0);
+    krsi_maker_finish(m, c);
 }
 
 void
@@ -101,7 +101,7 @@ krsi_cut_random(krsi_maker *m, uint32_t id)
     }
     e.in[2] = krsi_cut_position(c, &out, KRS_I64);
     krsi_cut_expr(c, e);
-    krsi_maker_finish(m, c, 0);
+    krsi_maker_finish(m, c);
 }
 
 /* The value itself: the program exchanges the memory of the state for that of
@@ -151,5 +151,5 @@ krsi_cut_gather(krsi_maker *m, uint32_t id)
     c->load[1].indirect_stride = x.stride[axis];
     c->load[1].indirect_bound = x.extent[axis];
     c->load[1].fault = krsi_maker_fault(m, id);
-    krsi_maker_finish(m, c, 0);
+    krsi_maker_finish(m, c);
 }

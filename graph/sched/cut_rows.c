@@ -40,7 +40,7 @@ reduce_inner(krsi_maker *m, uint32_t id, krsi_view rows, int kept)
         if (!c)
             break;
         reduce(m, c, id, &rows, (krs_dtype)maker_node(m, x)->dtype);
-        krsi_maker_finish(m, c, 1);
+        krsi_maker_finish(m, c);
         out.rank = last;
         rows = out;
     }
@@ -161,7 +161,7 @@ krsi_cut_reduce(krsi_maker *m, uint32_t id)
     if (!c)
         return;
     reduce(m, c, id, &rows, (krs_dtype)x->dtype);
-    krsi_maker_finish(m, c, 1);
+    krsi_maker_finish(m, c);
 }
 
 /* a permutation that moves one axis to the end */
@@ -191,7 +191,7 @@ krsi_cut_prefix(krsi_maker *m, uint32_t id)
                          : krsi_view_permute(&source, order);
     krsi_cut_operand(m, c, n->in[0], &rows);
     c->reverse = krsi_int(n, 1) != 0;
-    krsi_maker_finish(m, c, 1);
+    krsi_maker_finish(m, c);
 }
 
 /* out = x, then out[.. index ..] += src, one index after the other. The
@@ -280,14 +280,14 @@ krsi_cut_scatter(krsi_maker *m, uint32_t id)
     krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_SCATTER, id, &store);
     if (!c)
         return;
-    krsi_cut_load(c, &where, (krs_dtype)index->dtype);
+    krsi_out *to = &c->out[0];
+    to->indirect = krsi_cut_load(c, &where, (krs_dtype)index->dtype);
+    to->indirect_stride = out.stride[axis];
+    to->indirect_bound = out.extent[axis];
+    to->fault = krsi_maker_fault(m, id);
     krsi_cut_load(c, &source, (krs_dtype)src->dtype);
-    c->load[0].indirect = 0; /* of the store, by the value of load 0 */
-    c->load[0].indirect_stride = out.stride[axis];
-    c->load[0].indirect_bound = out.extent[axis];
     c->after = true;
-    c->load[0].fault = krsi_maker_fault(m, id);
-    krsi_maker_finish(m, c, 1);
+    krsi_maker_finish(m, c);
 }
 
 void
@@ -333,5 +333,5 @@ krsi_cut_contract(krsi_maker *m, uint32_t id)
     e.in[1] =
         krsi_cut_load(c, &right, (krs_dtype)maker_node(m, n->in[1])->dtype);
     krsi_cut_expr(c, e);
-    krsi_maker_finish(m, c, 3);
+    krsi_maker_finish(m, c);
 }

@@ -130,7 +130,7 @@ fill(krsi_maker *m, uint32_t id, const krsi_view *out, double value)
     krsi_cut_expr(c, (krsi_expr){.kind = KRSI_X_CONST,
                                  .dtype = (krs_dtype)maker_node(m, id)->dtype,
                                  .number = value});
-    krsi_maker_finish(m, c, 0);
+    krsi_maker_finish(m, c);
 }
 
 void

@@ -132,13 +132,23 @@ write_expr(writer *w, int root)
 }
 
 static void
-write_indirect(writer *w, const krsi_load *load)
+write_indirect(writer *w, int64_t step, int indirect)
 {
-    long long stride = (long long)load->indirect_stride;
+    long long stride = (long long)step;
     krsi_string_add(&w->text, stride < 0 ? " - " : " + ");
     if (llabs(stride) != 1)
         krsi_string_format(&w->text, "%lld*", llabs(stride));
-    write_expr(w, load->indirect);
+    write_expr(w, indirect);
+}
+
+/* ", 0 <= a < 12" after the place that an index moves */
+static void
+write_bound(writer *w, int indirect, krs_index bound)
+{
+    krsi_string_add(&w->text, ", 0 <= ");
+    write_expr(w, indirect);
+    krsi_string_add(&w->text, " < ");
+    write_index(w, bound);
 }
 
 static void
@@ -150,21 +160,15 @@ write_loads(writer *w)
         if (e->kind != KRSI_X_LOAD)
             continue;
         const krsi_load *load = &c->load[e->load];
-        bool indirect = load->indirect >= 0 && c->family != KRSI_CUT_SCATTER;
         krsi_string_format(&w->text, "    %c = %s ", load_names[e->load],
                            krs_dtype_name(e->dtype));
         krsi_string_format(&w->text, "v%u[", load->view.value);
         write_position(w, &load->view);
-        if (indirect)
-            write_indirect(w, load);
+        if (load->indirect >= 0)
+            write_indirect(w, load->indirect_stride, load->indirect);
         krsi_string_add(&w->text, "]");
-        if (load->indirect >= 0) {
-            krsi_string_add(&w->text, indirect ? ", 0 <= " : ", 0 <= it");
-            if (indirect)
-                write_expr(w, load->indirect);
-            krsi_string_add(&w->text, " < ");
-            write_index(w, load->indirect_bound);
-        }
+        if (load->indirect >= 0)
+            write_bound(w, load->indirect, load->indirect_bound);
         krsi_string_add(&w->text, "\n");
     }
 }
@@ -175,14 +179,16 @@ write_store(writer *w, const krsi_out *out)
     const krsi_cut *c = w->cut;
     krsi_string_format(&w->text, "    v%u[", out->view.value);
     write_position(w, &out->view);
-    if (c->family == KRSI_CUT_SCATTER)
-        write_indirect(w, &c->load[0]);
+    if (out->indirect >= 0)
+        write_indirect(w, out->indirect_stride, out->indirect);
     krsi_string_add(&w->text, c->family == KRSI_CUT_SCATTER ? "] += " : "] = ");
     if (c->family == KRSI_CUT_PREFIX)
         krsi_string_format(&w->text, "running sum over %c%s of ",
                            axis_names[c->rank - 1],
                            c->reverse ? " from the end" : "");
     write_expr(w, out->root);
+    if (out->indirect >= 0)
+        write_bound(w, out->indirect, out->indirect_bound);
     krsi_string_add(&w->text, "\n");
 }
 
@@ -213,6 +219,7 @@ write_value(writer *w, size_t i)
         [KRSI_STORAGE_CONSTANT] = "constant",
         [KRSI_STORAGE_TEMPORARY] = "temporary",
         [KRSI_STORAGE_OUTPUT] = "output",
+        [KRSI_STORAGE_FUSED] = "fused",
     };
     char type[KRSI_TYPE_TEXT];
     const krsi_storage *v = &w->s->values[i];

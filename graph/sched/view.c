@@ -165,8 +165,9 @@ remove_axis(krsi_cut *cut, int axis)
 }
 
 void
-krsi_cut_simplify(krsi_cut *cut, int kept)
+krsi_cut_simplify(krsi_cut *cut)
 {
+    int kept = krsi_family_axes(cut->family);
     for (int a = cut->rank - kept - 1; a >= 0; a--)
         if (cut->max[a] == 1 && !cut->extent[a].terms)
             remove_axis(cut, a);

@@ -47,6 +47,8 @@ typedef struct krs_device_options {
     const char *modules; /* folder of libkersey-NAME.so; NULL: where the
                              program or library is */
     const char *cache;   /* folder of compiled code; NULL: none is kept */
+    bool unfused;        /* no kernel computes more than one primitive: what
+                            fusion is compared with */
     /* told when an entry of the cache is damaged or not to be trusted; NULL:
      * nobody is. context is passed on. */
     void (*warning)(void *context, const char *text);
