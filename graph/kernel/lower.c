@@ -82,10 +82,20 @@ declare_index(krsi_lowering *l, int64_t stride, krs_index bound, int fault)
     return x;
 }
 
-static void
-declare_load(krsi_lowering *l, int i, krs_dtype dtype)
+krs_dtype
+krsi_lower_load_type(const krsi_cut *cut, int load)
+{
+    for (int i = 0; i < cut->exprs; i++)
+        if (cut->expr[i].kind == KRSI_X_LOAD && cut->expr[i].load == load)
+            return cut->expr[i].dtype;
+    return KRS_I64; /* a position */
+}
+
+void
+krsi_lower_declare_load(krsi_lowering *l, int i)
 {
     const krsi_load *load = &l->cut->load[i];
+    krs_dtype dtype = krsi_lower_load_type(l->cut, i);
     const char name[] = {"abcdefghrstuwxyz"[i], 0};
     if (krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK)
         krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
@@ -101,8 +111,8 @@ declare_load(krsi_lowering *l, int i, krs_dtype dtype)
                                          load->indirect_bound, load->fault);
 }
 
-static void
-declare_out(krsi_lowering *l, int i)
+void
+krsi_lower_declare_out(krsi_lowering *l, int i)
 {
     const krsi_cut *cut = l->cut;
     const krsi_view *v = &cut->out[i].view;
@@ -140,24 +150,14 @@ varies_along(const krsi_lowering *l, const krsi_expr *e)
 }
 
 void
-krsi_lower_declare(krsi_lowering *l)
+krsi_lower_declare_rest(krsi_lowering *l)
 {
     const krsi_cut *cut = l->cut;
-    krs_dtype load_type[KRSI_CUT_LOADS] = {KRS_F32};
     bool faults = false;
-    for (int i = 0; i < cut->exprs; i++)
-        if (cut->expr[i].kind == KRSI_X_LOAD)
-            load_type[cut->expr[i].load] = cut->expr[i].dtype;
-    for (int a = 0; a < cut->rank; a++)
-        l->extent[a] = index_argument(l, cut->extent[a]);
-    for (int i = 0; i < cut->loads; i++) {
-        declare_load(l, i, load_type[i]);
+    for (int i = 0; i < cut->loads; i++)
         faults |= cut->load[i].fault >= 0;
-    }
-    for (int i = 0; i < cut->outs; i++) {
-        declare_out(l, i);
+    for (int i = 0; i < cut->outs; i++)
         faults |= cut->out[i].fault >= 0;
-    }
     if (faults)
         l->faults = buffer(l, "faults", KRSI_FAULTS, KRS_I64, KRS_K_WRITE);
     for (int i = 0; i < cut->exprs; i++) {
@@ -168,6 +168,19 @@ krsi_lower_declare(krsi_lowering *l)
         else if (e->kind == KRSI_X_RANDOM)
             l->constant[i] = index_argument(l, KRS_INDEX(e->stream));
     }
+}
+
+void
+krsi_lower_declare(krsi_lowering *l)
+{
+    const krsi_cut *cut = l->cut;
+    for (int a = 0; a < cut->rank; a++)
+        l->extent[a] = index_argument(l, cut->extent[a]);
+    for (int i = 0; i < cut->loads; i++)
+        krsi_lower_declare_load(l, i);
+    for (int i = 0; i < cut->outs; i++)
+        krsi_lower_declare_out(l, i);
+    krsi_lower_declare_rest(l);
 }
 
 /* ---- points ---- */
@@ -366,6 +379,8 @@ krsi_lower_store(krsi_lowering *l, int i, krsi_kmem at, krsi_kv value)
         value = krsi_kb_convert(kb, to, value);
     if (at.lanes > 1 && krsi_kb_type(kb, value).lanes == 1)
         value = krsi_kb_broadcast(kb, at.lanes, value);
+    else if (at.lanes <= 1 && krsi_kb_type(kb, value).lanes > 1)
+        value = krsi_kb_slice(kb, value, 0, 1); /* an axis of size 1 */
     krsi_kb_store(kb, at, value);
 }
 

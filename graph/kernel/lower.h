@@ -108,6 +108,12 @@ typedef struct krsi_lowering {
 
 /* declare buffers and arguments of the cut */
 void krsi_lower_declare(krsi_lowering *l);
+/* the same of one load, of one out, and of the constants */
+void krsi_lower_declare_load(krsi_lowering *l, int load);
+void krsi_lower_declare_out(krsi_lowering *l, int out);
+void krsi_lower_declare_rest(krsi_lowering *l);
+/* the element type of a load */
+krs_dtype krsi_lower_load_type(const krsi_cut *cut, int load);
 /* Open loops over the axes 0 .. axes-1; grid axes take the innermost three.
  * Along the last of these an item has `per` points, from coord[axes-1] to
  * l->end: the caller opens a loop over them, unless per is 1. */

@@ -19,6 +19,10 @@
  *   turned   few rows of A, columns of B contiguous: they pass once, turned
  *            in registers
  *
+ * Expressions in place of A or B are computed where elements are packed (or
+ * loaded, by templates that do not pack); expressions of the product where
+ * sums are stored, with a scratch for sums if K exceeds a chunk.
+ *
  * An axis of N at most 8 long is exchanged for M first, so that lanes run
  * along the long axis. Sizes, strides, offsets and the split into items are
  * arguments; the class of a kernel is: types of A, B and C; template and tile;
@@ -55,11 +59,13 @@ typedef enum krsi_tile_reading {
 
 typedef struct krsi_tile krsi_tile;
 
-/* An expression in place of the element itself, emitted where it is loaded
- * (into a pack) or stored: f32 in, f32 out. Row and column are those of lane
- * 0; NULL is the identity. */
-typedef krsi_kv krsi_tile_emit(krsi_tile *t, krsi_kv value, krsi_kv row,
-                               krsi_kv column);
+/* Where an element of a matrix is, or those of a vector from lane 0 on. */
+typedef struct krsi_tile_point {
+    krsi_kv outer, k;  /* row of A, column of B; and along k */
+    bool along_k;      /* which of the two the lanes go along */
+    int lanes;
+    krsi_kv mask;      /* none: all lanes */
+} krsi_tile_point;
 
 typedef struct krsi_tile_operand {
     krsi_kbuf buffer;
@@ -68,7 +74,11 @@ typedef struct krsi_tile_operand {
     krsi_kv outer;                 /* stride along m of A, n of B */
     krsi_kv inner;                 /* stride along k */
     bool along_outer, along_inner; /* stride 1; inner wins */
-    krsi_tile_emit *emit;
+    /* what is made of the element that is read, before it is packed or
+     * multiplied: expression `root` of the cut, in which that element is
+     * expression `element`. Equal: the element itself. */
+    int root, element;
+    int axis; /* of the cut, along `outer` */
 } krsi_tile_operand;
 
 struct krsi_tile {
@@ -90,7 +100,10 @@ struct krsi_tile {
     bool even;      /* K is, so that no pair is cut */
     bool one_chunk; /* K is at most a chunk */
     bool has_sums;  /* in scratch: C cannot hold them between chunks */
-    krsi_tile_emit *finish;
+    struct krsi_lowering *lowering;
+    int product;   /* expression of the cut */
+    bool finishes; /* outs are made of the product: those of the cut, by its
+                      expressions; else C is stored as it is */
     krsi_kbuf a_pack, b_pack, sums;
     krsi_kv sum_stride;
     /* of the item */
@@ -136,6 +149,14 @@ void krsi_tile_lines(krsi_tile *t, krsi_kv n0, krsi_kv *from);
  * inside K, else those beyond are zero */
 void krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0,
                       krsi_kv word, bool whole, krsi_kv *x);
+
+/* tile_expr.c -- expressions of the cut around the product */
+/* the element that was read at a point -> the element of the matrix, f32 */
+krsi_kv krsi_tile_element(krsi_tile *t, const krsi_tile_operand *x,
+                          krsi_kv read, krsi_tile_point at);
+/* the outs made of a vector of finished sums at row m, columns n on */
+void krsi_tile_finish(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask,
+                      krsi_kv sums);
 
 /* tile_blocked.c, tile_stream.c, tile_turned.c -- one item */
 void krsi_tile_blocked(krsi_tile *t);

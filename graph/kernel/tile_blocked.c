@@ -164,10 +164,12 @@ krsi_tile_sums(krsi_tile *t, krsi_kmem at)
 void
 krsi_tile_store(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
 {
+    if (t->finishes) {
+        krsi_tile_finish(t, m, n, mask, v);
+        return;
+    }
     krsi_kmem to = out_place(t, m, n);
     to.mask = mask;
-    if (t->finish)
-        v = t->finish(t, v, m, n);
     krsi_kb_store(t->kb, to, krsi_kb_convert(t->kb, t->out_dtype, v));
 }
 

@@ -33,7 +33,9 @@ enum {
 
 /* The cut with batch axes folded and roles settled. */
 typedef struct product {
-    int batches, a, b; /* a, b: loads of the cut */
+    int batches, a, b;  /* a, b: loads of the cut */
+    int a_axis, b_axis; /* of the cut: m, n unless exchanged */
+    int a_side;         /* operand of the product expression that A is */
     krs_index extent[BATCH_AXES], m, n, k;
     int64_t batch_a[BATCH_AXES], batch_b[BATCH_AXES], batch_c[BATCH_AXES];
     int64_t batch_max[BATCH_AXES], max_m, max_n, max_k;
@@ -52,15 +54,21 @@ is_constant(krs_index i)
     return i.terms == 0;
 }
 
-/* The innermost batch axis continues m if B is the same along it and A and C
- * step on as they do from row to row. */
+/* The innermost batch axis continues m if B is the same along it and all else
+ * steps on as it does from row to row. */
 static bool
-continues_rows(const product *p)
+continues_rows(const krsi_cut *cut, const product *p)
 {
-    int last = p->batches - 1;
-    return last >= 0 && is_constant(p->m) && is_constant(p->extent[last]) &&
-           p->batch_b[last] == 0 && p->batch_a[last] == p->a_m * p->m.base &&
-           p->batch_c[last] == p->c_m * p->m.base;
+    int last = p->batches - 1, m = cut->rank - 3;
+    bool continues = last >= 0 && is_constant(p->m) &&
+                     is_constant(p->extent[last]) && p->batch_b[last] == 0;
+    for (int i = 0; continues && i < cut->loads; i++)
+        continues = cut->load[i].view.stride[last] ==
+                    cut->load[i].view.stride[m] * p->m.base;
+    for (int i = 0; continues && i < cut->outs; i++)
+        continues = cut->out[i].view.stride[last] ==
+                    cut->out[i].view.stride[m] * p->m.base;
+    return continues;
 }
 
 static void
@@ -81,6 +89,10 @@ exchange_roles(product *p)
     p->n = m;
     p->a = p->b;
     p->b = a;
+    int axis = p->a_axis;
+    p->a_axis = p->b_axis;
+    p->b_axis = axis;
+    p->a_side = 1 - p->a_side;
     exchange(&p->max_m, &p->max_n);
     exchange(&p->a_m, &p->b_n);
     exchange(&p->a_k, &p->b_k);
@@ -89,15 +101,55 @@ exchange_roles(product *p)
         exchange(&p->batch_a[i], &p->batch_b[i]);
 }
 
+static int
+product_of(const krsi_cut *cut)
+{
+    int e = 0;
+    while (e < cut->exprs - 1 && cut->expr[e].kind != KRSI_X_PRODUCT)
+        e++;
+    return e;
+}
+
+/* The load among those of an expression that templates read: one that is not
+ * moved by an index, of a type that they take, and if possible contiguous
+ * along k, else along the other axis. */
+static int
+main_load(const krsi_cut *cut, int root, int axis)
+{
+    bool needed[KRSI_CUT_EXPRS];
+    int best = -1, best_score = -1, k = cut->rank - 1;
+    krsi_lower_needed(cut, &root, 1, needed);
+    for (int i = 0; i < cut->exprs; i++) {
+        const krsi_expr *e = &cut->expr[i];
+        if (!needed[i] || e->kind != KRSI_X_LOAD ||
+            cut->load[e->load].indirect >= 0)
+            continue;
+        const int64_t *stride = cut->load[e->load].view.stride;
+        int score = krs_dtype_is_float(e->dtype) *
+                    (1 + 2 * (stride[k] != 0 && stride[axis] != 0) +
+                     (stride[k] == 1 || stride[axis] == 1));
+        if (score > best_score) {
+            best = e->load;
+            best_score = score;
+        }
+    }
+    return best;
+}
+
 static product
 read_cut(const krsi_cut *cut)
 {
     int m = cut->rank - 3, n = cut->rank - 2, k = cut->rank - 1;
-    const int64_t *a = cut->load[0].view.stride, *b = cut->load[1].view.stride;
+    const krsi_expr *e = &cut->expr[product_of(cut)];
+    int la = main_load(cut, e->in[0], m), lb = main_load(cut, e->in[1], n);
+    const int64_t *a = cut->load[la].view.stride;
+    const int64_t *b = cut->load[lb].view.stride;
     const int64_t *c = cut->out[0].view.stride;
     product p = {.batches = m,
-                 .a = 0,
-                 .b = 1,
+                 .a = la,
+                 .b = lb,
+                 .a_axis = m,
+                 .b_axis = n,
                  .m = cut->extent[m],
                  .n = cut->extent[n],
                  .k = cut->extent[k],
@@ -117,7 +169,7 @@ read_cut(const krsi_cut *cut)
         p.batch_b[i] = b[i];
         p.batch_c[i] = c[i];
     }
-    while (continues_rows(&p)) {
+    while (continues_rows(cut, &p)) {
         int last = --p.batches;
         p.m.base *= p.extent[last].base;
         p.max_m = p.m.base;
@@ -150,11 +202,17 @@ choose_tile(krsi_tile *t, const krsi_facts *facts)
     t->vectors = r->vectors;
 }
 
+static bool
+is_plain(const krsi_tile_operand *x)
+{
+    return x->root == x->element;
+}
+
 /* How rows of A are read, whatever the template. */
 static krsi_tile_reading
 choose_reading(const krsi_tile *t)
 {
-    bool as_it_is = t->pairs ? t->even : t->a.dtype == KRS_F32 && !t->a.emit;
+    bool as_it_is = t->pairs ? t->even : t->a.dtype == KRS_F32 && is_plain(&t->a);
     return !t->a.along_inner ? KRSI_TILE_COLUMNS_PACKED
            : as_it_is        ? KRSI_TILE_IN_PLACE
                              : KRSI_TILE_ROWS_PACKED;
@@ -164,7 +222,7 @@ static krsi_tile_template
 choose_template(const krsi_tile *t, const product *p)
 {
     bool rows_of_b = t->b.along_outer && !t->b.along_inner;
-    bool plain = rows_of_b && t->b.dtype == KRS_F32 && !t->b.emit;
+    bool plain = rows_of_b && t->b.dtype == KRS_F32 && is_plain(&t->b);
     bool thin = p->max_m <= KRSI_TILE_ROWS && p->max_n >= STREAM_COLUMNS;
     if (thin && rows_of_b)
         return KRSI_TILE_STREAM;
@@ -328,15 +386,6 @@ stride(krsi_lowering *l, int64_t value, bool unit)
     return unit ? krsi_kb_i64(l->kb, 1) : number(l, value);
 }
 
-static krs_dtype
-load_dtype(const krsi_cut *cut, int load)
-{
-    for (int i = 0; i < cut->exprs; i++)
-        if (cut->expr[i].kind == KRSI_X_LOAD && cut->expr[i].load == load)
-            return cut->expr[i].dtype;
-    return KRS_F32;
-}
-
 static krsi_kbuf
 parameter(krsi_lowering *l, const char *name, uint32_t value, krs_dtype dtype,
           int access)
@@ -379,9 +428,10 @@ place_item(krsi_lowering *l, krsi_tile *t, const product *p, split s)
             at = krsi_kb_axis(kb, axis);
             l->grid[axis] = (krsi_grid){p->extent[i], 1};
         }
+        l->coord[i] = at;
         krsi_kv *const offsets[] = {&t->a.offset, &t->b.offset, &t->out_offset};
         const int64_t strides[] = {p->batch_a[i], p->batch_b[i], p->batch_c[i]};
-        for (int x = 0; x < 3; x++)
+        for (int x = 0; x < (t->finishes ? 2 : 3); x++)
             *offsets[x] = krsi_kb_add(
                 kb, *offsets[x], krsi_kb_mul(kb, at, number(l, strides[x])));
     }
@@ -417,25 +467,98 @@ declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
                                   number(l, s.rows * s.columns), ALIGN);
 }
 
+/* Roles, types and expressions of A and B. */
+static void
+set_operand(const krsi_cut *cut, krsi_tile_operand *x, int load, int side,
+            int axis, int64_t outer, int64_t inner)
+{
+    x->dtype = krsi_lower_load_type(cut, load);
+    x->root = cut->expr[product_of(cut)].in[side];
+    x->axis = axis;
+    x->along_outer = outer == 1;
+    x->along_inner = inner == 1;
+    for (int i = 0; i < cut->exprs; i++)
+        if (cut->expr[i].kind == KRSI_X_LOAD && cut->expr[i].load == load)
+            x->element = i;
+}
+
+/* C as it is, or the outs that are made of it. */
+static void
+declare_outs(krsi_lowering *l, krsi_tile *t, const product *p)
+{
+    const krsi_cut *cut = l->cut;
+    if (t->finishes) {
+        for (int i = 0; i < cut->outs; i++)
+            krsi_lower_declare_out(l, i);
+        return;
+    }
+    t->out = parameter(l, "product", cut->out[0].view.value, t->out_dtype,
+                       t->has_sums || t->one_chunk || is_thin(t)
+                           ? KRS_K_WRITE
+                           : KRS_K_READ | KRS_K_WRITE);
+    t->out_offset = argument(l, cut->out[0].view.offset);
+    t->out_row = number(l, p->c_m);
+    t->out_column = stride(l, p->c_n, t->out_contiguous);
+}
+
+/* Is a load, main load of one operand, part of the other or of the outs? */
+static bool
+read_elsewhere(const krsi_tile *t, int load, int other)
+{
+    const krsi_cut *cut = t->lowering->cut;
+    bool needed[KRSI_CUT_EXPRS] = {false};
+    needed[other] = true;
+    for (int i = 0; i < cut->outs; i++)
+        needed[cut->out[i].root] = true;
+    for (int i = cut->exprs - 1; i >= 0; i--) {
+        const krsi_expr *e = &cut->expr[i];
+        if (!needed[i] || e->kind == KRSI_X_PRODUCT)
+            continue;
+        for (int k = 0; k < krsi_expr_operands(e); k++)
+            needed[e->in[k]] = true;
+        if (e->kind == KRSI_X_LOAD && cut->load[e->load].indirect >= 0)
+            needed[cut->load[e->load].indirect] = true;
+        if (e->kind == KRSI_X_LOAD && e->load == load)
+            return true;
+    }
+    return false;
+}
+
+/* What expressions around the product read, besides A and B. */
+static void
+declare_rest(krsi_lowering *l, const krsi_tile *t, const product *p)
+{
+    const krsi_cut *cut = l->cut;
+    if (!t->finishes && is_plain(&t->a) && is_plain(&t->b))
+        return;
+    for (int i = 0; i < cut->loads; i++)
+        if ((i != p->a || read_elsewhere(t, i, t->b.root)) &&
+            (i != p->b || read_elsewhere(t, i, t->a.root)))
+            krsi_lower_declare_load(l, i);
+    krsi_lower_declare_rest(l);
+    /* batch axes that continue the rows are part of them */
+    for (int a = p->batches; a < cut->rank - 3; a++)
+        l->coord[a] = krsi_kb_i64(l->kb, 0);
+}
+
 void
 krsi_lower_contract(krsi_lowering *l)
 {
     const krsi_cut *cut = l->cut;
     product p = read_cut(cut);
-    krsi_tile t = {.kb = l->kb, .out_dtype = cut->expr[cut->out[0].root].dtype};
-    t.a.dtype = load_dtype(cut, p.a);
-    t.b.dtype = load_dtype(cut, p.b);
+    krsi_tile t = {.kb = l->kb, .lowering = l, .product = product_of(cut)};
+    t.finishes = cut->outs > 1 || cut->out[0].root != t.product;
+    t.out_dtype = cut->expr[t.product].dtype;
+    set_operand(cut, &t.a, p.a, p.a_side, p.a_axis, p.a_m, p.a_k);
+    set_operand(cut, &t.b, p.b, 1 - p.a_side, p.b_axis, p.b_n, p.b_k);
     if (!krs_dtype_is_float(t.a.dtype) || !krs_dtype_is_float(t.b.dtype)) {
         krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
                      "no product of %s and %s here; the device eval has it",
                      krs_dtype_name(t.a.dtype), krs_dtype_name(t.b.dtype));
         return;
     }
-    t.a.along_inner = p.a_k == 1;
-    t.a.along_outer = p.a_m == 1;
-    t.b.along_inner = p.b_k == 1;
-    t.b.along_outer = p.b_n == 1;
-    t.pairs = t.a.dtype == KRS_BF16 && t.b.dtype == KRS_BF16;
+    t.pairs = t.a.dtype == KRS_BF16 && t.b.dtype == KRS_BF16 &&
+              is_plain(&t.a) && is_plain(&t.b);
     t.unit = t.pairs ? 2 : 1;
     t.chunk = KRSI_TILE_CHUNK / t.unit;
     t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
@@ -445,20 +568,16 @@ krsi_lower_contract(krsi_lowering *l)
     fit_tile(&t, &p);
     t.out_contiguous = p.c_n == 1;
     t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
-    bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finish;
+    bool out_adds =
+        t.out_contiguous && t.out_dtype == KRS_F32 && !t.finishes;
     t.has_sums = t.template == KRSI_TILE_STREAM || !(t.one_chunk || out_adds);
     split s = is_thin(&t) ? split_thin(&t, &p, most(l->facts->workers, 1))
                           : split_tiles(&t, &p, l->facts);
 
-    declare_operand(l, &t.a, "a", p.a, p.a_m, p.a_k);
-    declare_operand(l, &t.b, "b", p.b, p.b_n, p.b_k);
-    t.out = parameter(l, "c", cut->out[0].view.value, t.out_dtype,
-                      t.has_sums || t.one_chunk || is_thin(&t)
-                          ? KRS_K_WRITE
-                          : KRS_K_READ | KRS_K_WRITE);
-    t.out_offset = argument(l, cut->out[0].view.offset);
-    t.out_row = number(l, p.c_m);
-    t.out_column = stride(l, p.c_n, t.out_contiguous);
+    declare_operand(l, &t.a, "left", p.a, p.a_m, p.a_k);
+    declare_operand(l, &t.b, "right", p.b, p.b_n, p.b_k);
+    declare_outs(l, &t, &p);
+    declare_rest(l, &t, &p);
     t.m = argument(l, p.m);
     t.n = argument(l, p.n);
     t.k = argument(l, p.k);

@@ -61,13 +61,10 @@ krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index, int lanes,
 
 /* A loaded element as f32, after its expression. Pairs stay as they are. */
 static krsi_kv
-element(krsi_tile *t, const krsi_tile_operand *x, krsi_kv v, krsi_kv outer,
-        krsi_kv k)
+element(krsi_tile *t, const krsi_tile_operand *x, krsi_kv v,
+        krsi_tile_point at)
 {
-    if (t->pairs)
-        return v;
-    v = krsi_kb_convert(t->kb, KRS_F32, v);
-    return x->emit ? x->emit(t, v, outer, k) : v;
+    return t->pairs ? v : krsi_tile_element(t, x, v, at);
 }
 
 static void
@@ -108,7 +105,10 @@ krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
                                                        .offsets = offsets,
                                                        .lanes = lanes,
                                                        .mask = inside}),
-                          outer, k);
+                          (krsi_tile_point){.outer = outer,
+                                            .k = k,
+                                            .lanes = lanes,
+                                            .mask = inside});
     }
     if (!t->pairs)
         return half[0];
@@ -168,7 +168,14 @@ pack_rows(krsi_tile *t, krsi_kv row)
     for (int r = 0; r < t->rows; r++) {
         krsi_kv at = krsi_kb_add(kb, from[r], times(t, w, t->unit));
         krsi_kv v = krsi_tile_words(t, t->a.buffer, at, t->lanes, mask, 0);
-        v = element(t, &t->a, v, plus(t, row, r), k);
+        krsi_kv last = plus(t, t->m1, -1);
+        v = element(
+            t, &t->a, v,
+            (krsi_tile_point){.outer = krsi_kb_min(kb, plus(t, row, r), last),
+                              .k = k,
+                              .along_k = true,
+                              .lanes = t->lanes,
+                              .mask = mask});
         store_words(t, t->a_pack, plus(t, w, (int64_t)r * row_stride(t)), 0, v);
     }
     krsi_kb_end(kb);
@@ -348,7 +355,13 @@ krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0, krsi_kv word,
     for (int j = 0; j < t->lanes; j++) {
         x[j] = krsi_tile_words(t, t->b.buffer, krsi_kb_add(kb, from[j], k),
                                t->lanes, mask, 0);
-        x[j] = element(t, &t->b, x[j], plus(t, n0, j), k);
+        krsi_kv n = krsi_kb_min(kb, plus(t, n0, j), plus(t, t->n1, -1));
+        x[j] = element(t, &t->b, x[j],
+                       (krsi_tile_point){.outer = n,
+                                         .k = k,
+                                         .along_k = true,
+                                         .lanes = t->lanes,
+                                         .mask = mask});
     }
     transpose(t, x);
 }

@@ -332,6 +332,26 @@ is_operand(const krsi_cut *c, int load)
     return false;
 }
 
+/* a load of the cut that gives every point an element of its own, which the
+ * templates of products can read and pack */
+static bool
+has_main_load(const krsi_cut *p)
+{
+    for (int i = 0; i < p->exprs; i++) {
+        if (p->expr[i].kind != KRSI_X_LOAD ||
+            !krs_dtype_is_float(p->expr[i].dtype) ||
+            krs_dtype_class_of(p->expr[i].dtype) == KRS_CLASS_BLOCK)
+            continue;
+        const krsi_load *load = &p->load[p->expr[i].load];
+        bool moves = load->indirect < 0;
+        for (int a = 0; a < p->rank; a++)
+            moves &= load->view.stride[a] != 0 || p->max[a] == 1;
+        if (moves)
+            return true;
+    }
+    return false;
+}
+
 /* An element of an operand is computed where it is packed: once for each of
  * the few times that a row of A or a column of B is. */
 static bool
@@ -345,7 +365,7 @@ fits_operand(const krsi_cut *c, const krsi_cut *p, int load,
         if (m->step[g][other])
             return false;
     return is_operand(c, load) && krsi_cut_cost(p) <= OPERAND_COST &&
-           c->max[other] >= OPERAND_USES && p->outs == 1 &&
+           c->max[other] >= OPERAND_USES && p->outs == 1 && has_main_load(p) &&
            p->expr[p->out[0].root].dtype == KRS_F32;
 }
 
@@ -558,7 +578,8 @@ is_fusible(const fuser *f, uint32_t cut)
         if (f->writer[c->out[i].view.value] == MANY)
             return false; /* the order of the writers matters */
     return !f->gone[cut] && !c->after &&
-           (c->family == KRSI_CUT_MAP || c->family == KRSI_CUT_ROWS) &&
+           (c->family == KRSI_CUT_MAP || c->family == KRSI_CUT_ROWS ||
+            c->family == KRSI_CUT_CONTRACT) &&
            !has_argmax(c);
 }
 
@@ -566,8 +587,6 @@ static verdict
 take_producer(fuser *f, uint32_t ci)
 {
     const krsi_cut *c = f->s->cuts[ci];
-    if (c->family == KRSI_CUT_CONTRACT)
-        return REFUSED;
     for (int i = 0; i < c->loads; i++) {
         uint32_t v = c->load[i].view.value;
         if (v == KRSI_NO_VALUE || c->load[i].indirect >= 0)
