@@ -61,10 +61,10 @@ typedef struct krsi_tile krsi_tile;
 
 /* Where an element of a matrix is, or those of a vector from lane 0 on. */
 typedef struct krsi_tile_point {
-    krsi_kv outer, k;  /* row of A, column of B; and along k */
-    bool along_k;      /* which of the two the lanes go along */
+    krsi_kv outer, k; /* row of A, column of B; and along k */
+    bool along_k;     /* which of the two the lanes go along */
     int lanes;
-    krsi_kv mask;      /* none: all lanes */
+    krsi_kv mask; /* none: all lanes */
 } krsi_tile_point;
 
 typedef struct krsi_tile_operand {

@@ -212,7 +212,8 @@ is_plain(const krsi_tile_operand *x)
 static krsi_tile_reading
 choose_reading(const krsi_tile *t)
 {
-    bool as_it_is = t->pairs ? t->even : t->a.dtype == KRS_F32 && is_plain(&t->a);
+    bool as_it_is =
+        t->pairs ? t->even : t->a.dtype == KRS_F32 && is_plain(&t->a);
     return !t->a.along_inner ? KRSI_TILE_COLUMNS_PACKED
            : as_it_is        ? KRSI_TILE_IN_PLACE
                              : KRSI_TILE_ROWS_PACKED;
@@ -568,8 +569,7 @@ krsi_lower_contract(krsi_lowering *l)
     fit_tile(&t, &p);
     t.out_contiguous = p.c_n == 1;
     t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
-    bool out_adds =
-        t.out_contiguous && t.out_dtype == KRS_F32 && !t.finishes;
+    bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finishes;
     t.has_sums = t.template == KRSI_TILE_STREAM || !(t.one_chunk || out_adds);
     split s = is_thin(&t) ? split_thin(&t, &p, most(l->facts->workers, 1))
                           : split_tiles(&t, &p, l->facts);

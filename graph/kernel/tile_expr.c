@@ -36,8 +36,7 @@ krsi_tile_element(krsi_tile *t, const krsi_tile_operand *x, krsi_kv read,
 }
 
 void
-krsi_tile_finish(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask,
-                 krsi_kv sums)
+krsi_tile_finish(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv sums)
 {
     krsi_lowering *l = t->lowering;
     krs_dtype dtype = l->cut->expr[t->product].dtype;

@@ -61,8 +61,7 @@ krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index, int lanes,
 
 /* A loaded element as f32, after its expression. Pairs stay as they are. */
 static krsi_kv
-element(krsi_tile *t, const krsi_tile_operand *x, krsi_kv v,
-        krsi_tile_point at)
+element(krsi_tile *t, const krsi_tile_operand *x, krsi_kv v, krsi_tile_point at)
 {
     return t->pairs ? v : krsi_tile_element(t, x, v, at);
 }
@@ -99,16 +98,15 @@ krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
         krsi_kv at = krsi_kb_add(kb, x->offset,
                                  krsi_kb_add(kb, krsi_kb_mul(kb, k, x->inner),
                                              krsi_kb_mul(kb, outer, x->outer)));
-        half[i] = element(t, x,
-                          krsi_kb_load(kb, (krsi_kmem){.buffer = x->buffer,
-                                                       .index = at,
-                                                       .offsets = offsets,
-                                                       .lanes = lanes,
-                                                       .mask = inside}),
-                          (krsi_tile_point){.outer = outer,
-                                            .k = k,
-                                            .lanes = lanes,
-                                            .mask = inside});
+        half[i] = element(
+            t, x,
+            krsi_kb_load(kb, (krsi_kmem){.buffer = x->buffer,
+                                         .index = at,
+                                         .offsets = offsets,
+                                         .lanes = lanes,
+                                         .mask = inside}),
+            (krsi_tile_point){
+                .outer = outer, .k = k, .lanes = lanes, .mask = inside});
     }
     if (!t->pairs)
         return half[0];
