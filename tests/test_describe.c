@@ -114,7 +114,8 @@ START_TEST(text_lines_up_and_hides_control_characters)
 {
     krs_weights *w = model();
     page p = {.most = -1};
-    krs_describe_options options = {sizeof options, KRS_DESCRIBE_TEXT, true};
+    krs_describe_options options = {.struct_size = sizeof options,
+                                    .stats = true};
     ck_assert_int_eq(krs_weights_describe(w, &options, take, &p, &err), 0);
     ck_assert_str_eq(
         p.text,
@@ -141,7 +142,9 @@ START_TEST(json_is_one_valid_document)
 {
     krs_weights *w = model();
     page p = {.most = -1};
-    krs_describe_options options = {sizeof options, KRS_DESCRIBE_JSON, true};
+    krs_describe_options options = {.struct_size = sizeof options,
+                                    .format = KRS_DESCRIBE_JSON,
+                                    .stats = true};
     ck_assert_int_eq(krs_weights_describe(w, &options, take, &p, &err), 0);
     json_error_t e;
     json_t *root = json_loads(p.text, JSON_REJECT_DUPLICATES, &e);
@@ -183,8 +186,8 @@ START_TEST(a_sink_may_stop_the_description)
     for (int format = 0; format < 2; format++)
         for (int most = 1; most < 6; most++) {
             page p = {.most = most};
-            krs_describe_options options = {sizeof options,
-                                            (krs_describe_format)format, false};
+            krs_describe_options options = {
+                sizeof options, (krs_describe_format)format, false, NULL};
             ck_assert_int_eq(krs_weights_describe(w, &options, take, &p, &err),
                              KRS_E_CANCELLED);
             ck_assert_int_eq(p.lines, most);
@@ -203,7 +206,9 @@ START_TEST(every_failed_allocation_is_reported_or_harmless)
 {
     memory_watch_json();
     krs_weights *w = model();
-    krs_describe_options options = {sizeof options, KRS_DESCRIBE_JSON, true};
+    krs_describe_options options = {.struct_size = sizeof options,
+                                    .format = KRS_DESCRIBE_JSON,
+                                    .stats = true};
     page want = {.most = -1};
     int n = 1, refused = 0;
     ck_assert_int_eq(krs_weights_describe(w, &options, collect, &want, &err),

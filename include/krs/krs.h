@@ -11,8 +11,8 @@
  *   check.h     compare results element by element
  *
  *   nn.h        layers with their parameters; fresh, loaded, saved
- *   weights.h   tensors in safetensors and GGUF files: list, read, write,
- *               describe
+ *   weights.h   tensors in safetensors, GGUF, .npy and .npz files: list, read,
+ *               write, convert, compare, describe
  *   gguf.h      settings, vocabulary and chat template of a GGUF file
  *   block.h     block-quantised weights as numbers and back
  *   causal.h    decoder-only language models, whichever

@@ -97,6 +97,19 @@ KRS_API krs_status krs_llama_save(const char *folder, const krs_store *store,
                                   const krs_llama_config *config,
                                   krs_error *err);
 
+/* krs_llama_convert(model, path, options, err) -- a model folder or a .gguf
+ * file as the other, names, layout and settings turned too.
+ *
+ *   path      a name that ends in .gguf; or a folder that exists, which gets
+ *             config.json and model.safetensors or its shards
+ *   options   dtype and shard_bytes count, format does not; NULL: all zero
+ *
+ * A tokenizer.json goes along, in a GGUF file as tokenizer.huggingface.json.
+ * Errors     those of krs_llama_weights and krs_weights_convert. */
+KRS_API krs_status krs_llama_convert(const char *model, const char *path,
+                                     const krs_convert_options *options,
+                                     krs_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,4 +1,5 @@
-/* weights.h -- tensors in safetensors files: list, read, write, describe.
+/* weights.h -- tensors in files: list, read, write, convert, compare, describe.
+ * Formats: safetensors, GGUF, .npy and .npz of NumPy.
  *
  *     krs_weights *w;
  *     KRS_TRY(krs_weights_open("llama/", &w, err));
@@ -12,7 +13,8 @@
  * is used; reading touches only the tensor asked for. Every refusal is one
  * sentence with file, place, values and reason.
  *
- * Format: huggingface.co/docs/safetensors, little-endian.
+ * All are little-endian. huggingface.co/docs/safetensors;
+ * github.com/ggml-org/ggml/blob/master/docs/gguf.md; numpy.lib.format.
  */
 #ifndef KRS_WEIGHTS_H
 #define KRS_WEIGHTS_H
@@ -63,6 +65,8 @@ typedef enum krs_stored {
 KRS_API const char *krs_stored_name(krs_stored stored);
 KRS_API size_t krs_stored_bytes(krs_stored stored);
 KRS_API size_t krs_stored_elements(krs_stored stored);
+/* krs_stored_parse("q8_0", &s) -- the type of that name in any case. */
+KRS_API bool krs_stored_parse(const char *name, krs_stored *out);
 /* krs_stored_block(s, &b) -- the format of a block type; false for others. */
 KRS_API bool krs_stored_block(krs_stored stored, krs_block *out);
 /* krs_stored_dtype(s, &t) -- the element type of the same meaning and
@@ -87,9 +91,10 @@ typedef struct krs_weights krs_weights;
 
 /* krs_weights_open(path, &w, err) -- list the tensors of a model.
  *
- *   path   a .safetensors file; an .index.json beside its shards; or a
- *          folder with model.safetensors or model.safetensors.index.json
- *          (the first wins if both are there)
+ *   path   a .safetensors, .gguf, .npy or .npz file, known by its first bytes;
+ *          an .index.json beside its shards; or a folder with
+ *          model.safetensors or model.safetensors.index.json (the first wins
+ *          if both are there)
  *
  * Shards are opened too. They lie in the folder of the index: a shard name
  * with '/' or ".." is refused, and index and shards must agree on every
@@ -177,6 +182,56 @@ KRS_API krs_status krs_weights_write(const char *path,
                                      const krs_weights_note *notes,
                                      size_t note_count, krs_error *err);
 
+/* The formats of files that hold tensors: NAME, ending. */
+#define KRS_WEIGHTS_FORMAT_LIST(X) \
+    X(SAFETENSORS, ".safetensors") \
+    X(GGUF, ".gguf")               \
+    X(NPZ, ".npz")                 \
+    X(NPY, ".npy")
+
+typedef enum krs_weights_format {
+#define KRS_WEIGHTS_FORMAT_ENUM(NAME, ending) KRS_WEIGHTS_##NAME,
+    KRS_WEIGHTS_FORMAT_LIST(KRS_WEIGHTS_FORMAT_ENUM)
+#undef KRS_WEIGHTS_FORMAT_ENUM
+        KRS_WEIGHTS_FORMAT_COUNT
+} krs_weights_format;
+
+/* krs_weights_format_of(path, &f) -- the format that the ending of a path
+ * names; false if it names none. */
+KRS_API bool krs_weights_format_of(const char *path, krs_weights_format *out);
+
+typedef struct krs_convert_options {
+    size_t struct_size;
+    krs_weights_format format; /* NPY: of a single tensor */
+    const char *tensor;        /* only the one of that name; NULL: all */
+    /* of the float tensors; NULL: as they are, but F32 where the format has not
+     * their type. In GGUF, tensors of rank 0 and 1 become F32, and so do those whose
+     * rows are no whole blocks. */
+    const krs_stored *dtype;
+    /* largest shard of safetensors, with an index; path is a folder then. 0:
+     * one file */
+    uint64_t shard_bytes;
+    /* settings of a GGUF file, besides those of w if that is one; one of the
+     * same key counts instead of that of w */
+    const struct krs_gguf_value *settings;
+    size_t setting_count;
+} krs_convert_options;
+
+/* krs_weights_convert(w, path, options, err) -- write the tensors of an open
+ * model in another format, or with other types.
+ *
+ * Bytes are a function of tensors, notes and options. Files are replaced as by
+ * krs_weights_write; of shards, the index comes last. Names stay as they are:
+ * krs_llama_convert turns those of a LLaMA too. Notes go from safetensors to
+ * safetensors, settings from GGUF to GGUF.
+ *
+ * Errors     DTYPE for a type that the format or the conversion has not;
+ *            SHAPE, RANGE, ARGUMENT, IO, FORMAT, MEMORY.
+ * Cost       one pass over the data in 1 MiB of memory. */
+KRS_API krs_status krs_weights_convert(const krs_weights *w, const char *path,
+                                       const krs_convert_options *options,
+                                       krs_error *err);
+
 /* What the values of a tensor are like. */
 typedef struct krs_weight_stats {
     int64_t count, zeros, nans, infinities;
@@ -202,14 +257,17 @@ typedef enum krs_describe_format {
 typedef struct krs_describe_options {
     size_t struct_size;
     krs_describe_format format;
-    bool stats; /* reads all data */
+    bool stats;         /* reads all data */
+    const char *tensor; /* only the one of that name; NULL: all */
 } krs_describe_options;
 
 /* krs_weights_describe(w, options, sink, user, err) -- what `kersey inspect`
- * prints: metadata; per tensor name, type, shape, bytes (and statistics);
- * totals per type; number of parameters.
+ * prints: metadata, settings and tokenizer (of a GGUF file, or from the
+ * config.json and tokenizer.json of a folder); per tensor name, type, shape,
+ * bytes (and statistics); totals per type; number of parameters.
  *
- * JSON: {"path", "metadata": {}, "tensors": [{"name", "dtype", "shape",
+ * JSON: {"path", "metadata": {}, "config": {}, "tokenizer": {"kind", "tokens",
+ * "merges"}, "tensors": [{"name", "dtype", "shape",
  * "bytes", "file", "stats": {"min", "max", "mean", "std", "nan", "inf",
  * "zero"}}], "dtypes": {"F32": {"tensors", "parameters", "bytes"}},
  * "parameters", "bytes"}; numbers that JSON cannot write are null.
@@ -219,6 +277,15 @@ KRS_API krs_status krs_weights_describe(const krs_weights *w,
                                         const krs_describe_options *options,
                                         krs_line_sink sink, void *user,
                                         krs_error *err);
+
+/* krs_weights_diff(a, b, sink, user, &differing, err) -- what is not the same
+ * in two models: a line for each tensor that only one of them has, or whose
+ * type, shape or values differ, with the largest difference and its place.
+ * Values of different types are compared as numbers; all NaNs are one.
+ * differing: such tensors; 0 if the models are the same. */
+KRS_API krs_status krs_weights_diff(const krs_weights *a, const krs_weights *b,
+                                    krs_line_sink sink, void *user,
+                                    size_t *out_differing, krs_error *err);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,7 @@
  * (Chan, Golub and LeVeque 1979): one pass over the file, stable for a large
  * mean.
  */
+#include "describe_settings.h"
 #include "stored.h"
 #include "weights_file.h"
 
@@ -71,6 +72,25 @@ add_group(krs_weight_stats *s, moments *all, double *values, size_t count)
     merge(all, &part);
 }
 
+static krs_status
+add_run(krsi_run *run, int64_t count, krs_weight_stats *s, moments *all,
+        krs_error *err)
+{
+    uint64_t piece[KRSI_PIECE_BYTES / sizeof(uint64_t)];
+    double values[GROUP];
+    int64_t most = krsi_piece_elements(run->stored);
+    for (int64_t done = 0; done < count; done += most) {
+        int64_t n = count - done < most ? count - done : most;
+        KRS_TRY(krsi_run_next(run, n, piece, err));
+        for (int64_t k = 0; k < n; k += GROUP) {
+            size_t group = (size_t)(n - k < GROUP ? n - k : GROUP);
+            krsi_stored_doubles(run->stored, piece, (size_t)k, group, values);
+            add_group(s, all, values, group);
+        }
+    }
+    return KRS_OK;
+}
+
 krs_status
 krs_weights_stats(const krs_weights *w, size_t i, krs_weight_stats *out,
                   krs_error *err)
@@ -87,18 +107,11 @@ krs_weights_stats(const krs_weights *w, size_t i, krs_weight_stats *out,
     krs_weight_stats s = {
         .count = t->count, .min = (double)INFINITY, .max = -(double)INFINITY};
     moments all = {0};
-    uint64_t piece[KRSI_PIECE_BYTES / sizeof(uint64_t)];
-    double values[GROUP];
-    int64_t most = krsi_piece_elements(t->stored);
-    for (int64_t done = 0; done < t->count; done += most) {
-        int64_t n = t->count - done < most ? t->count - done : most;
-        KRS_TRY(krsi_weights_piece(w, i, done, n, piece, err));
-        for (int64_t k = 0; k < n; k += GROUP) {
-            size_t group = (size_t)(n - k < GROUP ? n - k : GROUP);
-            krsi_stored_doubles(t->stored, piece, (size_t)k, group, values);
-            add_group(&s, &all, values, group);
-        }
-    }
+    krsi_run run;
+    KRS_TRY(krsi_run_open(w, i, 0, &run, err));
+    krs_status status = add_run(&run, t->count, &s, &all, err);
+    krsi_run_close(&run);
+    KRS_TRY(status);
     s.mean = all.mean;
     s.std = sqrt(all.squares / all.count);
     if (all.count == 0)
@@ -113,6 +126,7 @@ typedef struct printer {
     krs_line_sink sink;
     void *user;
     bool stats;
+    const char *tensor; /* NULL: all */
     krs_error *err;
     krs_status status;
 } printer;
@@ -142,13 +156,22 @@ typedef struct total {
     uint64_t parameters, bytes;
 } total;
 
-static total
-add_up(const krs_weights *w, total by_type[KRS_STORED_COUNT])
+static bool
+is_shown(const printer *p, const krs_weight *t)
 {
+    return !p->tensor || strcmp(p->tensor, t->name) == 0;
+}
+
+static total
+add_up(const printer *p, total by_type[KRS_STORED_COUNT])
+{
+    const krs_weights *w = p->weights;
     total all = {0};
     memset(by_type, 0, KRS_STORED_COUNT * sizeof *by_type);
     for (size_t i = 0; i < krs_weights_count(w); i++) {
         const krs_weight *t = krs_weights_at(w, i);
+        if (!is_shown(p, t))
+            continue;
         total *sums[] = {&all, &by_type[t->stored]};
         for (int k = 0; k < 2; k++) {
             sums[k]->tensors++;
@@ -166,6 +189,16 @@ plain(const char *text, char out[NAME_BYTES])
     krsi_json_quote(text, out, NAME_BYTES);
     out[strlen(out) - 1] = 0;
     return out + 1;
+}
+
+/* What the model says of itself; NULL where it says nothing. */
+static void
+get_settings(printer *p, json_t **config, json_t **tokenizer)
+{
+    if (p->status == KRS_OK)
+        p->status = krsi_describe_config(p->weights, config, p->err);
+    if (p->status == KRS_OK)
+        p->status = krsi_describe_tokenizer(p->weights, tokenizer, p->err);
 }
 
 static void
@@ -186,23 +219,68 @@ text_stats(printer *p, size_t i)
                     s.min, s.max, s.mean, s.std, s.zeros, s.nans, s.infinities);
 }
 
+/* "# key = value" for each member: texts quoted, all else as JSON */
+static void
+text_members(printer *p, json_t *object)
+{
+    char name[NAME_BYTES], quoted[NAME_BYTES / 4];
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        char *text =
+            krsi_json_print(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII, NULL);
+        if (json_is_string(value))
+            krsi_json_quote(json_string_value(value), quoted, sizeof quoted);
+        else
+            snprintf(quoted, sizeof quoted, "%s", text ? text : "");
+        send_format(p, "# %.1000s = %s", plain(key, name), quoted);
+        free(text);
+    }
+}
+
+/* Notes, settings, tokenizer. */
+static void
+text_settings(printer *p)
+{
+    char name[NAME_BYTES], value[NAME_BYTES / 4];
+    const krs_weights_note *note;
+    json_t *config = NULL, *tokenizer = NULL;
+    for (size_t i = 0; (note = krs_weights_note_at(p->weights, i)); i++)
+        send_format(p, "# %.1000s = %s", plain(note->key, name),
+                    krsi_json_quote(note->value, value, sizeof value));
+    get_settings(p, &config, &tokenizer);
+    text_members(p, config);
+    if (tokenizer)
+        send_format(
+            p, "# tokenizer: %s, %lld tokens, %lld merges",
+            krsi_json_quote(
+                json_string_value(json_object_get(tokenizer, "kind")), value,
+                sizeof value),
+            (long long)json_integer_value(json_object_get(tokenizer, "tokens")),
+            (long long)json_integer_value(
+                json_object_get(tokenizer, "merges")));
+    json_decref(config);
+    json_decref(tokenizer);
+}
+
 static void
 print_text(printer *p)
 {
     const krs_weights *w = p->weights;
-    char name[NAME_BYTES], value[NAME_BYTES / 4], shape[KRSI_SHAPE_TEXT];
-    total by_type[KRS_STORED_COUNT], all = add_up(w, by_type);
-    const krs_weights_note *note;
+    char name[NAME_BYTES], shape[KRSI_SHAPE_TEXT];
+    total by_type[KRS_STORED_COUNT], all = add_up(p, by_type);
     size_t width = 0;
-    for (size_t i = 0; (note = krs_weights_note_at(w, i)); i++)
-        send_format(p, "# %.1000s = %s", plain(note->key, name),
-                    krsi_json_quote(note->value, value, sizeof value));
+    if (!p->tensor)
+        text_settings(p);
     for (size_t i = 0; i < krs_weights_count(w); i++) {
         size_t n = strlen(plain(krs_weights_at(w, i)->name, name));
         width = n > width && n <= 60 ? n : width;
     }
     for (size_t i = 0; i < krs_weights_count(w); i++) {
         const krs_weight *t = krs_weights_at(w, i);
+        if (!is_shown(p, t))
+            continue;
         krsi_weight_text(t, shape);
         send_format(p, "%-*s  %-24s %14" PRIu64 " bytes", (int)width,
                     plain(t->name, name), shape, t->bytes);
@@ -331,13 +409,19 @@ static void
 print_json(printer *p)
 {
     const krs_weights *w = p->weights;
-    total by_type[KRS_STORED_COUNT], all = add_up(w, by_type);
+    total by_type[KRS_STORED_COUNT], all = add_up(p, by_type);
     size_t count = krs_weights_count(w);
+    int64_t left = all.tensors;
+    json_t *config = NULL, *tokenizer = NULL;
+    get_settings(p, &config, &tokenizer);
     send_json(p, "{\"path\": ", path_json(krs_weights_path(w)), ",");
     send_json(p, "\"metadata\": ", notes_json(w), ",");
+    send_json(p, "\"config\": ", config ? config : json_null(), ",");
+    send_json(p, "\"tokenizer\": ", tokenizer ? tokenizer : json_null(), ",");
     send(p, "\"tensors\": [");
     for (size_t i = 0; p->status == KRS_OK && i < count; i++)
-        send_json(p, "  ", tensor_json(p, i), i + 1 < count ? "," : "");
+        if (is_shown(p, krs_weights_at(w, i)))
+            send_json(p, "  ", tensor_json(p, i), --left > 0 ? "," : "");
     send(p, "],");
     send_json(p, "\"dtypes\": ", types_json(by_type), ",");
     send_format(p, "\"parameters\": %" PRIu64 ", \"bytes\": %" PRIu64 "}",
@@ -348,7 +432,7 @@ krs_status
 krs_weights_describe(const krs_weights *w, const krs_describe_options *options,
                      krs_line_sink sink, void *user, krs_error *err)
 {
-    krs_describe_options defaults = {sizeof defaults, KRS_DESCRIBE_TEXT, false};
+    krs_describe_options defaults = {.struct_size = sizeof defaults};
     if (!w || !sink)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "weights: describe: weights and sink must be given");
@@ -358,7 +442,13 @@ krs_weights_describe(const krs_weights *w, const krs_describe_options *options,
         return krs_fail(err, KRS_E_ARGUMENT,
                         "weights: describe: struct_size is %zu, expected %zu",
                         options->struct_size, sizeof *options);
-    printer p = {w, sink, user, options->stats, err, KRS_OK};
+    printer p = {w, sink, user, options->stats, options->tensor, err, KRS_OK};
+    if (options->tensor && krs_weights_find(w, options->tensor) < 0) {
+        char name[NAME_BYTES / 8];
+        return krs_fail(err, KRS_E_NAME, "%s: there is no tensor %s",
+                        krs_weights_path(w),
+                        krsi_json_quote(options->tensor, name, sizeof name));
+    }
     switch (options->format) {
     case KRS_DESCRIBE_TEXT: print_text(&p); break;
     case KRS_DESCRIBE_JSON: print_json(&p); break;

@@ -28,37 +28,6 @@ failed(const char *path, const char *doing, krs_error *err)
                     error == ENOSPC ? "; free some space and try again" : "");
 }
 
-static krs_status
-write_piece(int fd, const char *path, const krsi_bytes *piece, krs_error *err)
-{
-    size_t done = 0;
-    while (done < piece->bytes) {
-        size_t want = piece->bytes - done;
-        ssize_t put = write(fd, (const char *)piece->data + done,
-                            want < WRITE_BYTES ? want : WRITE_BYTES);
-        if (put < 0 && errno != EINTR)
-            return failed(path, "write", err);
-        if (put > 0)
-            done += (size_t)put;
-    }
-    return KRS_OK;
-}
-
-/* Write and close. */
-static krs_status
-fill(int fd, const char *path, const krsi_bytes *pieces, size_t count,
-     krs_error *err)
-{
-    krs_status status = KRS_OK;
-    for (size_t i = 0; status == KRS_OK && i < count; i++)
-        status = write_piece(fd, path, &pieces[i], err);
-    if (status == KRS_OK && fsync(fd) != 0)
-        status = failed(path, "flush to the disk", err);
-    if (close(fd) != 0 && status == KRS_OK)
-        status = failed(path, "close", err);
-    return status;
-}
-
 /* The folder of path, whose text is cut to it. A file system that cannot
  * flush a folder says EINVAL, which is no loss. */
 static krs_status
@@ -93,29 +62,95 @@ create_beside(const char *path, char *name, size_t size)
 }
 
 krs_status
-krsi_file_write_pieces(const char *path, const krsi_bytes *pieces, size_t count,
-                       krs_error *err)
+krsi_writer_open(const char *path, krsi_writer *out, krs_error *err)
 {
     size_t size = strlen(path) + 64;
     char *temporary = malloc(size);
     if (temporary == NULL)
         return krs_fail(err, KRS_E_MEMORY, "%s: no memory for its name", path);
-
-    krs_status status;
     int fd = create_beside(path, temporary, size);
     if (fd < 0) {
-        status = failed(path, "create a file beside it", err);
-    } else {
-        status = fill(fd, path, pieces, count, err);
-        if (status == KRS_OK && rename(temporary, path) != 0)
-            status = failed(path, "rename the new file to it", err);
-        if (status == KRS_OK)
-            status = flush_folder(temporary, err);
-        else
-            unlink(temporary);
+        krs_status status = failed(path, "create a file beside it", err);
+        free(temporary);
+        return status;
     }
-    free(temporary);
+    *out = (krsi_writer){path, temporary, fd, 0};
+    return KRS_OK;
+}
+
+krs_status
+krsi_writer_put(krsi_writer *w, const void *data, size_t bytes, krs_error *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        size_t want = bytes - done;
+        ssize_t put = write(w->fd, (const char *)data + done,
+                            want < WRITE_BYTES ? want : WRITE_BYTES);
+        if (put < 0 && errno != EINTR)
+            return failed(w->path, "write", err);
+        if (put > 0)
+            done += (size_t)put;
+    }
+    w->bytes += bytes;
+    return KRS_OK;
+}
+
+krs_status
+krsi_writer_patch(krsi_writer *w, uint64_t at, const void *data, size_t bytes,
+                  krs_error *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t put = pwrite(w->fd, (const char *)data + done, bytes - done,
+                             (off_t)(at + done));
+        if (put < 0 && errno != EINTR)
+            return failed(w->path, "write", err);
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return KRS_OK;
+}
+
+krs_status
+krsi_writer_pad(krsi_writer *w, uint64_t alignment, krs_error *err)
+{
+    static const char zeros[512];
+    uint64_t rest = w->bytes % alignment, need = rest ? alignment - rest : 0;
+    while (need > 0) {
+        size_t n = need < sizeof zeros ? (size_t)need : sizeof zeros;
+        KRS_TRY(krsi_writer_put(w, zeros, n, err));
+        need -= n;
+    }
+    return KRS_OK;
+}
+
+krs_status
+krsi_writer_close(krsi_writer *w, krs_status status, krs_error *err)
+{
+    if (status == KRS_OK && fsync(w->fd) != 0)
+        status = failed(w->path, "flush to the disk", err);
+    if (close(w->fd) != 0 && status == KRS_OK)
+        status = failed(w->path, "close", err);
+    if (status == KRS_OK && rename(w->temporary, w->path) != 0)
+        status = failed(w->path, "rename the new file to it", err);
+    if (status == KRS_OK)
+        status = flush_folder(w->temporary, err);
+    else
+        unlink(w->temporary);
+    free(w->temporary);
     return status;
+}
+
+krs_status
+krsi_file_write_pieces(const char *path, const krsi_bytes *pieces, size_t count,
+                       krs_error *err)
+{
+    krsi_writer w;
+    krs_status status = KRS_OK;
+    KRS_TRY(krsi_writer_open(path, &w, err));
+    for (size_t i = 0; status == KRS_OK && i < count; i++)
+        status = krsi_writer_put(&w, pieces[i].data, pieces[i].bytes, err);
+    return krsi_writer_close(&w, status, err);
 }
 
 krs_status

@@ -48,6 +48,9 @@ struct krs_gguf {
 krs_status krsi_gguf_weights(krs_weights *w, char *path /* takes */,
                              krs_error *err);
 
+/* gguf_write.c: GGUF has the type, and it is written */
+bool krsi_gguf_has(krs_stored stored);
+
 /* gguf_value.c */
 
 /* krsi_gguf_wrong(g, value, err, format, ...) -- FORMAT, with file, offset and

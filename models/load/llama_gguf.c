@@ -130,7 +130,8 @@ turn_rows(krsi_entry *e, int64_t heads, int64_t head_dim, krsi_rows turn,
                         " heads of %" PRId64 " need %" PRId64,
                         e->weight.file, e->weight.name, found, heads, head_dim,
                         heads * head_dim);
-    e->rows = turn;
+    /* turned back is as it was */
+    e->rows = e->rows == KRSI_ROWS_AS_STORED ? turn : KRSI_ROWS_AS_STORED;
     e->head_rows = head_dim;
     return KRS_OK;
 }

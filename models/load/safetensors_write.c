@@ -1,6 +1,6 @@
 /* safetensors_write.c -- tensors and notes to a safetensors file, atomically.
  *
- * In: tensors in memory. Out: a file that is complete, or the old one. The
+ * In: tensors in memory, or of another file. Out: a file that is complete, or the old one. The
  * bytes are a function of the arguments as a set: tensors by falling element
  * size, then name; notes by key; no spaces in the JSON, which is padded with
  * spaces so that the data begins at a multiple of 8.
@@ -8,10 +8,7 @@
  * Everything is checked and laid out before the first byte is written; the
  * old file is replaced at once, by file_write.c.
  */
-#include "file_write.h"
-#include "json_file.h"
-
-#include <krs/weights.h>
+#include "tensor_out.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -20,11 +17,6 @@
 
 #define HEADER_BYTES 100000000u /* limit of the format */
 #define QUOTED       96
-
-typedef struct placed {
-    const krs_weight_source *source;
-    size_t bytes, element_bytes;
-} placed;
 
 static krs_status
 bad(const char *path, const krs_weight_source *t, krs_status status,
@@ -35,17 +27,27 @@ bad(const char *path, const krs_weight_source *t, krs_status status,
                     krsi_json_quote(t->name, name, sizeof name), reason);
 }
 
+/* the type of the file for a type without blocks */
+static krs_stored
+stored_of(krs_dtype dtype)
+{
+    int s = 0;
+    krs_dtype same;
+    while (!krs_stored_dtype((krs_stored)s, &same) || same != dtype)
+        s++;
+    return (krs_stored)s;
+}
+
 static krs_status
-check_tensor(const char *path, const krs_weight_source *t, placed *out,
+check_tensor(const char *path, const krs_weight_source *t, krsi_out *out,
              krs_error *err)
 {
-    int64_t count = 1;
+    krs_weight *w = &out->weight;
+    size_t bytes = 0;
     bool overflow = false;
     if (!t->name)
         return krs_fail(err, KRS_E_NAME, "%s: write: a tensor has no name",
                         path);
-    if (strcmp(t->name, "__metadata__") == 0)
-        return bad(path, t, KRS_E_NAME, "the format reserves this name", err);
     if ((unsigned)t->dtype >= KRS_DTYPE_COUNT ||
         krs_dtype_class_of(t->dtype) == KRS_CLASS_BLOCK)
         return bad(path, t, KRS_E_DTYPE,
@@ -55,17 +57,24 @@ check_tensor(const char *path, const krs_weight_source *t, placed *out,
     if (t->rank < 0 || t->rank > KRS_WEIGHT_RANK || (t->rank && !t->shape))
         return bad(path, t, KRS_E_SHAPE, "rank must be 0 to 8, with a shape",
                    err);
+    *out = (krsi_out){
+        .weight = {.name = t->name,
+                   .stored = stored_of(t->dtype),
+                   .rank = t->rank,
+                   .count = 1},
+        .data = t->data
+    };
     for (int i = 0; i < t->rank; i++) {
         if (t->shape[i] < 0)
             return bad(path, t, KRS_E_SHAPE, "a size is negative", err);
-        overflow |= __builtin_mul_overflow(count, t->shape[i], &count);
+        w->shape[i] = t->shape[i];
+        overflow |= __builtin_mul_overflow(w->count, t->shape[i], &w->count);
     }
-    *out = (placed){.source = t};
-    if (overflow || !krs_dtype_bytes(t->dtype, count, &out->bytes) ||
-        !krs_dtype_bytes(t->dtype, 1, &out->element_bytes) ||
-        out->bytes > INT64_MAX)
+    if (overflow || !krs_dtype_bytes(t->dtype, w->count, &bytes) ||
+        bytes > INT64_MAX)
         return bad(path, t, KRS_E_SHAPE, "more than 2^63 bytes", err);
-    if (!t->data && out->bytes)
+    w->bytes = bytes;
+    if (!t->data && bytes)
         return bad(path, t, KRS_E_ARGUMENT, "data is NULL", err);
     return KRS_OK;
 }
@@ -73,39 +82,31 @@ check_tensor(const char *path, const krs_weight_source *t, placed *out,
 static int
 by_size_and_name(const void *left, const void *right)
 {
-    const placed *a = left, *b = right;
-    if (a->element_bytes != b->element_bytes)
-        return a->element_bytes > b->element_bytes ? -1 : 1;
-    return strcmp(a->source->name, b->source->name);
-}
-
-static const char *
-type_name(krs_dtype dtype)
-{
-    krs_dtype same;
-    for (int s = 0; s < KRS_STORED_COUNT; s++)
-        if (krs_stored_dtype((krs_stored)s, &same) && same == dtype)
-            return krs_stored_name((krs_stored)s);
-    return "?";
+    const krs_weight *a = &((const krsi_out *)left)->weight;
+    const krs_weight *b = &((const krsi_out *)right)->weight;
+    size_t size = krs_stored_bytes(a->stored);
+    size_t other = krs_stored_bytes(b->stored);
+    if (size != other)
+        return size > other ? -1 : 1;
+    return strcmp(a->name, b->name);
 }
 
 /* {"dtype": ..., "shape": [...], "data_offsets": [begin, end]} */
 static json_t *
-entry_json(const placed *p, size_t begin)
+entry_json(const krs_weight *t, uint64_t begin)
 {
     json_t *entry = json_object(), *shape = json_array();
     bool ok = entry && shape;
-    for (int i = 0; ok && i < p->source->rank; i++)
-        ok = json_array_append_new(shape, json_integer(p->source->shape[i])) ==
-             0;
-    ok = ok &&
-         json_object_set_new(entry, "dtype",
-                             json_string(type_name(p->source->dtype))) == 0;
+    for (int i = 0; ok && i < t->rank; i++)
+        ok = json_array_append_new(shape, json_integer(t->shape[i])) == 0;
+    ok =
+        ok && json_object_set_new(entry, "dtype",
+                                  json_string(krs_stored_name(t->stored))) == 0;
     ok = ok && json_object_set(entry, "shape", shape) == 0;
     ok = ok &&
          json_object_set_new(entry, "data_offsets",
                              json_pack("[I,I]", (json_int_t)begin,
-                                       (json_int_t)(begin + p->bytes))) == 0;
+                                       (json_int_t)(begin + t->bytes))) == 0;
     json_decref(shape);
     if (!ok) {
         json_decref(entry);
@@ -204,25 +205,31 @@ header_text(const char *path, const json_t *root, char **out, size_t *out_bytes,
 }
 
 static krs_status
-build_header(const char *path, const placed *list, size_t count,
+build_header(const char *path, const krsi_out *list, size_t count,
              krs_weights_note *notes, size_t note_count, char **out,
              size_t *out_bytes, krs_error *err)
 {
     json_t *root = json_object();
-    size_t end = 0;
+    uint64_t end = 0;
     if (!root)
         return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
     krs_status status = add_notes(path, root, notes, note_count, err);
     for (size_t i = 0; status == KRS_OK && i < count; i++) {
-        size_t begin = end;
-        if (__builtin_add_overflow(end, list[i].bytes, &end) || end > INT64_MAX)
+        const krs_weight *t = &list[i].weight;
+        uint64_t begin = end;
+        if (__builtin_add_overflow(end, t->bytes, &end) || end > INT64_MAX)
             status = krs_fail(err, KRS_E_SHAPE,
                               "%s: write: the tensors together have more than "
                               "2^63 bytes",
                               path);
+        else if (strcmp(t->name, "__metadata__") == 0)
+            status = krs_fail(err, KRS_E_NAME,
+                              "%s: write: tensor \"__metadata__\": the format "
+                              "reserves this name",
+                              path);
         else
-            status = set(path, root, list[i].source->name,
-                         entry_json(&list[i], begin), "tensor", err);
+            status =
+                set(path, root, t->name, entry_json(t, begin), "tensor", err);
     }
     if (status == KRS_OK)
         status = header_text(path, root, out, out_bytes, err);
@@ -233,16 +240,29 @@ build_header(const char *path, const placed *list, size_t count,
 /* The header and the data of every tensor, one after the other. */
 static krs_status
 write_file(const char *path, const char *header, size_t header_size,
-           const placed *list, size_t count, krs_error *err)
+           const krsi_out *list, size_t count, krs_error *err)
 {
-    krsi_bytes *pieces = calloc(count + 1, sizeof *pieces);
-    if (!pieces)
-        return krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
-    pieces[0] = (krsi_bytes){header, header_size};
-    for (size_t i = 0; i < count; i++)
-        pieces[i + 1] = (krsi_bytes){list[i].source->data, list[i].bytes};
-    krs_status status = krsi_file_write_pieces(path, pieces, count + 1, err);
-    free(pieces);
+    krsi_writer writer;
+    KRS_TRY(krsi_writer_open(path, &writer, err));
+    krs_status status = krsi_writer_put(&writer, header, header_size, err);
+    for (size_t i = 0; status == KRS_OK && i < count; i++)
+        status = krsi_out_put(&list[i], &writer, NULL, err);
+    return krsi_writer_close(&writer, status, err);
+}
+
+krs_status
+krsi_safetensors_write(const char *path, krsi_out *list, size_t count,
+                       krs_weights_note *notes, size_t note_count,
+                       krs_error *err)
+{
+    char *header = NULL;
+    size_t header_size = 0;
+    if (count > 0)
+        qsort(list, count, sizeof *list, by_size_and_name);
+    KRS_TRY(build_header(path, list, count, notes, note_count, &header,
+                         &header_size, err));
+    krs_status status = write_file(path, header, header_size, list, count, err);
+    free(header);
     return status;
 }
 
@@ -268,25 +288,18 @@ krs_weights_write(const char *path, const krs_weight_source *tensors,
                   size_t note_count, krs_error *err)
 {
     KRS_TRY(check_arguments(path, tensors, count, notes, note_count, err));
-    placed *list = calloc(count + 1, sizeof *list);
+    krsi_out *list = calloc(count + 1, sizeof *list);
     krs_weights_note *sorted = calloc(note_count + 1, sizeof *sorted);
-    char *header = NULL;
-    size_t header_size = 0;
     krs_status status = KRS_OK;
     if (!list || !sorted)
         status = krs_fail(err, KRS_E_MEMORY, "%s: write: out of memory", path);
     for (size_t i = 0; status == KRS_OK && i < count; i++)
         status = check_tensor(path, &tensors[i], &list[i], err);
-    if (status == KRS_OK) {
-        qsort(list, count, sizeof *list, by_size_and_name);
-        if (note_count)
-            memcpy(sorted, notes, note_count * sizeof *notes);
-        status = build_header(path, list, count, sorted, note_count, &header,
-                              &header_size, err);
-    }
+    if (status == KRS_OK && note_count)
+        memcpy(sorted, notes, note_count * sizeof *notes);
     if (status == KRS_OK)
-        status = write_file(path, header, header_size, list, count, err);
-    free(header);
+        status =
+            krsi_safetensors_write(path, list, count, sorted, note_count, err);
     free(sorted);
     free(list);
     return status;

@@ -21,6 +21,7 @@
 #include <assert.h>
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "weight files are little-endian, and so must the machine be"
@@ -79,6 +80,18 @@ krs_stored_block(krs_stored stored, krs_block *out)
         return false;
     *out = (krs_block)(stored - first);
     return true;
+}
+
+bool
+krs_stored_parse(const char *name, krs_stored *out)
+{
+    for (int i = 0; i < KRS_STORED_COUNT; i++) {
+        if (strcasecmp(types[i].name, name) == 0) {
+            *out = (krs_stored)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 bool

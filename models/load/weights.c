@@ -9,6 +9,7 @@
  * files of different models lie in one folder. Shard names stay inside it.
  */
 #include "gguf_file.h"
+#include "npy_file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -144,8 +145,11 @@ static const struct {
     size_t bytes;
     krs_status (*open)(krs_weights *w, char *path, krs_error *err);
 } formats[] = {
-    {"GGUF", 4, krsi_gguf_weights    },
-    {"",     0, krsi_safetensors_open},
+    {"GGUF",      4, krsi_gguf_weights    },
+    {"\x93NUMPY", 6, krsi_npy_open        },
+    {"PK\3\4",    4, krsi_npz_open        },
+    {"PK\5\6",    4, krsi_npz_open        }, /* of no arrays */
+    {"",          0, krsi_safetensors_open},
 };
 
 static krs_status

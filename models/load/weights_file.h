@@ -9,6 +9,7 @@
 
 #include "file_read.h"
 #include "json_file.h"
+#include "zip_file.h"
 
 #include <krs/weights.h>
 
@@ -33,6 +34,9 @@ typedef struct krsi_entry {
     krs_weight weight;
     uint64_t at; /* offset in the file */
     size_t shard;
+    krsi_packed packed; /* where it is packed, instead of `at` */
+    uint64_t skip;      /* unpacked bytes before the values */
+    const void *memory; /* borrowed: the bytes, where no file has them */
     krsi_rows rows;
     int64_t head_rows; /* rows of a head, even; if they are turned */
 } krsi_entry;
@@ -71,11 +75,26 @@ const char *krsi_weight_text(const krs_weight *weight,
 
 /* weights_read.c */
 
-/* The values of a tensor in file order, a piece at a time; of a block type,
- * first and count are whole blocks. */
+/* The values of a tensor in file order, from element `first` on, a piece at a
+ * time; of a block type, first and count are whole blocks. */
 #define KRSI_PIECE_BYTES 65536
-krs_status krsi_weights_piece(const krs_weights *w, size_t i, int64_t first,
-                              int64_t count, void *out, krs_error *err);
+typedef struct krsi_run {
+    const krs_weights *weights;
+    size_t tensor;
+    krs_stored stored;
+    int64_t element;              /* the next one */
+    struct krsi_inflate *inflate; /* if packed */
+} krsi_run;
+
+krs_status krsi_run_open(const krs_weights *w, size_t i, int64_t first,
+                         krsi_run *out, krs_error *err);
+krs_status krsi_run_next(krsi_run *run, int64_t count, void *out,
+                         krs_error *err);
+/* krsi_run_read(run, count, dtype, out, err) -- the next ones in the order of
+ * the tensor, converted; NULL: as they are stored. */
+krs_status krsi_run_read(krsi_run *run, int64_t count, const krs_dtype *dtype,
+                         void *out, krs_error *err);
+void krsi_run_close(krsi_run *run);
 /* how many elements of the type a piece holds, whole blocks */
 int64_t krsi_piece_elements(krs_stored stored);
 

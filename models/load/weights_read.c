@@ -24,16 +24,58 @@ krsi_piece_elements(krs_stored stored)
                      krs_stored_elements(stored));
 }
 
+/* bytes of so many elements, whole blocks */
+static uint64_t
+bytes_of(krs_stored stored, int64_t count)
+{
+    return (uint64_t)count / krs_stored_elements(stored) *
+           krs_stored_bytes(stored);
+}
+
 krs_status
-krsi_weights_piece(const krs_weights *w, size_t i, int64_t first, int64_t count,
-                   void *out, krs_error *err)
+krsi_run_open(const krs_weights *w, size_t i, int64_t first, krsi_run *out,
+              krs_error *err)
 {
     const krsi_entry *e = &w->entries[i];
-    uint64_t elements = krs_stored_elements(e->weight.stored);
-    uint64_t bytes = krs_stored_bytes(e->weight.stored);
-    return krsi_file_read(&w->shards[e->shard].file,
-                          e->at + (uint64_t)first / elements * bytes, out,
-                          (size_t)((uint64_t)count / elements * bytes), err);
+    krsi_run run = {.weights = w,
+                    .tensor = i,
+                    .stored = e->weight.stored,
+                    .element = first};
+    if (e->packed.is_packed) {
+        KRS_TRY(krsi_inflate_open(&w->shards[e->shard].file, &e->packed,
+                                  &run.inflate, err));
+        krs_status status = krsi_inflate_next(
+            run.inflate, NULL, e->skip + bytes_of(run.stored, first), err);
+        if (status != KRS_OK) {
+            krsi_inflate_close(run.inflate);
+            return status;
+        }
+    }
+    *out = run;
+    return KRS_OK;
+}
+
+krs_status
+krsi_run_next(krsi_run *run, int64_t count, void *out, krs_error *err)
+{
+    const krsi_entry *e = &run->weights->entries[run->tensor];
+    uint64_t bytes = bytes_of(run->stored, count);
+    uint64_t at = e->at + bytes_of(run->stored, run->element);
+    run->element += count;
+    if (run->inflate)
+        return krsi_inflate_next(run->inflate, out, bytes, err);
+    if (e->memory) {
+        memcpy(out, (const char *)e->memory + at, (size_t)bytes);
+        return KRS_OK;
+    }
+    return krsi_file_read(&run->weights->shards[e->shard].file, at, out,
+                          (size_t)bytes, err);
+}
+
+void
+krsi_run_close(krsi_run *run)
+{
+    krsi_inflate_close(run->inflate);
 }
 
 /* KRS_OK if the arguments of a read make sense */
@@ -104,35 +146,36 @@ element_at(void *out, krs_dtype dtype, int64_t n)
     return (char *)out + bytes;
 }
 
-/* Elements [first, first + count) of the block that they are a part of. */
-static krs_status
-read_within_block(const krs_weights *w, size_t i, int64_t first, int64_t count,
-                  krs_dtype dtype, void *out, krs_error *err)
+/* the values go as they are, without a look at them */
+static bool
+is_copied(krs_stored stored, krs_dtype dtype)
 {
-    krs_stored stored = w->entries[i].weight.stored;
-    int64_t elements = (int64_t)krs_stored_elements(stored);
-    int64_t skip = first % elements;
-    uint64_t block[KRS_BLOCK_ELEMENTS / 8 * 2];
+    krs_dtype same;
+    return krs_stored_dtype(stored, &same) && same == dtype &&
+           dtype != KRS_BOOL;
+}
+
+/* The next `count` elements, which end or begin inside the block that they are
+ * in: `skip` of its elements are before them. */
+static krs_status
+read_within_block(krsi_run *run, int64_t skip, int64_t count, krs_dtype dtype,
+                  void *out, krs_error *err)
+{
+    int64_t elements = (int64_t)krs_stored_elements(run->stored);
+    uint64_t block[KRS_BLOCK_ELEMENTS / 4];
     float values[KRS_BLOCK_ELEMENTS]; /* of the widest type */
-    KRS_TRY(krsi_weights_piece(w, i, first - skip, elements, block, err));
-    krsi_stored_convert(stored, block, dtype, values, (size_t)elements);
     size_t bytes = 0;
+    KRS_TRY(krsi_run_next(run, elements, block, err));
+    krsi_stored_convert(run->stored, block, dtype, values, (size_t)elements);
     krs_dtype_bytes(dtype, count, &bytes);
     memcpy(out, element_at(values, dtype, skip), bytes);
     return KRS_OK;
 }
 
-/* Elements [first, first + count) in file order. */
 static krs_status
-read_run(const krs_weights *w, size_t i, int64_t first, int64_t count,
-         krs_dtype dtype, void *out, krs_error *err)
+convert_run(krsi_run *run, const krs_weight *t, int64_t first, int64_t count,
+            krs_dtype dtype, void *out, krs_error *err)
 {
-    const krs_weight *t = &w->entries[i].weight;
-    krs_dtype same;
-    if (krs_stored_dtype(t->stored, &same) && same == dtype &&
-        dtype != KRS_BOOL)
-        return krsi_weights_piece(w, i, first, count, out, err);
-
     uint64_t piece[KRSI_PIECE_BYTES / sizeof(uint64_t)];
     int64_t elements = (int64_t)krs_stored_elements(t->stored);
     int64_t most = krsi_piece_elements(t->stored), n;
@@ -142,11 +185,11 @@ read_run(const krs_weights *w, size_t i, int64_t first, int64_t count,
         if (at % elements != 0 || whole == 0) {
             n = elements - at % elements;
             n = n < count - done ? n : count - done;
-            KRS_TRY(read_within_block(w, i, at, n, dtype, to, err));
+            KRS_TRY(read_within_block(run, at % elements, n, dtype, to, err));
             continue;
         }
         n = whole < most ? whole : most;
-        KRS_TRY(krsi_weights_piece(w, i, at, n, piece, err));
+        KRS_TRY(krsi_run_next(run, n, piece, err));
         size_t good =
             krsi_stored_convert(t->stored, piece, dtype, to, (size_t)n);
         if (good < (size_t)n)
@@ -156,6 +199,23 @@ read_run(const krs_weights *w, size_t i, int64_t first, int64_t count,
                           dtype, err);
     }
     return KRS_OK;
+}
+
+/* Elements [first, first + count) in file order. */
+static krs_status
+read_run(const krs_weights *w, size_t i, int64_t first, int64_t count,
+         krs_dtype dtype, void *out, krs_error *err)
+{
+    const krs_weight *t = &w->entries[i].weight;
+    int64_t elements = (int64_t)krs_stored_elements(t->stored);
+    krsi_run run;
+    KRS_TRY(krsi_run_open(w, i, first / elements * elements, &run, err));
+    krs_status status =
+        is_copied(t->stored, dtype)
+            ? krsi_run_next(&run, count, out, err)
+            : convert_run(&run, t, first, count, dtype, out, err);
+    krsi_run_close(&run);
+    return status;
 }
 
 /* The row of the file that is row r of the tensor. */
@@ -198,6 +258,46 @@ krs_weights_read_part(const krs_weights *w, size_t i, int64_t first,
     if (w->entries[i].rows == KRSI_ROWS_AS_STORED)
         return read_run(w, i, first, count, dtype, out, err);
     return read_rows(w, i, first, count, dtype, out, err);
+}
+
+/* The same in the type that they have, of rows that are turned. */
+static krs_status
+copy_rows(const krs_weights *w, size_t i, int64_t first, int64_t count,
+          void *out, krs_error *err)
+{
+    const krsi_entry *e = &w->entries[i];
+    int64_t row = e->weight.count / e->weight.shape[0], n;
+    char *to = out;
+    for (int64_t done = 0; done < count; done += n) {
+        int64_t at = first + done, within = at % row;
+        krsi_run run;
+        n = row - within < count - done ? row - within : count - done;
+        KRS_TRY(krsi_run_open(w, i, row_in_file(e, at / row) * row + within,
+                              &run, err));
+        krs_status status = krsi_run_next(&run, n, to, err);
+        krsi_run_close(&run);
+        KRS_TRY(status);
+        to += bytes_of(e->weight.stored, n);
+    }
+    return KRS_OK;
+}
+
+krs_status
+krsi_run_read(krsi_run *run, int64_t count, const krs_dtype *dtype, void *out,
+              krs_error *err)
+{
+    const krs_weights *w = run->weights;
+    const krsi_entry *e = &w->entries[run->tensor];
+    int64_t first = run->element;
+    if (e->rows == KRSI_ROWS_AS_STORED) {
+        if (!dtype || is_copied(e->weight.stored, *dtype))
+            return krsi_run_next(run, count, out, err);
+        return convert_run(run, &e->weight, first, count, *dtype, out, err);
+    }
+    run->element += count;
+    if (!dtype)
+        return copy_rows(w, run->tensor, first, count, out, err);
+    return read_rows(w, run->tensor, first, count, *dtype, out, err);
 }
 
 krs_status

@@ -1,0 +1,322 @@
+/* llama_convert.c -- a LLaMA in the format of Hugging Face as a GGUF file, and
+ * back (krs_llama_convert in llama.h).
+ *
+ * In: a model folder or a GGUF file. Out: the other, or one of the same kind
+ * with other types. The settings of a GGUF file are made of config.json here,
+ * under the keys that llama_gguf.c reads; those that a GGUF file has already
+ * go along unchanged. A rope type of llama3 is written as its divisors.
+ */
+#include "gguf_file.h"
+#include "llama_gguf.h"
+#include "tensor_out.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MOST_SETTINGS = 32, MOST_PAIRS = 1024 };
+#define TOKENIZER_BYTES ((uint64_t)64 << 20)
+
+/* Settings on their way, with room for their values. */
+typedef struct settings {
+    krs_gguf_value list[MOST_SETTINGS];
+    size_t count;
+    union {
+        uint32_t u;
+        float f;
+        uint8_t b;
+        krs_gguf_text t;
+    } values[MOST_SETTINGS];
+} settings;
+
+static krs_gguf_value *
+add(settings *s, const char *key, krs_gguf_type type)
+{
+    krs_gguf_value *v = &s->list[s->count];
+    *v = (krs_gguf_value){
+        .key = key, .type = type, .count = 1, .data = &s->values[s->count]};
+    s->count++;
+    return v;
+}
+
+static void
+add_int(settings *s, const char *key, int64_t value)
+{
+    s->values[s->count].u = (uint32_t)value;
+    add(s, key, KRS_GGUF_U32);
+}
+
+/* an id, where there is one */
+static void
+add_id(settings *s, const char *key, int64_t id)
+{
+    if (id >= 0)
+        add_int(s, key, id);
+}
+
+static void
+add_float(settings *s, const char *key, double value)
+{
+    s->values[s->count].f = (float)value;
+    add(s, key, KRS_GGUF_F32);
+}
+
+static void
+add_text(settings *s, const char *key, const char *text, size_t bytes)
+{
+    s->values[s->count].t = (krs_gguf_text){text, bytes};
+    add(s, key, KRS_GGUF_TEXT);
+}
+
+/* general.file_type, of the type of most tensors */
+static void
+add_file_type(settings *s, const krs_stored *dtype)
+{
+    static const struct {
+        krs_stored stored;
+        uint32_t number;
+    } types[] = {
+        {KRS_STORED_F32,  0 },
+        {KRS_STORED_F16,  1 },
+        {KRS_STORED_Q4_0, 2 },
+        {KRS_STORED_Q8_0, 7 },
+        {KRS_STORED_BF16, 32},
+    };
+    for (size_t i = 0; dtype && i < sizeof types / sizeof *types; i++)
+        if (types[i].stored == *dtype)
+            add_int(s, "general.file_type", types[i].number);
+}
+
+static krs_status
+add_rope(settings *s, const char *path, const krs_rope_scaling *r,
+         krs_error *err)
+{
+    add_float(s, "llama.rope.freq_base", r->rope_theta);
+    switch (r->type) {
+    case KRS_ROPE_TYPE_DEFAULT:
+    case KRS_ROPE_TYPE_LLAMA3: return KRS_OK;
+    case KRS_ROPE_TYPE_LINEAR:
+        add_text(s, "llama.rope.scaling.type", "linear", 6);
+        add_float(s, "llama.rope.scaling.factor", r->factor);
+        return KRS_OK;
+    case KRS_ROPE_TYPE_YARN: break;
+    }
+    if (r->mscale != 0 || r->mscale_all_dim != 0 || r->attention_factor != 0 ||
+        !r->truncate)
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "%s: write: GGUF has no settings for yarn with an "
+                        "attention factor, mscale or without truncation",
+                        path);
+    add_text(s, "llama.rope.scaling.type", "yarn", 4);
+    add_float(s, "llama.rope.scaling.factor", r->factor);
+    add_int(s, "llama.rope.scaling.original_context_length",
+            r->original_max_position_embeddings);
+    add_float(s, "llama.rope.scaling.yarn_beta_fast", r->beta_fast);
+    add_float(s, "llama.rope.scaling.yarn_beta_slow", r->beta_slow);
+    return KRS_OK;
+}
+
+static krs_status
+add_config(settings *s, const char *path, const krs_llama_config *c,
+           krs_error *err)
+{
+    add_text(s, "general.architecture", "llama", 5);
+    add_int(s, "llama.vocab_size", c->vocab_size);
+    add_int(s, "llama.context_length", c->max_position_embeddings);
+    add_int(s, "llama.embedding_length", c->hidden_size);
+    add_int(s, "llama.block_count", c->num_hidden_layers);
+    add_int(s, "llama.feed_forward_length", c->intermediate_size);
+    add_int(s, "llama.attention.head_count", c->num_attention_heads);
+    add_int(s, "llama.attention.head_count_kv", c->num_key_value_heads);
+    add_int(s, "llama.attention.key_length", c->head_dim);
+    add_int(s, "llama.attention.value_length", c->head_dim);
+    add_int(s, "llama.rope.dimension_count", c->head_dim);
+    add_float(s, "llama.attention.layer_norm_rms_epsilon", c->rms_norm_eps);
+    add_id(s, "tokenizer.ggml.bos_token_id", c->bos_token_id);
+    add_id(s, "tokenizer.ggml.padding_token_id", c->pad_token_id);
+    if (c->eos_count > 0)
+        add_id(s, "tokenizer.ggml.eos_token_id", c->eos_token_id[0]);
+    if (c->eos_count > 1)
+        add_id(s, "tokenizer.ggml.eot_token_id", c->eos_token_id[1]);
+    return add_rope(s, path, &c->rope, err);
+}
+
+/* "folder/name", to be freed */
+static char *
+join(const char *folder, const char *name)
+{
+    size_t bytes = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(bytes);
+    if (path)
+        snprintf(path, bytes, "%s/%s", folder, name);
+    return path;
+}
+
+/* The tokenizer.json of a folder, NULL if it has none; free it. */
+static krs_status
+read_tokenizer(const char *folder, char **out, size_t *out_bytes,
+               krs_error *err)
+{
+    struct stat info;
+    krsi_file file;
+    char *path = join(folder, "tokenizer.json");
+    krs_status status =
+        path ? KRS_OK
+             : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", folder);
+    if (path && stat(path, &info) == 0)
+        status = krsi_file_open(path, TOKENIZER_BYTES, &file, err);
+    else
+        file.path = NULL;
+    if (status == KRS_OK && file.path) {
+        *out_bytes = (size_t)file.bytes;
+        *out = malloc(*out_bytes + 1);
+        status = *out ? krsi_file_read(&file, 0, *out, *out_bytes, err)
+                      : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", path);
+        krsi_file_close(&file);
+    }
+    free(path);
+    return status;
+}
+
+/* The divisors of the rope type llama3, as a tensor. */
+static krs_status
+add_divisors(krs_weights *w, const krs_llama_config *c, float *divisors,
+             krs_error *err)
+{
+    double plain[MOST_PAIRS], scaled[MOST_PAIRS], unused;
+    krs_rope_scaling unscaled = c->rope;
+    int64_t pairs = c->head_dim / 2;
+    krsi_entry *wider =
+        realloc(w->entries, (w->count + 1) * sizeof *w->entries);
+    if (!wider)
+        return krs_fail(err, KRS_E_MEMORY, "%s: out of memory", w->path);
+    w->entries = wider;
+    if (pairs > MOST_PAIRS)
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "%s: heads of %lld channels are too wide for divisors",
+                        w->path, (long long)c->head_dim);
+    unscaled.type = KRS_ROPE_TYPE_DEFAULT;
+    KRS_TRY(krs_rope_frequencies(&unscaled, c->head_dim, plain, &unused, err));
+    KRS_TRY(krs_rope_frequencies(&c->rope, c->head_dim, scaled, &unused, err));
+    for (int64_t k = 0; k < pairs; k++)
+        divisors[k] = (float)(plain[k] / scaled[k]);
+    wider[w->count++] = (krsi_entry){
+        .weight = {.name = "rope_freqs.weight",
+                   .file = w->path,
+                   .stored = KRS_STORED_F32,
+                   .rank = 1,
+                   .shape = {pairs},
+                   .count = pairs,
+                   .bytes = (uint64_t)pairs * sizeof(float)},
+        .memory = divisors
+    };
+    return krsi_weights_sort(w, err);
+}
+
+static krs_status
+folder_to_gguf(const char *folder, const char *path, krs_convert_options *o,
+               krs_error *err)
+{
+    krs_llama_config config;
+    krs_weights *w;
+    settings s = {.count = 0};
+    char *tokenizer = NULL;
+    size_t tokenizer_bytes = 0;
+    float divisors[MOST_PAIRS];
+    KRS_TRY(krs_llama_weights(folder, &config, &w, err));
+    add_file_type(&s, o->dtype);
+    krs_status status = add_config(&s, path, &config, err);
+    if (status == KRS_OK)
+        status = read_tokenizer(folder, &tokenizer, &tokenizer_bytes, err);
+    if (tokenizer)
+        add_text(&s, "tokenizer.huggingface.json", tokenizer, tokenizer_bytes);
+    if (status == KRS_OK)
+        status = krsi_llama_names_to_gguf(w, &config, err);
+    if (status == KRS_OK && config.rope.type == KRS_ROPE_TYPE_LLAMA3)
+        status = add_divisors(w, &config, divisors, err);
+    o->settings = s.list;
+    o->setting_count = s.count;
+    if (status == KRS_OK)
+        status = krs_weights_convert(w, path, o, err);
+    free(tokenizer);
+    krs_weights_close(w);
+    return status;
+}
+
+/* The tokenizer.json that a GGUF file holds. */
+static krs_status
+write_tokenizer(const krs_gguf *g, const char *folder, krs_error *err)
+{
+    const char *text;
+    KRS_TRY(
+        krs_gguf_string_or(g, "tokenizer.huggingface.json", NULL, &text, err));
+    if (!text)
+        return KRS_OK;
+    char *path = join(folder, "tokenizer.json");
+    krs_status status =
+        path ? krsi_file_write(path, text, strlen(text), err)
+             : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", folder);
+    free(path);
+    return status;
+}
+
+static krs_status
+to_folder(const char *model, const char *folder, krs_convert_options *o,
+          krs_error *err)
+{
+    krs_llama_config config;
+    krs_weights *w;
+    KRS_TRY(krs_llama_weights(model, &config, &w, err));
+    char *path = join(folder, "config.json");
+    krs_status status =
+        path ? krs_weights_convert(w, folder, o, err)
+             : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", folder);
+    if (status == KRS_OK)
+        status = krs_llama_config_write(path, &config, err);
+    if (status == KRS_OK && krs_weights_gguf(w))
+        status = write_tokenizer(krs_weights_gguf(w), folder, err);
+    free(path);
+    krs_weights_close(w);
+    return status;
+}
+
+static krs_status
+gguf_to_gguf(const char *model, const char *path, krs_convert_options *o,
+             krs_error *err)
+{
+    krs_weights *w;
+    settings s = {.count = 0};
+    add_file_type(&s, o->dtype);
+    o->settings = s.list;
+    o->setting_count = s.count;
+    KRS_TRY(krs_weights_open(model, &w, err));
+    krs_status status = krs_weights_convert(w, path, o, err);
+    krs_weights_close(w);
+    return status;
+}
+
+krs_status
+krs_llama_convert(const char *model, const char *path,
+                  const krs_convert_options *options, krs_error *err)
+{
+    krs_convert_options o = {.struct_size = sizeof o};
+    krs_weights_format format;
+    struct stat info;
+    if (options) {
+        o.dtype = options->dtype;
+        o.shard_bytes = options->shard_bytes;
+    }
+    bool from_folder = stat(model, &info) == 0 && S_ISDIR(info.st_mode);
+    o.format = KRS_WEIGHTS_GGUF;
+    if (krs_weights_format_of(path, &format) && format == KRS_WEIGHTS_GGUF)
+        return from_folder ? folder_to_gguf(model, path, &o, err)
+                           : gguf_to_gguf(model, path, &o, err);
+    o.format = KRS_WEIGHTS_SAFETENSORS;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "%s: is neither a folder that exists nor a name that "
+                        "ends in .gguf",
+                        path);
+    return to_folder(model, path, &o, err);
+}
