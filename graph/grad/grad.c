@@ -25,11 +25,13 @@
  * name its gradient, for a composite the walk through its expansion. */
 #define COMPOSITE(ID, name, min, max, attrs, types, shape, live, vjp, ...) \
     [KRSI_##ID] = composite_vjp_##vjp,
-#define composite_vjp_none        krsi_vjp_none
-#define composite_vjp_softmax     krsi_vjp_softmax
-#define composite_vjp_log_softmax krsi_vjp_log_softmax
-#define composite_vjp_logsumexp   krsi_vjp_logsumexp
-#define composite_vjp_expand      NULL
+#define composite_vjp_none          krsi_vjp_none
+#define composite_vjp_softmax       krsi_vjp_softmax
+#define composite_vjp_log_softmax   krsi_vjp_log_softmax
+#define composite_vjp_logsumexp     krsi_vjp_logsumexp
+#define composite_vjp_cross_entropy krsi_vjp_cross_entropy
+#define composite_vjp_rope          krsi_vjp_rope
+#define composite_vjp_expand        NULL
 static krsi_vjp_rule *const rules[KRSI_OP_COUNT] = {
 #include "../ir/ops.def"
 };
@@ -175,8 +177,8 @@ static bool differentiate(krs_node y, krs_node seed, const krs_node *wrt,
                           size_t count, bool stop, krs_node *out);
 
 /* A composite without a rule of its own: through its expansion. */
-static void
-through_expansion(krsi_vjp *v)
+void
+krsi_vjp_through_expansion(krsi_vjp *v)
 {
     krsi_use use = {v->at, v->graph, v->node, v->in, v->count};
     krs_node expanded = krsi_expansions[v->node->op](&use);
@@ -229,7 +231,7 @@ propagate(region *r, size_t slot)
     if (rules[n->op])
         rules[n->op](&v);
     else
-        through_expansion(&v);
+        krsi_vjp_through_expansion(&v);
     bool ok = g->error.status == KRS_OK;
     for (size_t i = 0; ok && i < count; i++) {
         if (!need[i] || !out[i].graph)

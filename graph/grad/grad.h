@@ -25,6 +25,10 @@ typedef struct krsi_vjp {
 } krsi_vjp;
 typedef void krsi_vjp_rule(krsi_vjp *v);
 
+/* grad.c -- the rule of a composite that has no other: through its expansion,
+ * for a rule that does not always apply */
+void krsi_vjp_through_expansion(krsi_vjp *v);
+
 #define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, ...) \
     void krsi_vjp_##vjp(krsi_vjp *v);
 #define COMPOSITE PRIMITIVE

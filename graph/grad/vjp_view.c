@@ -97,3 +97,16 @@ krsi_vjp_live(krsi_vjp *v)
                 "differentiate a graph without krs_live",
                 "there is no gradient through a live length");
 }
+
+/* Pairs are turned by R(angle); the transpose of a rotation turns back. */
+void
+krsi_vjp_rope(krsi_vjp *v)
+{
+    if (v->need[1]) {
+        krsi_vjp_through_expansion(v);
+        return;
+    }
+    v->out[0] = krs_rope_at(v->at, v->g, krs_neg_at(v->at, v->in[1]),
+                            (krs_rope_layout)krsi_int(v->node, 0),
+                            krsi_float(v->node, 1));
+}

@@ -69,6 +69,16 @@ shifted(const krsi_use *u, krs_axes axis)
     return krs_sub_at(u->at, u->in[0], krs_stop_gradient_at(u->at, max));
 }
 
+krsi_exponentials
+krsi_shifted_exp(krs_place at, krs_node x)
+{
+    krsi_exponentials e;
+    e.max = krs_stop_gradient_at(at, krs_amax_keep_at(at, x, KRS_AXES(-1)));
+    e.exp = krs_exp_at(at, krs_sub_at(at, x, e.max));
+    e.sum = krs_sum_keep_at(at, e.exp, KRS_AXES(-1));
+    return e;
+}
+
 krs_node
 krsi_expand_softmax(const krsi_use *u)
 {
@@ -165,44 +175,58 @@ cross_entropy_of_probabilities(const krsi_use *u, krs_node logp)
     return reduced(u, rows, row_count(u, rows));
 }
 
+krsi_ce_targets
+krsi_ce_read_targets(krs_place at, const krsi_node *n, const krs_node *in)
+{
+    krsi_ce_targets t;
+    krs_graph *g = in[0].graph;
+    krs_node ignore = krs_constant_at(
+        at, g, KRS_I64, KRS_SCALAR,
+        &(int64_t){krsi_int(n, 1)});               /* exact, unlike a double */
+    krs_node id = krs_cast_at(at, in[1], KRS_I64); /* [..] */
+    t.counted = krs_ne_at(at, id, ignore);
+    t.id = krs_where_at(at, t.counted, id, krs_like_at(at, id, 0));
+    krs_node one = krs_full_at(at, g, KRS_F32, KRS_SCALAR, 1);
+    krs_node factor = n->count > 2 ? krs_take_at(at, in[2], t.id, 0) /* [..] */
+                                   : krsi_expand_like(at, one, id);
+    t.factor = krs_where_at(at, t.counted, factor, krs_like_at(at, factor, 0));
+    return t;
+}
+
+/* Classes as ids: with m = max x, s = sum e^(x-m) and target t the loss of a
+ * row is ln s - (x_t - m), times the weight of t; smoothed, 1-e of it and e/V
+ * of sum_c w_c (ln s - (x_c - m)). x - m is exact to the last place, where
+ * x - lse is not for large x; and no row of [.., V] is kept. */
 krs_node
 krsi_expand_cross_entropy(const krsi_use *u)
 {
     krs_place at = u->at;
-    krs_node logits = u->in[0], target = u->in[1];
-    krs_node logp = krs_log_softmax_at(at, logits, -1); /* [.., V] */
+    krs_node x = u->in[0], target = u->in[1];
     if (krs_dtype_is_float(krs_node_dtype(target)))
-        return cross_entropy_of_probabilities(u, logp);
+        return cross_entropy_of_probabilities(u, krs_log_softmax_at(at, x, -1));
 
     double e = krsi_float(u->node, 2);
-    krs_shape shape = krs_node_shape(logits);
+    krs_shape shape = krs_node_shape(x);
     double classes = (double)shape.dim[shape.rank - 1];
-    krs_node ignore = krs_constant_at(
-        at, u->graph, KRS_I64, KRS_SCALAR,
-        &(int64_t){krsi_int(u->node, 1)});          /* exact, unlike a double */
-    krs_node id = krs_cast_at(at, target, KRS_I64); /* [..] */
-    krs_node counted = krs_ne_at(at, id, ignore);
-    id = krs_where_at(at, counted, id, krs_like_at(at, id, 0));
-    krs_node zero = krs_like_at(at, logp, 0);
-
-    krs_node index = krs_unsqueeze_at(at, id, -1); /* [.., 1] */
-    krs_node picked =
-        krs_squeeze_at(at, krs_gather_at(at, logp, index, -1), -1);
-    krs_node loss = krs_neg_at(at, picked); /* [..] */
-    krs_node factor = krs_like_at(at, logp, 1);
-    if (u->count > 2) {
-        factor = krs_take_at(at, u->in[2], id, 0); /* [..] */
-        loss = krs_mul_at(at, loss, factor);
-    }
+    krsi_ce_targets t = krsi_ce_read_targets(at, u->node, u->in);
+    krsi_exponentials of = krsi_shifted_exp(at, x);
+    krs_node log_sum = krs_log_at(at, of.sum); /* [.., 1] */
+    krs_node index = krs_unsqueeze_at(at, t.id, -1);
+    krs_node picked = krs_sub_at(at, krs_gather_at(at, x, index, -1), of.max);
+    krs_node loss = krs_squeeze_at(at, krs_sub_at(at, log_sum, picked), -1);
+    loss = krs_where_at(at, t.counted, krs_mul_at(at, loss, t.factor),
+                        krs_like_at(at, loss, 0));
     if (e > 0) {
-        krs_node all = u->count > 2 ? krs_mul_at(at, logp, u->in[2]) : logp;
+        krs_node all = krs_sub_at(at, krs_sub_at(at, x, of.max), log_sum);
+        if (u->count > 2)
+            all = krs_mul_at(at, all, u->in[2]);
         krs_node uniform = krs_neg_at(at, sum_last(at, all));
+        uniform =
+            krs_where_at(at, t.counted, uniform, krs_like_at(at, uniform, 0));
         loss = krs_add_at(at, krs_scale_at(at, loss, 1 - e),
                           krs_scale_at(at, uniform, e / classes));
     }
-    loss = krs_where_at(at, counted, loss, zero);
-    krs_node weights = krs_where_at(at, counted, factor, zero);
-    return reduced(u, loss, krs_sum_at(at, weights, KRS_ALL_AXES));
+    return reduced(u, loss, krs_sum_at(at, t.factor, KRS_ALL_AXES));
 }
 
 /* ---- ids ---- */

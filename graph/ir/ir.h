@@ -280,6 +280,21 @@ bool krsi_operands_ok(krs_place at, enum krsi_op op, const krs_node *in,
 /* Bring operands to one shape by expand; false (error recorded) if they do
  * not broadcast. */
 bool krsi_broadcast(krs_place at, enum krsi_op op, krs_node *in, int count);
+/* composite_rows.c -- what definitions share with gradients */
+/* m = max x along the last axis (a constant to the gradient), e^(x - m), and
+ * its sum; m and sum are [.., 1] */
+typedef struct krsi_exponentials {
+    krs_node max, exp, sum;
+} krsi_exponentials;
+krsi_exponentials krsi_shifted_exp(krs_place at, krs_node x);
+/* Targets of a cross_entropy node that are ids: whether a row is counted (its
+ * target is not `ignore`), the id, or 0, and the weight of its class, or 0. */
+typedef struct krsi_ce_targets {
+    krs_node counted, id, factor; /* [..] */
+} krsi_ce_targets;
+krsi_ce_targets krsi_ce_read_targets(krs_place at, const krsi_node *n,
+                                     const krs_node *in);
+
 /* x expanded to another node's shape and live lengths */
 krs_node krsi_expand_like(krs_place at, krs_node x, krs_node like);
 /* x expanded to a shape with these live lengths (bits of live_axes) */

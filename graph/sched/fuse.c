@@ -134,13 +134,16 @@ is_wanted(const fuser *f, const krsi_cut *p, int i, uint32_t consumer)
 }
 
 /* May the out be ready only after that wave? Cuts that were visited before,
- * the consumer apart, are placed already. */
+ * the consumer apart, are placed already; those to come would wait for what
+ * they do not need. */
 static bool
 may_wait(const fuser *f, uint32_t value, uint32_t consumer, int wave)
 {
     const readers *r = &f->read[value];
     if (r->count > READERS)
         return false;
+    if (wave >= f->ready[value])
+        return r->count == 0 || (r->count == 1 && r->cut[0] == consumer);
     for (uint32_t i = 0; i < r->count; i++)
         if (r->cut[i] != consumer && r->cut[i] < f->at &&
             f->s->cuts[r->cut[i]]->wave <= wave)

@@ -66,7 +66,8 @@ krsi_cut_is_across(const krsi_cut *cut)
     int row = cut->rank - 1, along = 0, across = 0;
     for (int i = 0; i < cut->loads && row > 0; i++) {
         const int64_t *stride = cut->load[i].view.stride;
-        if (cut->load[i].view.value == KRSI_NO_VALUE || !stride[row - 1])
+        if (cut->load[i].view.value == KRSI_NO_VALUE || !stride[row - 1] ||
+            !stride[row])
             continue;
         along += stride[row] == 1;
         across += stride[row - 1] == 1 && stride[row] != 1;
