@@ -30,6 +30,11 @@ krs_device_open_with(const char *name, const krs_device_options *options,
                         "device_open: options of %zu bytes where %zu are "
                         "known; set struct_size to sizeof the struct",
                         options->struct_size, sizeof *options);
+    if (options && (unsigned)options->memory > KRS_MEMORY_POISONED)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "device_open: memory is %d, which is not one of "
+                        "krs_memory_use",
+                        (int)options->memory);
     krs_device *device = calloc(1, sizeof *device);
     if (!device || !(device->name = strdup(name))) {
         free(device);

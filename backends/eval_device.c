@@ -125,6 +125,14 @@ bind_root(void *p, size_t root, krsi_memory *memory)
     ((prepared *)p)->root[root] = memory;
 }
 
+static bool
+is_in_place(const void *p, size_t root)
+{
+    (void)p;
+    (void)root;
+    return false;
+}
+
 static krs_status
 run(void *p, const int64_t *var, const atomic_int *cancel, krs_error *err)
 {
@@ -173,6 +181,7 @@ const krsi_device_kind krsi_eval_device = {
     .discard = discard,
     .bind_leaf = bind_leaf,
     .bind_root = bind_root,
+    .is_in_place = is_in_place,
     .run = run,
     .print = print_stage,
     .profile = profile,

@@ -7,6 +7,7 @@
 #include "kernel_device.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the device ---- */
 
@@ -50,6 +51,13 @@ open_machine(const char *name, const krs_device_options *options,
     }
     if (status == KRS_OK)
         m->limits = m->backend->limits(m->device);
+    m->sharing =
+        options->memory == KRS_MEMORY_SEPARATE ? KRSI_SEPARATE : KRSI_SHARE;
+    m->poisons = options->memory == KRS_MEMORY_POISONED;
+#ifdef KERSEY_CHECKS
+    m->poisons |= m->backend == &krsi_interp_backend &&
+                  options->memory == KRS_MEMORY_SHARED;
+#endif
     if (status == KRS_OK && options->cache)
         status = krsi_cache_open(options->cache, 0, options->warning,
                                  options->context, &m->cache, err);
@@ -85,13 +93,15 @@ free_memory(void *state, krsi_memory *memory)
 }
 
 krs_status
-krsi_machine_zero(krsi_machine *m, krs_backend_memory *memory, size_t bytes,
-                  krs_error *err)
+krsi_machine_fill(krsi_machine *m, krs_backend_memory *memory, size_t offset,
+                  size_t bytes, unsigned char with, krs_error *err)
 {
-    static const char zeros[1 << 16];
-    for (size_t at = 0; at < bytes; at += sizeof zeros) {
-        size_t piece = bytes - at < sizeof zeros ? bytes - at : sizeof zeros;
-        KRS_TRY(m->backend->write(m->device, memory, at, zeros, piece, err));
+    char piece[1 << 14];
+    memset(piece, with, sizeof piece);
+    for (size_t at = 0; at < bytes; at += sizeof piece) {
+        size_t part = bytes - at < sizeof piece ? bytes - at : sizeof piece;
+        KRS_TRY(m->backend->write(m->device, memory, offset + at, piece, part,
+                                  err));
     }
     return KRS_OK;
 }
@@ -107,7 +117,7 @@ alloc_memory(void *state, size_t bytes, krsi_memory **out, krs_error *err)
     krs_status status =
         m->backend->alloc(m->device, bytes, &memory->memory, err);
     if (status == KRS_OK)
-        status = krsi_machine_zero(m, memory->memory, bytes, err);
+        status = krsi_machine_fill(m, memory->memory, 0, bytes, 0, err);
     if (status != KRS_OK) {
         free_memory(m, memory);
         return status;
@@ -144,6 +154,13 @@ bind_root(void *prepared, size_t root, krsi_memory *memory)
     ((krsi_ready *)prepared)->root[root] = memory;
 }
 
+static bool
+is_in_place(const void *prepared, size_t root)
+{
+    const krsi_plan *plan = &((const krsi_ready *)prepared)->plan;
+    return krsi_layout_in_place(&plan->layout, plan->sched.outputs[root]);
+}
+
 const krsi_device_kind krsi_kernel_device = {
     .open = open_machine,
     .close = close_machine,
@@ -156,6 +173,7 @@ const krsi_device_kind krsi_kernel_device = {
     .discard = krsi_ready_discard,
     .bind_leaf = bind_leaf,
     .bind_root = bind_root,
+    .is_in_place = is_in_place,
     .run = krsi_ready_run,
     .print = krsi_ready_print,
     .profile = krsi_ready_profile,

@@ -18,6 +18,8 @@ typedef struct krsi_machine {
     const krs_backend_limits *limits;
     krsi_cache *cache; /* NULL: none */
     bool fuses;        /* cuts are merged */
+    krsi_sharing sharing;
+    bool poisons; /* KRS_MEMORY_POISONED */
 } krsi_machine;
 
 struct krsi_memory {
@@ -38,18 +40,24 @@ typedef struct krsi_ready {
     krs_backend_launch *launches;
     krs_backend_binding *bindings;
     krs_kargument *args;
-    size_t *wave_ends;
-    size_t waves;
+    size_t *wave_ends; /* of both parts, each counted from its beginning */
+    size_t part_launches[2], part_waves[2]; /* before states are written, and
+                                               from then on */
     int64_t *fault;
     uint64_t *times_ns; /* NULL: not profiled */
+    /* with poison: stretches of the arena, by the last wave that uses them */
+    krsi_room *dead;
+    size_t dead_count;
 } krsi_ready;
 
 /* What a fault slot holds when there is none. */
 #define KRSI_NO_FAULT INT64_MIN
 
 /* kernel_device.c */
-krs_status krsi_machine_zero(krsi_machine *m, krs_backend_memory *memory,
-                             size_t bytes, krs_error *err);
+/* every byte of a stretch */
+krs_status krsi_machine_fill(krsi_machine *m, krs_backend_memory *memory,
+                             size_t offset, size_t bytes, unsigned char with,
+                             krs_error *err);
 
 /* kernel_ready.c */
 krs_status krsi_ready_prepare(void *state, const krs_graph *g,
@@ -60,6 +68,12 @@ void krsi_ready_discard(void *prepared);
 /* kernel_run.c */
 krs_status krsi_ready_run(void *prepared, const int64_t *var,
                           const atomic_int *cancel, krs_error *err);
+
+/* kernel_poison.c -- in place of the whole of `work`, which has these waves of
+ * the plan: one wave after the other, with poison where nobody may look */
+krs_status krsi_poison_prepare(krsi_ready *r, krs_error *err);
+krs_status krsi_poison_run(krsi_ready *r, const krs_backend_work *work,
+                           krs_error *err);
 
 /* kernel_listing.c */
 krs_status krsi_ready_print(void *prepared, const char *stage, char **out_text,

@@ -79,6 +79,47 @@ print_kernels(const krsi_ready *r, krsi_string *text)
     return true;
 }
 
+static const char *
+place_name(const krsi_layout *l, uint32_t value)
+{
+    static const char *const name[] = {
+        [KRSI_STORAGE_INPUT] = "input",
+        [KRSI_STORAGE_STATE] = "state",
+        [KRSI_STORAGE_CONSTANT] = "constant",
+        [KRSI_STORAGE_TEMPORARY] = "arena",
+        [KRSI_STORAGE_OUTPUT] = "output",
+        [KRSI_STORAGE_FUSED] = "",
+    };
+    return krsi_layout_in_place(l, value) ? "in place"
+                                          : name[l->values[value].kind];
+}
+
+static void
+print_memory(const krsi_ready *r, krsi_string *text)
+{
+    const krsi_layout *l = &r->plan.layout;
+    const krs_graph *g = r->plan.sched.graph;
+    krsi_string_format(text,
+                       "arena %zu bytes, at least %zu live in wave %d of %d; "
+                       "states are written from wave %d on\n",
+                       l->arena_bytes, l->live_bytes, l->peak, l->waves,
+                       l->commit);
+    for (uint32_t v = 0; v < l->value_count; v++) {
+        const krsi_node *n = g->node[l->values[v].node];
+        if (l->values[v].kind == KRSI_STORAGE_FUSED)
+            continue;
+        krsi_string_format(text, "v%u  %s", v, place_name(l, v));
+        if (l->values[v].kind == KRSI_STORAGE_TEMPORARY)
+            krsi_string_format(text, " at %zu", l->offset[v]);
+        if (l->home[v] != v)
+            krsi_string_format(text, " of v%u", l->home[v]);
+        krsi_string_format(text, "  %zu bytes  waves %d to %d  %s  %s %s:%u\n",
+                           l->values[v].bytes, l->first[v], l->last[v],
+                           krsi_ops[n->op].name, g->string[n->scope],
+                           g->string[n->file], (unsigned)n->line);
+    }
+}
+
 static bool
 print_schedule(const krsi_ready *r, krsi_string *text)
 {
@@ -122,6 +163,8 @@ krsi_ready_print(void *prepared, const char *stage, char **out_text,
         ok = print_kernels(r, &text);
     else if (strcmp(stage, "launch") == 0)
         print_launches(r, &text);
+    else if (strcmp(stage, "memory") == 0)
+        print_memory(r, &text);
     else
         status = print_code(r, stage, &text, err);
     if (status == KRS_OK && (!ok || text.failed))

@@ -34,6 +34,7 @@ krsi_ready_discard(void *prepared)
     free(r->wave_ends);
     free(r->fault);
     free(r->times_ns);
+    free(r->dead);
     krsi_plan_free(&r->plan);
     free(r);
 }
@@ -65,7 +66,23 @@ make_constants(krsi_ready *r, krs_error *err)
     return KRS_OK;
 }
 
-/* Room for launches, bindings, arguments; waves counted. */
+/* The waves of both parts. */
+static void
+split_waves(krsi_ready *r)
+{
+    size_t waves = 0;
+    for (size_t i = 0; i < r->plan.launch_count; i++) {
+        const krsi_launch *at = &r->plan.launches[i];
+        int part = at->wave >= r->plan.layout.commit;
+        size_t launches = ++r->part_launches[part];
+        if (i + 1 < r->plan.launch_count && at[1].wave == at->wave)
+            continue;
+        r->part_waves[part]++;
+        r->wave_ends[waves++] = launches;
+    }
+}
+
+/* Room for launches, bindings, arguments. */
 static krs_status
 make_launches(krsi_ready *r, krs_error *err)
 {
@@ -90,9 +107,8 @@ make_launches(krsi_ready *r, krs_error *err)
         };
         args += (size_t)from->args;
         bindings += (size_t)from->bindings;
-        if (i + 1 == count || from[1].wave != from->wave)
-            r->wave_ends[r->waves++] = i + 1;
     }
+    split_waves(r);
     return KRS_OK;
 }
 
@@ -122,7 +138,7 @@ prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
     for (size_t i = 0; i < count; i++)
         outputs[i] = krsi_handle(g, roots[i]);
     krs_status status =
-        krsi_plan_make(&r->plan, g, outputs, count, &facts, err);
+        krsi_plan_make(&r->plan, g, outputs, count, &facts, m->sharing, err);
     free(outputs);
     KRS_TRY(status);
     const krsi_sched *s = &r->plan.sched;
@@ -144,10 +160,13 @@ prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
                                (const krs_kernel *const *)r->plan.kernels,
                                r->plan.kernel_count, r->code, err));
     KRS_TRY(make_constants(r, err));
-    KRS_TRY(m->backend->alloc(m->device, r->plan.arena_bytes, &r->arena, err));
+    KRS_TRY(m->backend->alloc(m->device, r->plan.layout.arena_bytes, &r->arena,
+                              err));
     KRS_TRY(m->backend->alloc(m->device, fault_bytes, &r->faults, err));
     KRS_TRY(
         m->backend->write(m->device, r->faults, 0, r->fault, fault_bytes, err));
+    if (m->poisons)
+        KRS_TRY(krsi_poison_prepare(r, err));
     return make_launches(r, err);
 }
 

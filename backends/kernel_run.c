@@ -1,9 +1,11 @@
 /* kernel_run.c -- one run of a program on a backend.
  *
- * Runtime starts are checked, arguments evaluated under the runtime integers,
- * all waves submitted at once; then faults are looked for: an index outside
- * its axis reads nothing, but is reported here with its node. Nothing is
- * allocated.
+ * Runtime starts are checked and arguments evaluated under the runtime
+ * integers. The waves are submitted in two parts. After the first, faults are
+ * looked for: an index outside its axis reads nothing, but is reported here
+ * with its node; and a request to stop is heard. The second part writes states
+ * in their own memory: from there on a run ends (../graph/sched/layout.h puts
+ * all that may report a fault before). Nothing is allocated.
  */
 #include "kernel_device.h"
 
@@ -87,9 +89,13 @@ binding_of(const krsi_ready *r, uint32_t value)
         break;
     case KRSI_STORAGE_TEMPORARY:
         b.memory = r->arena;
-        b.offset_bytes = r->plan.offset[value];
+        b.offset_bytes = r->plan.layout.offset[value];
         break;
-    case KRSI_STORAGE_OUTPUT: b.memory = r->root[v->output]->memory; break;
+    case KRSI_STORAGE_OUTPUT:
+        b.memory = krsi_layout_in_place(&r->plan.layout, value)
+                       ? r->leaf[s->values[v->partner].node]->memory
+                       : r->root[v->output]->memory;
+        break;
     case KRSI_STORAGE_FUSED: break;
     }
     return b;
@@ -119,27 +125,45 @@ fill_launches(krsi_ready *r, const int64_t *var)
     }
 }
 
+/* Run a part, 0 or 1. */
+static krs_status
+run_part(krsi_ready *r, int part, const atomic_int *cancel, krs_error *err)
+{
+    krsi_machine *m = r->m;
+    size_t launch = part ? r->part_launches[0] : 0;
+    krs_backend_work work = {
+        .struct_size = sizeof work,
+        .launches = r->launches + launch,
+        .launch_count = r->part_launches[part],
+        .wave_ends = r->wave_ends + (part ? r->part_waves[0] : 0),
+        .wave_count = r->part_waves[part],
+        .times_ns = r->times_ns ? r->times_ns + launch : NULL,
+        .cancel = (const int *)cancel};
+    if (m->poisons)
+        return krsi_poison_run(r, &work, err);
+    KRS_TRY(m->backend->submit(m->device, &work, err));
+    return m->backend->wait(m->device, err);
+}
+
 krs_status
 krsi_ready_run(void *prepared, const int64_t *var, const atomic_int *cancel,
                krs_error *err)
 {
     krsi_ready *r = prepared;
-    krsi_machine *m = r->m;
     const krsi_sched *s = &r->plan.sched;
     KRS_TRY(check_starts(r, var, err));
     for (size_t i = 0; i < s->output_count; i++)
         if (r->root_is_live[i])
-            KRS_TRY(krsi_machine_zero(m, r->root[i]->memory, r->root[i]->bytes,
-                                      err));
+            KRS_TRY(krsi_machine_fill(r->m, r->root[i]->memory, 0,
+                                      r->root[i]->bytes, 0, err));
     fill_launches(r, var);
-    krs_backend_work work = {.struct_size = sizeof work,
-                             .launches = r->launches,
-                             .launch_count = r->plan.launch_count,
-                             .wave_ends = r->wave_ends,
-                             .wave_count = r->waves,
-                             .times_ns = r->times_ns,
-                             .cancel = (const int *)cancel};
-    KRS_TRY(m->backend->submit(m->device, &work, err));
-    KRS_TRY(m->backend->wait(m->device, err));
-    return s->fault_count ? check_faults(r, var, err) : KRS_OK;
+    KRS_TRY(run_part(r, 0, cancel, err));
+    if (s->fault_count)
+        KRS_TRY(check_faults(r, var, err));
+    if (r->part_launches[1] == 0)
+        return KRS_OK;
+    if (atomic_load(cancel))
+        return krs_fail(err, KRS_E_CANCELLED,
+                        "program_run: cancelled before its updates");
+    return run_part(r, 1, NULL, err);
 }

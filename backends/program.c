@@ -2,8 +2,9 @@
  *
  * krs_program_new compiles a copy of the graph part that the outputs need
  * (graph/compile.c), binds its states to tensors of the store and hands the
- * graph to the device. Every output has memory of its own. A run binds the
- * memories, computes, and then, only if all went well, applies the updates: a
+ * graph to the device. Every output has memory of its own, but for updates
+ * that the device writes where the state lies. A run binds the memories,
+ * computes, and then, only if all went well, applies the other updates: a
  * state exchanges its memory for that of its new value. So updates see the
  * old values of each other, a failed run changes nothing, nothing is copied.
  */
@@ -32,6 +33,7 @@ typedef struct state {
 typedef struct update {
     size_t output;
     krsi_tensor *tensor;
+    bool is_in_place; /* the device writes it there */
 } update;
 
 struct krs_program {
@@ -48,6 +50,7 @@ struct krs_program {
     size_t states;
     update *update;
     size_t updates;
+    bool writes_states; /* in place */
     int64_t *var;
     bool *var_set, *var_needed;
     bool is_made; /* the observer knows it */
@@ -211,6 +214,8 @@ make_outputs(krs_program *p, const krs_store *store, krs_error *err)
         return no_memory("program_new", err);
     for (size_t i = 0; i < p->outputs; i++) {
         size_t bytes = node_bytes(g->node[p->output[i]]);
+        if (p->kind->is_in_place(p->prepared, i))
+            continue;
         if (p->kind->alloc(p->device->state, bytes, &p->memory[i], NULL) !=
             KRS_OK)
             return krs_fail(err, KRS_E_MEMORY,
@@ -221,6 +226,8 @@ make_outputs(krs_program *p, const krs_store *store, krs_error *err)
         update *u = &p->update[i];
         const krsi_node *n = g->node[p->output[u->output]];
         u->tensor = krsi_store_tensor(store, leaf_name(g, g->node[n->in[0]]));
+        u->is_in_place = p->kind->is_in_place(p->prepared, u->output);
+        p->writes_states |= u->is_in_place;
     }
     return KRS_OK;
 }
@@ -425,6 +432,8 @@ apply_updates(krs_program *p)
     for (size_t i = 0; i < p->updates; i++) {
         update *u = &p->update[i];
         krsi_memory *old = u->tensor->memory;
+        if (u->is_in_place)
+            continue;
         u->tensor->memory = p->memory[u->output];
         p->memory[u->output] = old;
     }
@@ -442,12 +451,15 @@ krs_program_run(krs_program *p, krs_error *err)
         p->kind->bind_leaf(p->prepared, p->state[i].id,
                            p->state[i].tensor->memory);
     for (size_t i = 0; i < p->outputs; i++)
-        p->kind->bind_root(p->prepared, i, p->memory[i]);
+        if (p->memory[i])
+            p->kind->bind_root(p->prepared, i, p->memory[i]);
     krs_status status = p->kind->run(p->prepared, p->var, &p->cancelled, err);
-    int cancelled = atomic_exchange(&p->cancelled, 0);
-    if (status == KRS_OK && cancelled)
+    if (status == KRS_OK && p->writes_states) {
+        /* it is too late to stop this run: a request waits for the next */
+    } else if (atomic_exchange(&p->cancelled, 0) && status == KRS_OK) {
         status = krs_fail(err, KRS_E_CANCELLED,
                           "program_run: cancelled before its updates");
+    }
     KRS_TRY(status);
     apply_updates(p);
     p->has_run = true;

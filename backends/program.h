@@ -40,7 +40,11 @@ typedef struct krsi_device_kind {
      * zero beyond live lengths; borrowed until the next bind */
     void (*bind_leaf)(void *prepared, uint32_t id, krsi_memory *memory);
     void (*bind_root)(void *prepared, size_t root, krsi_memory *memory);
-    /* compute the roots under var[number]; stop when *cancel is set */
+    /* the root is an update that is written where the state lies: it is not
+     * bound */
+    bool (*is_in_place)(const void *prepared, size_t root);
+    /* compute the roots under var[number]; stop when *cancel is set and no
+     * state has been written yet. After an error other than DEVICE none was. */
     krs_status (*run)(void *prepared, const int64_t *var,
                       const atomic_int *cancel, krs_error *err);
     /* stages after "expand"; NAME for one that is not there */

@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 setup() {
     mlp="$TESTS_DIR/graphs/mlp.krs"
     export XDG_CACHE_HOME="$BATS_TEST_TMPDIR/cache"
-    unset KRS_CACHE KRS_DEBUG KRS_MODULE_PATH
+    unset KRS_CACHE KRS_DEBUG KRS_MODULE_PATH KRS_PLAN
 }
 
 # skip, counted, where the backend is not there
@@ -268,4 +268,34 @@ golden() {
     [[ "$stderr" == *"expected ls or clear"* ]]
     KRS_CACHE="$mlp" run -1 --separate-stderr "$KERSEY" cache clear
     [ -e "$mlp" ]
+}
+
+@test "KRS_PLAN chooses how memory is used, and results stay the same" {
+    step() {
+        run -0 --separate-stderr "$KERSEY" bench train --preset llama-tiny \
+            --batch 2 --seq 16 --steps 2 --backend interp --json
+        loss="${output##*\"loss\":}"
+    }
+    arena() {
+        run -0 --separate-stderr "$KERSEY" graph "$mlp" --grad \
+            --stage memory --backend interp
+        [[ "${lines[0]}" == "arena "*" bytes, at least "* ]]
+        bytes="${lines[0]#arena }"
+        bytes="${bytes%% *}"
+    }
+    step
+    expected="$loss"
+    arena
+    shared="$bytes"
+    for use in on off poison; do
+        export KRS_PLAN="$use"
+        step
+        [ "$loss" = "$expected" ]
+    done
+    export KRS_PLAN=off
+    arena
+    [ "$bytes" -gt "$shared" ]
+    KRS_PLAN=half run -2 --separate-stderr "$KERSEY" graph "$mlp" --stage expand
+    [ "$stderr" = "kersey graph: error: KRS_PLAN=half: expected on, off or poison" ] ||
+        [[ "$stderr" == *"KRS_PLAN=half: expected on, off or poison"* ]]
 }

@@ -111,7 +111,8 @@ run(krs_node y, uint32_t lanes, const leaves *given, void *out)
         .cache_bytes = {32 << 10, 1 << 20, 8 << 20}
     };
     krs_error err;
-    ck_assert_msg(krsi_plan_make(&plan, y.graph, &y, 1, &facts, &err) == KRS_OK,
+    ck_assert_msg(krsi_plan_make(&plan, y.graph, &y, 1, &facts, KRSI_SHARE,
+                                 &err) == KRS_OK,
                   "%s", err.text);
     int64_t fault[8];
     for (size_t i = 0; i < COUNT(fault); i++)

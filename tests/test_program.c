@@ -77,6 +77,10 @@ START_TEST(an_unknown_device_is_named_with_those_there_are)
     options.struct_size = 3;
     REFUSED(krs_device_open_with("eval", &options, &device, &err), ARGUMENT,
             sizes);
+    options.struct_size = sizeof options;
+    options.memory = (krs_memory_use)3;
+    REFUSED(krs_device_open_with("eval", &options, &device, &err), ARGUMENT,
+            "device_open: memory is 3, which is not one of krs_memory_use");
     OK(krs_device_open("interp", &device, &err));
     krs_device_close(device);
     OK(krs_device_open("eval", &device, &err));

@@ -52,6 +52,7 @@ static const struct {
     {5, "expand"},
     {5, "sched" },
     {5, "launch"},
+    {5, "memory"},
     {4, "kernel"},
     {6, "llvm"  },
     {7, "asm"   },

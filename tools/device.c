@@ -1,13 +1,13 @@
 /* device.c -- opening the device that the flags and the environment ask for.
  *
- * In: --backend, --threads, --cpu; KRS_CACHE, KRS_FUSE, KRS_MODULE_PATH, KRS_DEBUG,
- * XDG_CACHE_HOME and HOME, which are read here and nowhere else. Out: a
- * device, or a complaint.
+ * In: --backend, --threads, --cpu; KRS_CACHE, KRS_DEBUG, KRS_FUSE,
+ * KRS_MODULE_PATH, KRS_PLAN, XDG_CACHE_HOME and HOME, which are read here and
+ * nowhere else. Out: a device, or a complaint.
  *
  * A backend that was asked for is opened or refused, never replaced; without
  * --backend it is cpu, or eval with a line of talk where cpu is not there, but
- * for flags that only cpu understands. A cache that cannot be used costs time, not results: it is left out with a line of
- * talk.
+ * for flags that only cpu understands. A cache that cannot be used costs time,
+ * not results: it is left out with a line of talk.
  */
 #include "command.h"
 
@@ -70,6 +70,29 @@ check_flags(const struct flags *f)
     return EXIT_OK;
 }
 
+/* KRS_PLAN: how memory is used */
+static int
+choose_memory(krs_memory_use *out)
+{
+    static const struct {
+        const char *name;
+        krs_memory_use use;
+    } choices[] = {
+        {"on",     KRS_MEMORY_SHARED  },
+        {"off",    KRS_MEMORY_SEPARATE},
+        {"poison", KRS_MEMORY_POISONED},
+    };
+    const char *text = getenv("KRS_PLAN");
+    if (!text || !text[0])
+        return EXIT_OK;
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+        *out = choices[i].use;
+        if (!strcmp(choices[i].name, text))
+            return EXIT_OK;
+    }
+    return complain_usage("KRS_PLAN=%.20s: expected on, off or poison", text);
+}
+
 /* With a cache if it can be used. */
 static krs_status
 open_named(const char *name, krs_device_options *options, krs_device **out,
@@ -103,6 +126,8 @@ open_device_cached(const struct command_line *line, const char *cache,
     };
     krs_error err;
     int code = check_flags(f);
+    if (code == EXIT_OK)
+        code = choose_memory(&options.memory);
     if (code == EXIT_OK)
         code = start_debug(&options);
     if (code != EXIT_OK)

@@ -8,7 +8,7 @@
 #ifndef KRSI_LOWER_H
 #define KRSI_LOWER_H
 
-#include "../sched/cut.h"
+#include "../sched/layout.h"
 #include "kb.h"
 
 /* Facts from which templates and their parameters are chosen. */
@@ -49,12 +49,13 @@ typedef struct krsi_launch {
 /* Everything a program runs. */
 typedef struct krsi_plan {
     krsi_sched sched;
+    krsi_layout layout;   /* of the values of sched */
     krs_kernel **kernels; /* different ones only */
     size_t kernel_count, kernel_capacity;
-    krsi_launch *launches; /* ascending waves */
+    uint32_t *kernel_table; /* open addressing by hash: number + 1 */
+    size_t table_capacity;  /* a power of two */
+    krsi_launch *launches;  /* ascending waves */
     size_t launch_count, launch_capacity;
-    size_t *offset; /* bytes, of each temporary value in the arena */
-    size_t arena_bytes;
     krsi_arena arena;
 } krsi_plan;
 
@@ -63,7 +64,8 @@ typedef struct krsi_plan {
  * Errors: UNSUPPORTED (a node that no family takes, named), MEMORY. */
 krs_status krsi_plan_make(krsi_plan *plan, const krs_graph *g,
                           const krs_node *outputs, size_t count,
-                          const krsi_facts *facts, krs_error *err);
+                          const krsi_facts *facts, krsi_sharing sharing,
+                          krs_error *err);
 void krsi_plan_free(krsi_plan *plan);
 
 /* ---- lower_*.c: one kernel and one launch for a cut ---- */

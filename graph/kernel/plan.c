@@ -1,16 +1,15 @@
 /* plan.c -- everything a program runs: the schedule lowered to kernels and
  * launches, and a place in memory for every temporary.
  *
- * In: a graph of primitives and its outputs. Out: krsi_plan. Equal kernels are
- * kept once. This first planner gives every temporary a place of its own; it
- * is the oracle for one that reuses memory.
+ * In: a graph of primitives and its outputs. Out: krsi_plan. Waves and places
+ * come from ../sched/layout.h; a copy that has nothing to do there is not
+ * launched. Equal kernels are kept once. Launches are in the order of their
+ * waves, those of a wave in that of the schedule.
  */
 #include "lower.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { PLACE_ALIGN = 64 }; /* bytes: a cache line, and any vector */
 
 static krsi_lower_rule *const families[KRSI_CUT_FAMILIES] = {
     [KRSI_CUT_MAP] = krsi_lower_map,
@@ -26,25 +25,59 @@ no_memory(krs_error *err)
     return krs_fail(err, KRS_E_MEMORY, "out of memory while planning");
 }
 
+/* where a kernel of that hash is in the table, or belongs */
+static size_t
+kernel_slot(const krsi_plan *plan, const krs_kernel *kernel)
+{
+    size_t mask = plan->table_capacity - 1, at = kernel->hash[0] & mask;
+    for (; plan->kernel_table[at]; at = (at + 1) & mask) {
+        const krs_kernel *other = plan->kernels[plan->kernel_table[at] - 1];
+        if (other->hash[0] == kernel->hash[0] &&
+            other->hash[1] == kernel->hash[1] &&
+            krs_kernel_equal(other, kernel))
+            break;
+    }
+    return at;
+}
+
+static bool
+grow_kernels(krsi_plan *plan)
+{
+    enum { FEWEST = 64 };
+    size_t capacity = plan->table_capacity;
+    if (!krsi_reserve(&plan->kernels, &plan->kernel_capacity,
+                      plan->kernel_count + 1, sizeof(krs_kernel *)))
+        return false;
+    if ((plan->kernel_count + 1) * 2 <= capacity)
+        return true;
+    capacity = capacity ? capacity * 2 : FEWEST;
+    uint32_t *table = calloc(capacity, sizeof *table);
+    if (!table)
+        return false;
+    free(plan->kernel_table);
+    plan->kernel_table = table;
+    plan->table_capacity = capacity;
+    for (size_t i = 0; i < plan->kernel_count; i++)
+        table[kernel_slot(plan, plan->kernels[i])] = (uint32_t)i + 1;
+    return true;
+}
+
 /* number of an equal kernel, which takes this one over */
 static krs_status
 keep_kernel(krsi_plan *plan, krs_kernel *kernel, size_t *out, krs_error *err)
 {
-    for (size_t i = 0; i < plan->kernel_count; i++)
-        if (plan->kernels[i]->hash[0] == kernel->hash[0] &&
-            plan->kernels[i]->hash[1] == kernel->hash[1] &&
-            krs_kernel_equal(plan->kernels[i], kernel)) {
-            krs_kernel_free(kernel);
-            *out = i;
-            return KRS_OK;
-        }
-    if (!krsi_reserve(&plan->kernels, &plan->kernel_capacity,
-                      plan->kernel_count + 1, sizeof(krs_kernel *))) {
+    if (!grow_kernels(plan)) {
         krs_kernel_free(kernel);
         return no_memory(err);
     }
-    plan->kernels[plan->kernel_count] = kernel;
-    *out = plan->kernel_count++;
+    uint32_t *number = &plan->kernel_table[kernel_slot(plan, kernel)];
+    if (*number) {
+        krs_kernel_free(kernel);
+    } else {
+        plan->kernels[plan->kernel_count] = kernel;
+        *number = (uint32_t)++plan->kernel_count;
+    }
+    *out = *number - 1;
     return KRS_OK;
 }
 
@@ -98,54 +131,78 @@ lower_cut(krsi_plan *plan, krsi_cut *cut, const krsi_facts *facts,
     return add_launch(plan, &l, number, err);
 }
 
-static int
-by_wave(const void *a, const void *b)
+/* Stable: launches of a wave stay in the order of their cuts. */
+static krs_status
+sort_by_wave(krsi_plan *plan, krs_error *err)
 {
-    const krsi_launch *x = a, *y = b;
-    if (x->wave != y->wave)
-        return x->wave < y->wave ? -1 : 1;
-    return (x->node > y->node) - (x->node < y->node);
+    size_t waves = (size_t)plan->layout.waves;
+    size_t *next = calloc(waves + 2, sizeof *next);
+    krsi_launch *sorted = calloc(plan->launch_count + 1, sizeof *sorted);
+    if (!next || !sorted) {
+        free(next);
+        free(sorted);
+        return no_memory(err);
+    }
+    for (size_t i = 0; i < plan->launch_count; i++)
+        next[plan->launches[i].wave + 1]++;
+    for (size_t w = 0; w < waves; w++)
+        next[w + 1] += next[w];
+    for (size_t i = 0; i < plan->launch_count; i++)
+        sorted[next[plan->launches[i].wave]++] = plan->launches[i];
+    free(next);
+    free(plan->launches);
+    plan->launches = sorted;
+    plan->launch_capacity = plan->launch_count + 1;
+    return KRS_OK;
+}
+
+/* Waves and places. */
+static krs_status
+lay_out(krsi_plan *plan, krsi_sharing sharing, uint32_t *step_of,
+        krs_error *err)
+{
+    krsi_layout *l = &plan->layout;
+    if (!krsi_layout_steps(l, &plan->sched, step_of) ||
+        !krsi_layout_make(l, sharing))
+        return krs_fail(err, KRS_E_MEMORY,
+                        "out of memory while planning, or the temporaries of "
+                        "the program need more than %zu bytes",
+                        SIZE_MAX / 2);
+#ifdef KERSEY_CHECKS
+    KRS_TRY(krsi_layout_verify(l, err));
+#endif
+    for (size_t i = 0; i < plan->sched.cut_count; i++)
+        if (step_of[i] != KRSI_NO_STEP)
+            plan->sched.cuts[i]->wave = l->steps[step_of[i]].wave;
+    return KRS_OK;
 }
 
 static krs_status
-place_values(krsi_plan *plan, krs_error *err)
+lower_all(krsi_plan *plan, const uint32_t *step_of, const krsi_facts *facts,
+          krs_error *err)
 {
-    const krsi_sched *s = &plan->sched;
-    plan->offset = calloc(s->value_count + 1, sizeof *plan->offset);
-    if (!plan->offset)
-        return no_memory(err);
-    for (size_t i = 0; i < s->value_count; i++) {
-        const krsi_storage *v = &s->values[i];
-        if (v->kind != KRSI_STORAGE_TEMPORARY)
-            continue;
-        plan->offset[i] = plan->arena_bytes;
-        if (v->bytes > SIZE_MAX / 2 - plan->arena_bytes - PLACE_ALIGN)
-            return krs_fail(err, KRS_E_MEMORY,
-                            "the temporaries of the program need more than "
-                            "%zu bytes",
-                            SIZE_MAX / 2);
-        plan->arena_bytes +=
-            (v->bytes + PLACE_ALIGN - 1) / PLACE_ALIGN * PLACE_ALIGN;
-    }
-    return KRS_OK;
+    for (size_t i = 0; i < plan->sched.cut_count; i++)
+        if (step_of[i] != KRSI_NO_STEP && !plan->layout.steps[step_of[i]].gone)
+            KRS_TRY(lower_cut(plan, plan->sched.cuts[i], facts, err));
+    return sort_by_wave(plan, err);
 }
 
 krs_status
 krsi_plan_make(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
-               size_t count, const krsi_facts *facts, krs_error *err)
+               size_t count, const krsi_facts *facts, krsi_sharing sharing,
+               krs_error *err)
 {
     *plan = (krsi_plan){0};
     krs_status status = krsi_sched_make(&plan->sched, g, outputs, count, err);
     if (status == KRS_OK && facts->fuses)
         status = krsi_sched_fuse(&plan->sched, err);
-    for (size_t i = 0; status == KRS_OK && i < plan->sched.cut_count; i++)
-        if (!krsi_cut_is_empty(plan->sched.cuts[i]))
-            status = lower_cut(plan, plan->sched.cuts[i], facts, err);
-    if (status == KRS_OK && plan->launch_count)
-        qsort(plan->launches, plan->launch_count, sizeof *plan->launches,
-              by_wave);
+    uint32_t *step_of = calloc(plan->sched.cut_count + 1, sizeof *step_of);
     if (status == KRS_OK)
-        status = place_values(plan, err);
+        status =
+            step_of ? lay_out(plan, sharing, step_of, err) : no_memory(err);
+    if (status == KRS_OK)
+        status = lower_all(plan, step_of, facts, err);
+    free(step_of);
     if (status != KRS_OK)
         krsi_plan_free(plan);
     return status;
@@ -157,9 +214,10 @@ krsi_plan_free(krsi_plan *plan)
     for (size_t i = 0; i < plan->kernel_count; i++)
         krs_kernel_free(plan->kernels[i]);
     free(plan->kernels);
+    free(plan->kernel_table);
     free(plan->launches);
-    free(plan->offset);
     krsi_arena_free(&plan->arena);
+    krsi_layout_free(&plan->layout);
     krsi_sched_free(&plan->sched);
     *plan = (krsi_plan){0};
 }

@@ -154,6 +154,10 @@ void krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0,
 /* the element that was read at a point -> the element of the matrix, f32 */
 krsi_kv krsi_tile_element(krsi_tile *t, const krsi_tile_operand *x,
                           krsi_kv read, krsi_tile_point at);
+/* Before row r of a tile is stored: a row that is not there repeats the last
+ * one, and outs may lie where they are made from (../sched/layout_step.c), so
+ * that they must be made once. True: close it with krsi_kb_end. */
+bool krsi_tile_open_row(krsi_tile *t, krsi_kv row, int r);
 /* the outs made of a vector of finished sums at row m, columns n on */
 void krsi_tile_finish(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask,
                       krsi_kv sums);

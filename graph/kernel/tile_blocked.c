@@ -173,6 +173,15 @@ krsi_tile_store(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
     krsi_kb_store(t->kb, to, krsi_kb_convert(t->kb, t->out_dtype, v));
 }
 
+bool
+krsi_tile_open_row(krsi_tile *t, krsi_kv row, int r)
+{
+    bool may_repeat = t->finishes && r > 0;
+    if (may_repeat)
+        krsi_tile_if_below(t, row, t->m1);
+    return may_repeat;
+}
+
 /* The sums of a chunk go to C, or are added to those of earlier chunks. All
  * loads come before all stores: rows may be the same one. */
 static void
@@ -193,7 +202,9 @@ deliver(krsi_tile *t, const place *p, square s)
                                   : krsi_kb_broadcast(kb, t->lanes, t->later);
             s[r][v] = krsi_kb_add(kb, krsi_tile_sums(t, at), s[r][v]);
         }
-    for (int r = 0; r < t->rows; r++)
+    for (int r = 0; r < t->rows; r++) {
+        bool is_open =
+            !t->has_sums && krsi_tile_open_row(t, plus(t, p->row, r), r);
         for (int v = 0; v < p->vectors; v++) {
             krsi_kv n = column_of(t, p, v), mask = KRSI_KV_NONE;
             if (v == masked)
@@ -203,6 +214,9 @@ deliver(krsi_tile *t, const place *p, square s)
             else
                 krsi_tile_store(t, m[r], n, mask, s[r][v]);
         }
+        if (is_open)
+            krsi_kb_end(kb);
+    }
 }
 
 static void

@@ -86,10 +86,14 @@ krsi_tile_turned(krsi_tile *t)
         krsi_kb_next(kb, c[r], krsi_kb_add(kb, c[r], s[r]));
     krsi_kb_end(kb);
     krsi_kv mask = krsi_kb_below(kb, column, t->n1, t->lanes);
+    for (int r = 0; r < t->rows; r++)
+        c[r] = krsi_kb_result(kb, c[r]);
     for (int r = 0; r < t->rows; r++) {
         krsi_kv row = krsi_kb_add(kb, t->m0, krsi_kb_i64(kb, r));
-        krsi_tile_store(t, krsi_kb_min(kb, row, last), column, mask,
-                        krsi_kb_result(kb, c[r]));
+        bool is_open = krsi_tile_open_row(t, row, r);
+        krsi_tile_store(t, krsi_kb_min(kb, row, last), column, mask, c[r]);
+        if (is_open)
+            krsi_kb_end(kb);
     }
     krsi_kb_end(kb);
 }

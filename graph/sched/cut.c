@@ -40,7 +40,8 @@ krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
     s->values[s->value_count] = (krsi_storage){.kind = kind,
                                                .dtype = (krs_dtype)n->dtype,
                                                .bytes = node_bytes(n),
-                                               .node = id};
+                                               .node = id,
+                                               .partner = KRSI_NO_VALUE};
     m->ready[s->value_count] = 0;
     return (uint32_t)s->value_count++;
 }
@@ -251,6 +252,20 @@ mark_needed(const krs_graph *g, const krs_node *outputs, size_t count)
     return needed;
 }
 
+/* The value is what a state becomes. Where a live length ends, an output is
+ * zero: memory of its own. */
+static void
+cut_update(krsi_maker *m, uint32_t value, const krsi_node *n)
+{
+    if (n->op != KRSI_UPDATE || n->live_axes)
+        return;
+    uint32_t state = m->s->view[n->in[0]].value;
+    if (m->s->values[state].partner != KRSI_NO_VALUE)
+        return; /* the same update, asked for twice */
+    m->s->values[state].partner = value;
+    m->s->values[value].partner = state;
+}
+
 /* An output gets a value of its own, which the program binds: the one its last
  * cut makes, or a copy if that is only seen through a view or is another
  * output already. */
@@ -274,6 +289,7 @@ cut_output(krsi_maker *m, size_t i, uint32_t id)
     m->s->values[v.value].kind = KRSI_STORAGE_OUTPUT;
     m->s->values[v.value].output = (uint32_t)i;
     m->s->outputs[i] = v.value;
+    cut_update(m, v.value, maker_node(m, id));
 }
 
 krs_status

@@ -42,6 +42,9 @@ typedef struct krsi_storage {
     size_t bytes;
     uint32_t node;   /* that made it */
     uint32_t output; /* of an output: which one */
+    /* Of an output that is the new value of a state: the state. Of this
+     * state: the output. Else KRSI_NO_VALUE. */
+    uint32_t partner;
 } krsi_storage;
 
 /* Element [i..] is element offset + sum i_a stride_a of the value. */
@@ -164,7 +167,7 @@ typedef struct krsi_sched {
     const krs_graph *graph;
     krsi_storage *values;
     size_t value_count, value_capacity;
-    krsi_view *view; /* by node id; value UINT32_MAX: none */
+    krsi_view *view; /* by node id; value KRSI_NO_VALUE: none */
     krsi_cut **cuts;
     size_t cut_count, cut_capacity;
     krsi_check *checks;

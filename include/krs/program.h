@@ -39,6 +39,18 @@ typedef enum krs_program_event {
     KRS_PROGRAM_ENDS  /* krs_program_free is about to free it */
 } krs_program_event;
 
+/* How a device lays out the temporaries of programs and updates states. The
+ * results are the same bits. */
+typedef enum krs_memory_use {
+    KRS_MEMORY_SHARED,   /* temporaries share memory, states are updated in
+                            place where the old value is not needed */
+    KRS_MEMORY_SEPARATE, /* each has memory of its own: the oracle of the
+                            former, for tests */
+    KRS_MEMORY_POISONED  /* shared, and what is no longer needed is filled
+                            with NaN between waves, so that using it shows:
+                            for tests, slow */
+} krs_memory_use;
+
 /* How a device is opened. Zeroed fields ask for the default. */
 typedef struct krs_device_options {
     size_t struct_size;  /* sizeof (krs_device_options) */
@@ -49,6 +61,7 @@ typedef struct krs_device_options {
     const char *cache;   /* folder of compiled code; NULL: none is kept */
     bool unfused;        /* no kernel computes more than one primitive: what
                             fusion is compared with */
+    krs_memory_use memory;
     /* told when an entry of the cache is damaged or not to be trusted; NULL:
      * nobody is. context is passed on. */
     void (*warning)(void *context, const char *text);
@@ -144,9 +157,12 @@ KRS_API krs_status krs_program_set_var(krs_program *program, const char *name,
                                        int64_t value, krs_error *err);
 
 /* krs_program_run(program, err) -- compute all outputs, then apply updates.
- * After a failure the store is as before the run.
+ * Updates are written into the states' own memory where they can be; that
+ * begins when everything that may be refused is done. So after a failure the
+ * store is as before the run; only DEVICE, a machine that breaks down in the
+ * middle of the updates, leaves the states that were being updated undefined.
  * Errors: NAME (an input or variable never set), RANGE (an index outside its
- * axis), MEMORY, CANCELLED. */
+ * axis), MEMORY, CANCELLED, DEVICE. */
 KRS_API krs_status krs_program_run(krs_program *program, krs_error *err);
 
 /* krs_program_output(program, i, &dtype, &shape, err) -- its type and maximal
@@ -166,6 +182,7 @@ KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
  *   sched    the cuts: which kernel computes what (not eval)
  *   kernel   the kernels, in the kernel language (not eval)
  *   launch   one line a launch: wave, kernel, operation, place (not eval)
+ *   memory   one line a value: where it lies, and when it is in use (not eval)
  *   and what the backend compiles to: llvm, asm on cpu
  *
  * Free the text with free(). Errors: NAME for a stage that the device does
@@ -196,7 +213,8 @@ KRS_API krs_status krs_program_launch(const krs_program *program, size_t i,
                                       krs_launch_info *out, krs_error *err);
 
 /* krs_program_cancel(program) -- ask a run in another thread (or the next one)
- * to stop with CANCELLED. Async-signal-safe. */
+ * to stop with CANCELLED. A run that has begun to write states ends, and the
+ * next one is stopped. Async-signal-safe. */
 KRS_API void krs_program_cancel(krs_program *program);
 
 #ifdef __cplusplus
