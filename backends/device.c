@@ -49,6 +49,10 @@ krs_device_open_with(const char *name, const krs_device_options *options,
         free(device);
         return status;
     }
+    device->composites =
+        device->kind->has_families && !(options && options->unfused)
+            ? KRSI_KEEP_FAMILIES
+            : KRSI_KEEP_PRIMITIVES;
     if (options) {
         device->observe = options->observe;
         device->context = options->context;

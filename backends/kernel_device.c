@@ -162,6 +162,7 @@ is_in_place(const void *prepared, size_t root)
 }
 
 const krsi_device_kind krsi_kernel_device = {
+    .has_families = true,
     .open = open_machine,
     .close = close_machine,
     .describe = describe,

@@ -10,8 +10,6 @@
  */
 #include "program.h"
 
-#include "../graph/opt/opt.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -291,7 +289,8 @@ build(krs_program *p, krs_store *store, const krs_node *outputs, size_t count,
     p->outputs = count;
     for (size_t i = 0; i < count; i++)
         p->output[i] = outputs[i].id;
-    KRS_TRY(krsi_compile(g, p->output, count, NULL, &p->graph, p->output, err));
+    KRS_TRY(krsi_compile(g, p->output, count, NULL, p->device->composites,
+                         &p->graph, p->output, err));
     KRS_TRY(list_inputs(p, g, err));
     KRS_TRY(list_updates(p, err));
     KRS_TRY(list_vars(p, err));

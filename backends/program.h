@@ -8,7 +8,7 @@
 #ifndef KRSI_PROGRAM_H
 #define KRSI_PROGRAM_H
 
-#include "../graph/ir/ir.h"
+#include "../graph/opt/opt.h"
 
 #include <krs/program.h>
 
@@ -17,8 +17,10 @@
 /* Memory of a device: what a tensor's data is to its kind. */
 typedef struct krsi_memory krsi_memory;
 
-/* One way to compute graphs of primitives. State is whatever open gave. */
+/* One way to compute graphs. State is whatever open gave. */
 typedef struct krsi_device_kind {
+    /* takes composites that have a kernel family; else primitives only */
+    bool has_families;
     krs_status (*open)(const char *name, const krs_device_options *options,
                        void **out_state, krs_error *err);
     void (*close)(void *state);
@@ -58,7 +60,8 @@ typedef struct krsi_device_kind {
 struct krs_device {
     const krsi_device_kind *kind;
     void *state;
-    char *name; /* as it was opened: "cpu:0" */
+    char *name;                 /* as it was opened: "cpu:0" */
+    krsi_composites composites; /* that its kind is given */
     void (*observe)(void *context, krs_program *program,
                     krs_program_event event); /* NULL: nobody */
     void *context;

@@ -11,10 +11,11 @@
 
 static const struct {
     const char *name;
-    krsi_pass *run;
+    krsi_pass *run, *run_to_families;
 } stages[] = {
-    {"graph",  krsi_copy  }, /* the part that the roots need */
-    {"expand", krsi_expand}, /* composites by their definitions */
+    {"graph",  krsi_copy,   krsi_copy              }, /* what the roots need */
+    {"expand", krsi_expand, krsi_expand_to_families}, /* composites by their
+                                                         definitions */
 };
 
 enum { STAGES = sizeof stages / sizeof *stages };
@@ -48,8 +49,8 @@ last_of(const char *name, size_t *out, krs_error *err)
 
 krs_status
 krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
-             const char *last_stage, krs_graph **out, uint32_t *out_roots,
-             krs_error *err)
+             const char *last_stage, krsi_composites composites,
+             krs_graph **out, uint32_t *out_roots, krs_error *err)
 {
     krs_graph *made = NULL;
     size_t last;
@@ -57,9 +58,11 @@ krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
     /* every later pass copies too: the first is there to be printed */
     for (size_t i = last > 0; i <= last; i++) {
         krs_graph *next;
-        krs_status status =
-            stages[i].run(made ? made : g, made ? out_roots : roots, count,
-                          &next, out_roots, err);
+        krsi_pass *run = composites == KRSI_KEEP_FAMILIES
+                             ? stages[i].run_to_families
+                             : stages[i].run;
+        krs_status status = run(made ? made : g, made ? out_roots : roots,
+                                count, &next, out_roots, err);
         krs_graph_free(made);
         if (status != KRS_OK)
             return status;

@@ -61,6 +61,15 @@ void fuzz_data(const fuzz_case *c, const char *name, krs_dtype dtype,
 /* splitmix64 (Steele 2014) */
 uint64_t fuzz_mix(uint64_t a, uint64_t b);
 
+/* ---- fuzz_attention.c ---- */
+
+/* roundings that may add up in a row of attention; 0 for other rows */
+double fuzz_attention_chain(const krs_graph *g, const krsi_node *n);
+/* the magnitude that they are of, expanded to `single`, which is n's row on the
+ * operands `in` of another graph */
+krs_node fuzz_attention_bound(const krsi_node *n, krs_node single,
+                              const krs_node *in);
+
 /* ---- fuzz_judge.c ---- */
 
 /* NULL, or what is wrong, to be freed. cpu may be NULL. */

@@ -1,6 +1,6 @@
 /* fuzz_judge.c -- what a random graph must satisfy; see fuzz_graph.h.
  *
- * Tolerances, for one primitive computed from the same operands by the f64
+ * Tolerances, for one primitive, or composite with a kernel family, computed from the same operands by the f64
  * interpreter, whose result is rounded to the type once:
  *
  *   exact      everything but the rows below: views, comparisons, integers,
@@ -12,6 +12,7 @@
  *              the longest chain of additions loses at most 2^-24 of the sum of
  *              magnitudes (Higham 2002, section 4.2), which the same operation
  *              on the magnitudes of the operands gives
+ *   attention  fuzz_attention.c
  */
 #include "fuzz_graph.h"
 
@@ -260,7 +261,7 @@ additions(const krs_graph *g, const krsi_node *n)
         return (double)x->dim[x->rank - (krsi_int(n, 0) ? 2 : 1)] + 1;
     case KRSI_INDEX_ADD:
     case KRSI_SCATTER_ADD: return (double)krsi_elements(g->node[n->in[1]]) + 1;
-    default: return 0;
+    default: return fuzz_attention_chain(g, n);
     }
 }
 
@@ -299,7 +300,14 @@ add_single(singles *s, uint32_t id)
     s->single[id] = krsi_add(s->made, KRS_HERE, (enum krsi_op)n->op, in,
                              (int)n->count, n->word, n->words)
                         .id;
-    if (n->count && additions(s->g, n) > 0) {
+    if (fuzz_attention_chain(s->g, n) > 0) {
+        krs_node operand[7];
+        for (uint32_t i = 0; i < n->count; i++)
+            operand[i] = krsi_handle(s->made, in[i]);
+        s->bound[id] = fuzz_attention_bound(
+                           n, krsi_handle(s->made, s->single[id]), operand)
+                           .id;
+    } else if (n->count && additions(s->g, n) > 0) {
         for (uint32_t i = 0; i < n->count; i++) {
             krs_node x = krsi_handle(s->made, in[i]);
             if (krs_dtype_is_float(krs_node_dtype(x)))
@@ -475,7 +483,8 @@ judge_primitives(const fuzz_case *c, krs_device *eval, krs_device *device,
     size_t count = 0;
     for (size_t i = 0; i < c->outputs; i++)
         roots[i] = c->output[i].id;
-    if (krsi_expand(c->graph, roots, c->outputs, &g, expanded, &err) != KRS_OK)
+    if (krsi_expand_to_families(c->graph, roots, c->outputs, &g, expanded,
+                                &err) != KRS_OK)
         return wrong("expand: %s", err.text);
     uint32_t *need = allocate((g->nodes + 1) * sizeof *need);
     krs_node *nodes = allocate((g->nodes + 1) * sizeof *nodes);

@@ -59,7 +59,8 @@ sample_number(uint64_t series, uint64_t i)
 static sample_leaf *
 new_leaf(sample *s, krs_dtype dtype, krs_shape shape)
 {
-    static const char *const names[SAMPLE_LEAVES] = {"x", "y", "z", "u", "v"};
+    static const char *const names[SAMPLE_LEAVES] = {"x", "y", "z", "u",
+                                                     "v", "w", "m"};
     sample_leaf *leaf = &s->leaf[s->leaves];
     leaf->node = krs_input(s->graph, names[s->leaves++], dtype, shape);
     leaf->step = 1e-5;
@@ -797,6 +798,51 @@ sample_attention(sample *s, int which)
         return krs_attention(q, live(s, k, 2), live(s, v, 2), KRS_NONE, &o);
     default: return KRS_NONE;
     }
+}
+
+/* a node whose attributes the rows below share */
+static const krsi_node *
+attributes_of(krs_node q, krs_node k, krs_node v, int which)
+{
+    krs_attention_options o = {sizeof o, 0.4, which > 0, KRS_INDEX(1), 0};
+    return krsi_get(krs_attention(q, k, v, KRS_NONE, &o));
+}
+
+krs_node
+sample_attention_lse(sample *s, int which)
+{
+    krs_node q = real(s, S(1, 2, 3, 2), -1, 1);
+    krs_node k = real(s, which == 1 ? S(1, 1, 4, 2) : S(1, 2, 4, 2), -1, 1);
+    const krsi_node *n = attributes_of(q, k, k, which);
+    switch (which) {
+    case 0: return krsi_attention_lse(KRS_HERE, n, q, k, KRS_NONE);
+    case 1:
+        return krsi_attention_lse(KRS_HERE, n, q, k, real(s, S(3, 4), -1, 1));
+    case 2: {
+        krs_node mask = INTS(s, KRS_BOOL, S(1, 1, 1, 4), 1, 0, 1, 1);
+        return krsi_attention_lse(KRS_HERE, n, q, k, mask);
+    }
+    case 3:
+        k = live(s, k, 2);
+        return krsi_attention_lse(KRS_HERE, n, q, k, KRS_NONE);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_attention_grad(sample *s, int which)
+{
+    int64_t K = which == 1 ? 1 : 2;
+    krs_node q = real(s, S(1, 2, 3, 2), -1, 1);
+    krs_node k = real(s, S(1, K, 4, 2), -1, 1);
+    krs_node v = real(s, S(1, K, 4, 3), -1, 1);
+    krs_node out = real(s, S(1, 2, 3, 3), -1, 1);
+    krs_node lse = real(s, S(1, 2, 3), 1, 2);
+    krs_node g = real(s, S(1, 2, 3, 3), -1, 1);
+    const krsi_node *n = attributes_of(q, k, v, which);
+    const krs_node in[6] = {q, k, v, out, lse, g};
+    krs_node mask = which == 2 ? real(s, S(3, 4), -1, 1) : KRS_NONE;
+    return which < 3 ? krsi_attention_grad(KRS_HERE, n, in, mask) : KRS_NONE;
 }
 
 krs_node

@@ -12,7 +12,7 @@
 
 #include "graph/ir/ir.h"
 
-enum { SAMPLE_LEAVES = 5, SAMPLE_ELEMENTS = 128, SAMPLE_VARS = 2 };
+enum { SAMPLE_LEAVES = 7, SAMPLE_ELEMENTS = 128, SAMPLE_VARS = 2 };
 
 /* An input or state, and what it holds: a float as f, all others as i. */
 typedef struct sample_leaf {

@@ -83,6 +83,22 @@ concat(krs_node a, krs_node b)
     return krs_concat(part, 2, 0);
 }
 
+/* a row of attention's gradient with S keys and a statistic of `rows` rows */
+static krs_node
+use_attention(rig *r, enum krsi_op op, int64_t S, int64_t rows)
+{
+    krs_node q = krs_input(r->g, "a", KRS_F32, KRS_SHAPE(1, 2, 3, 4));
+    krs_node k = krs_input(r->g, "c", KRS_F32, KRS_SHAPE(1, 2, S, 4));
+    krs_node lse = krs_input(r->g, "lse", KRS_F32, KRS_SHAPE(1, 2, rows));
+    const krsi_node *n = krsi_get(krs_attention(q, k, k, KRS_NONE, NULL));
+    const krs_node in[6] = {q, k, k, q, lse, q};
+    if (!n)
+        return krsi_poison(r->g); /* there was an error before */
+    return op == KRSI_ATTENTION_LSE
+               ? krsi_attention_lse(KRS_HERE, n, q, k, KRS_NONE)
+               : krsi_attention_grad(KRS_HERE, n, in, KRS_NONE);
+}
+
 static krs_node
 gradient(krs_node y, krs_node x)
 {

@@ -143,7 +143,8 @@ do_all(job *j)
     free(text);
     root[0] = out[0].id;
     root[1] = out[1].id;
-    KRS_TRY(krsi_compile(g, root, 2, NULL, &compiled, root, &j->err));
+    KRS_TRY(krsi_compile(g, root, 2, NULL, KRSI_KEEP_PRIMITIVES, &compiled,
+                         root, &j->err));
     j->nodes = krs_graph_size(g);
     j->back_nodes = krs_graph_size(back);
     krs_graph_free(compiled);

@@ -61,7 +61,8 @@ evaluate(krs_node out)
     krsi_eval *eval;
     uint32_t root = out.id;
     ck_assert_msg(!krs_graph_error(r.g), "%s", krs_graph_error(r.g)->text);
-    KRS_TRY(krsi_compile(r.g, &root, 1, NULL, &compiled, &root, &r.err));
+    KRS_TRY(krsi_compile(r.g, &root, 1, NULL, KRSI_KEEP_PRIMITIVES, &compiled,
+                         &root, &r.err));
     krs_status status = krsi_eval_new(compiled, &root, 1, &eval, &r.err);
     ck_assert_int_eq(status, KRS_OK);
     for (size_t k = 0; k < compiled->leaves; k++) {
@@ -747,7 +748,8 @@ START_TEST(expansion_keeps_scopes_places_and_variables)
     uint32_t roots[2] = {y.id, z.id};
     size_t before = krs_graph_size(r.g);
     krs_graph *out;
-    ck_assert_int_eq(krsi_compile(r.g, roots, 2, "expand", &out, roots, &r.err),
+    ck_assert_int_eq(krsi_compile(r.g, roots, 2, "expand", KRSI_KEEP_PRIMITIVES,
+                                  &out, roots, &r.err),
                      KRS_OK);
     ck_assert_uint_eq(krs_graph_size(r.g), before);
     krs_graph_free(r.g);
@@ -761,7 +763,8 @@ START_TEST(expansion_keeps_scopes_places_and_variables)
     for (size_t id = 1; id <= out->nodes; id++)
         ck_assert(!krsi_ops[out->node[id]->op].composite);
     krs_graph *none;
-    ck_assert_int_eq(krsi_compile(out, roots, 2, "sched", &none, roots, &r.err),
+    ck_assert_int_eq(krsi_compile(out, roots, 2, "sched", KRSI_KEEP_PRIMITIVES,
+                                  &none, roots, &r.err),
                      KRS_E_NAME);
     ck_assert_str_eq(r.err.text, "no stage 'sched'; there are graph, expand");
     ck_assert_str_eq(krsi_stage_name(1), "expand");

@@ -61,8 +61,8 @@ eighths(uint64_t series, uint64_t i)
 static krs_node
 extra_like(rig *r, krs_node x)
 {
-    static const char *const names[EXTRA] = {"c0", "c1", "c2", "c3",
-                                             "c4", "c5", "c6"};
+    static const char *const names[EXTRA] = {"c0", "c1", "c2", "c3", "c4",
+                                             "c5", "c6", "c7", "c8"};
     extra *e = &r->extra[r->extras];
     const krsi_node *n = krsi_get(x);
     e->node =
@@ -93,8 +93,9 @@ prepare(rig *r, const krs_node *root, int count)
         id[i] = root[i].id;
     }
     r->roots = count;
-    krs_status status = krsi_compile(r->s.graph, id, (size_t)count, NULL,
-                                     &r->compiled, id, &err);
+    krs_status status =
+        krsi_compile(r->s.graph, id, (size_t)count, NULL, KRSI_KEEP_PRIMITIVES,
+                     &r->compiled, id, &err);
     if (status == KRS_OK)
         status = krsi_eval_new(r->compiled, id, (size_t)count, &r->eval, &err);
     ck_assert_msg(status == KRS_OK, "%s, sample %d: %s", name(r), r->which,

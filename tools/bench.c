@@ -1,6 +1,7 @@
 /* bench.c -- kersey bench: how fast it is.
  *
  *   gemm     one matrix product
+ *   attention  one attention, forward, and forward and backward
  *   train    a whole training step of a preset
  *   compile  from a graph to a program that is ready, cold and with a cache
  *
@@ -54,6 +55,48 @@ time_runs(timed_run *run, void *context, int least, double seconds,
     return status;
 }
 
+static krs_status
+run_program(void *program, krs_error *err)
+{
+    return krs_program_run(program, err);
+}
+
+krs_status
+bench_set_random(krs_program *program, const char *name, krs_dtype dtype,
+                 int64_t count, uint32_t stream, krs_error *err)
+{
+    size_t bytes, wide;
+    float *values = NULL;
+    void *data = NULL;
+    if (krs_dtype_bytes(dtype, count, &bytes) &&
+        krs_dtype_bytes(KRS_F32, count, &wide)) {
+        values = malloc(wide);
+        data = malloc(bytes);
+    }
+    krs_status status = KRS_OK;
+    if (!values || !data)
+        status = krs_fail(err, KRS_E_MEMORY, "no memory for %lld elements",
+                          (long long)count);
+    if (status == KRS_OK) {
+        krs_random_fill_normal(values, (size_t)count, 1, 1, 0, stream);
+        status = krs_convert(dtype, data, KRS_F32, values, (size_t)count, err);
+    }
+    if (status == KRS_OK)
+        status = krs_program_set_input(program, name, data, bytes, err);
+    free(values);
+    free(data);
+    return status;
+}
+
+krs_status
+bench_program(krs_program *program, double seconds, struct timing *out,
+              krs_error *err)
+{
+    for (int i = 0; i < 3; i++)
+        KRS_TRY(krs_program_run(program, err));
+    return time_runs(run_program, program, 5, seconds, out, err);
+}
+
 int
 print_json_line(json_t *object)
 {
@@ -89,6 +132,21 @@ check_gemm(const struct flags *f)
 }
 
 static int
+check_attention(const struct flags *f)
+{
+    krs_dtype dtype;
+    if (!krs_dtype_parse(f->dtype, &dtype) || !krs_dtype_is_float(dtype))
+        return complain_usage("--dtype %s: expected f32, bf16 or f16",
+                              f->dtype);
+    if (f->batch < 1 || f->seq < 1 || f->head_dim < 1 ||
+        (f->given[FLAG_ID_heads] && f->heads < 1) ||
+        (f->given[FLAG_ID_kv_heads] && f->kv_heads < 1))
+        return complain_usage("--batch, --seq, --head-dim, --heads and "
+                              "--kv-heads must be at least 1");
+    return EXIT_OK;
+}
+
+static int
 check_step(const struct flags *f)
 {
     krs_llama_config config;
@@ -110,9 +168,10 @@ static const struct {
     int (*check)(const struct flags *flags);
     int (*run)(const struct command_line *line, krs_device *device);
 } benches[] = {
-    {"gemm",    check_gemm, bench_gemm },
-    {"train",   check_step, bench_train},
-    {"compile", check_step, NULL       },
+    {"gemm",      check_gemm,      bench_gemm     },
+    {"attention", check_attention, bench_attention},
+    {"train",     check_step,      bench_train    },
+    {"compile",   check_step,      NULL           },
 };
 enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 

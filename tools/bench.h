@@ -30,6 +30,17 @@ enum { MOST_RUNS = 100000 };
 krs_status time_runs(timed_run *run, void *context, int least, double seconds,
                      struct timing *out, krs_error *err);
 
+/* bench_set_random(program, name, dtype, count, stream, err) -- an input of so
+ * many elements full of normal random numbers. */
+krs_status bench_set_random(krs_program *program, const char *name,
+                            krs_dtype dtype, int64_t count, uint32_t stream,
+                            krs_error *err);
+
+/* bench_program(program, seconds, &timing, err) -- its runs, after three to
+ * warm up: at least five, and so many seconds. */
+krs_status bench_program(krs_program *program, double seconds,
+                         struct timing *out, krs_error *err);
+
 /* print_json_line(object) -- on stdout; takes the object, NULL if there was no
  * memory for it. The exit code. */
 int print_json_line(json_t *object);
@@ -58,10 +69,11 @@ krs_status open_step(krs_device *device, const struct flags *flags,
                      struct bench_step *step, krs_error *err);
 void close_step(struct bench_step *step);
 
-/* bench_gemm.c, bench_train.c, bench_compile.c; the flags are checked, the
+/* bench_gemm.c, bench_attention.c, bench_train.c, bench_compile.c; the flags are checked, the
  * device is open */
 
 int bench_gemm(const struct command_line *line, krs_device *device);
+int bench_attention(const struct command_line *line, krs_device *device);
 int bench_train(const struct command_line *line, krs_device *device);
 /* opens devices of its own */
 int bench_compile(const struct command_line *line);

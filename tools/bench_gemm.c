@@ -8,42 +8,7 @@
  */
 #include "bench.h"
 
-#include <stdlib.h>
-
 #define SECONDS 1.0
-
-static krs_status
-run_program(void *program, krs_error *err)
-{
-    return krs_program_run(program, err);
-}
-
-static krs_status
-set_random(krs_program *program, const char *name, krs_dtype dtype,
-           int64_t count, uint32_t stream, krs_error *err)
-{
-    size_t bytes, wide;
-    float *values = NULL;
-    void *data = NULL;
-    if (krs_dtype_bytes(dtype, count, &bytes) &&
-        krs_dtype_bytes(KRS_F32, count, &wide)) {
-        values = malloc(wide);
-        data = malloc(bytes);
-    }
-    krs_status status = KRS_OK;
-    if (!values || !data)
-        status = krs_fail(err, KRS_E_MEMORY, "no memory for %lld elements",
-                          (long long)count);
-    if (status == KRS_OK) {
-        krs_random_fill_normal(values, (size_t)count, 1, 1, 0, stream);
-        status = krs_convert(dtype, data, KRS_F32, values, (size_t)count, err);
-    }
-    if (status == KRS_OK)
-        status = krs_program_set_input(program, name, data, bytes, err);
-    free(values);
-    free(data);
-    return status;
-}
 
 static krs_node
 make_product(krs_graph *g, const struct flags *f, krs_dtype dtype)
@@ -66,13 +31,12 @@ measure(const struct flags *f, krs_dtype dtype, krs_store *store, krs_graph *g,
     krs_node y = make_product(g, f, dtype);
     KRS_TRY(krs_graph_check(g, err)); /* bounds the products below */
     KRS_TRY(krs_program_new(store, &y, 1, &program, err));
-    krs_status status = set_random(program, "a", dtype, f->m * f->k, 1, err);
+    krs_status status =
+        bench_set_random(program, "a", dtype, f->m * f->k, 1, err);
     if (status == KRS_OK)
-        status = set_random(program, "b", dtype, f->k * f->n, 2, err);
-    for (int i = 0; status == KRS_OK && i < 3; i++)
-        status = krs_program_run(program, err);
+        status = bench_set_random(program, "b", dtype, f->k * f->n, 2, err);
     if (status == KRS_OK)
-        status = time_runs(run_program, program, 5, SECONDS, out, err);
+        status = bench_program(program, SECONDS, out, err);
     krs_program_free(program);
     return status;
 }

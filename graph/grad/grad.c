@@ -30,6 +30,7 @@
 #define composite_vjp_log_softmax   krsi_vjp_log_softmax
 #define composite_vjp_logsumexp     krsi_vjp_logsumexp
 #define composite_vjp_cross_entropy krsi_vjp_cross_entropy
+#define composite_vjp_attention     krsi_vjp_attention
 #define composite_vjp_rope          krsi_vjp_rope
 #define composite_vjp_expand        NULL
 static krsi_vjp_rule *const rules[KRSI_OP_COUNT] = {

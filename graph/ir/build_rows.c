@@ -285,6 +285,27 @@ krs_attention_at(krs_place at, krs_node q, krs_node k, krs_node v,
 }
 
 krs_node
+krsi_attention_lse(krs_place at, const krsi_node *n, krs_node q, krs_node k,
+                   krs_node mask)
+{
+    const uint32_t in[3] = {q.id, k.id, mask.id};
+    return krsi_add(q.graph, at, KRSI_ATTENTION_LSE, in, mask.graph ? 3 : 2,
+                    n->word, n->words);
+}
+
+krs_node
+krsi_attention_grad(krs_place at, const krsi_node *n, const krs_node in[6],
+                    krs_node mask)
+{
+    uint32_t id[7];
+    for (int i = 0; i < 6; i++)
+        id[i] = in[i].id;
+    id[6] = mask.id;
+    return krsi_add(in[0].graph, at, KRSI_ATTENTION_GRAD, id,
+                    mask.graph ? 7 : 6, n->word, n->words);
+}
+
+krs_node
 krs_rope_at(krs_place at, krs_node x, krs_node angles, krs_rope_layout layout,
             double scale)
 {

@@ -1,4 +1,5 @@
-/* composite_attention.c -- definitions of attention and rotary positions.
+/* composite_attention.c -- definitions of attention, of what its gradient is
+ * made of, and of rotary positions.
  *
  * Source: Vaswani et al. 2017, eq. 1; grouped heads: Ainslie et al. 2023;
  * rotary positions: Su et al. 2021, eq. 34. Letters: B batch, H heads, K key
@@ -47,27 +48,24 @@ causal_mask(krs_place at, krs_node scores, krs_index offset, int64_t window)
     return krs_and_at(at, seen, krs_gt_at(at, j, first));
 }
 
-/* the heads of k or v [B,K,S,D] beside the groups of q [B,K,G,T,D] */
+/* x [B,K,S,D] beside the groups of q [B,K,G,T,D] */
 static krs_node
 grouped(krs_place at, krs_node x, bool is_grouped)
 {
     return is_grouped ? krs_unsqueeze_at(at, x, 2) : x;
 }
 
-krs_node
-krsi_expand_attention(const krsi_use *u)
+/* The scores [B,H,T,S] of q [B,H,T,D] and k [B,K,S,D], f32, with whatever mask
+ * there is; *out_seen: which of them count, KRS_NONE for all. */
+static krs_node
+masked_scores(const krsi_use *u, krs_node q, krs_node k, krs_node mask,
+              krs_node *out_seen)
 {
     krs_place at = u->at;
     const krsi_node *n = u->node;
-    krs_dtype dtype = krs_node_dtype(u->in[0]);
-    krs_node q = krs_cast_at(at, u->in[0], KRS_F32); /* [B,H,T,D] */
-    krs_node k = krs_cast_at(at, u->in[1], KRS_F32); /* [B,K,S,D] */
-    krs_node v = krs_cast_at(at, u->in[2], KRS_F32); /* [B,K,S,E] */
-    krs_node mask = u->count > 3 ? u->in[3] : KRS_NONE;
     krs_shape sq = krs_node_shape(q), sk = krs_node_shape(k);
-    krs_shape sv = krs_node_shape(v);
     int64_t B = sq.dim[0], H = sq.dim[1], T = sq.dim[2], D = sq.dim[3];
-    int64_t K = sk.dim[1], S = sk.dim[2], E = sv.dim[3];
+    int64_t K = sk.dim[1], S = sk.dim[2];
     bool groups = K != H;
 
     if (groups)
@@ -86,13 +84,103 @@ krsi_expand_attention(const krsi_use *u)
     if (seen.graph)
         scores = krs_where_at(at, seen, scores,
                               krs_like_at(at, scores, (double)-INFINITY));
+    *out_seen = seen;
+    return scores;
+}
 
-    krs_node p = krs_softmax_at(at, scores, -1); /* [B,H,T,S] */
+krs_node
+krsi_expand_attention(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_dtype dtype = krs_node_dtype(u->in[0]);
+    krs_node q = krs_cast_at(at, u->in[0], KRS_F32); /* [B,H,T,D] */
+    krs_node k = krs_cast_at(at, u->in[1], KRS_F32); /* [B,K,S,D] */
+    krs_node v = krs_cast_at(at, u->in[2], KRS_F32); /* [B,K,S,E] */
+    krs_shape sq = krs_node_shape(q), sv = krs_node_shape(v);
+    int64_t B = sq.dim[0], H = sq.dim[1], T = sq.dim[2];
+    int64_t K = sv.dim[1], S = sv.dim[2], E = sv.dim[3];
+    bool groups = K != H;
+    krs_node seen;
+
+    krs_node scores = masked_scores(u, q, k, u->count > 3 ? u->in[3] : KRS_NONE,
+                                    &seen); /* [B,H,T,S] */
+    krs_node p = krs_softmax_at(at, scores, -1);
     if (groups)
         p = krs_reshape_at(at, p, KRS_SHAPE(B, K, H / K, T, S));
     krs_node out = krs_matmul_at(at, p, grouped(at, v, groups));
     out = krs_reshape_at(at, out, KRS_SHAPE(B, H, T, E));
     return krs_cast_at(at, out, dtype);
+}
+
+/* m + ln sum e^(scores - m), m the largest score of the row, a constant to the
+ * gradient. NaN where that is infinite, as the softmax of such a row is. */
+krs_node
+krsi_expand_attention_lse(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node q = krs_cast_at(at, u->in[0], KRS_F32); /* [B,H,T,D] */
+    krs_node k = krs_cast_at(at, u->in[1], KRS_F32); /* [B,K,S,D] */
+    krs_node seen;
+    krs_node scores = masked_scores(u, q, k, u->count > 2 ? u->in[2] : KRS_NONE,
+                                    &seen); /* [B,H,T,S] */
+    krs_node most =
+        krs_stop_gradient_at(at, krs_amax_at(at, scores, KRS_AXES(-1)));
+    krs_node shifted =
+        krs_sub_at(at, scores, krs_unsqueeze_at(at, most, -1)); /* [B,H,T,S] */
+    krs_node sum =
+        krs_sum_at(at, krs_exp_at(at, shifted), KRS_AXES(-1)); /* [B,H,T] */
+    return krs_add_at(at, krs_log_at(at, sum), most);
+}
+
+static krs_node
+flat(krs_place at, krs_node x)
+{
+    return krs_reshape_at(at, x, KRS_SHAPE(krsi_elements(krsi_get(x))));
+}
+
+/* With s = scale q k^T + mask, p = softmax(s) = e^(s - lse), out = p v, and g
+ * the cotangent of out:
+ *
+ *      dv = p^T g          dp = g v^T
+ *      ds = p (dp - delta), delta = sum_s p dp = sum_e g out   (by rows)
+ *      dq = scale ds k     dk = scale ds^T q
+ *
+ * and ds is zero where the score does not count. Source: Dao et al. 2022,
+ * appendix B.4. The heads of a group share k and v: their rows stand one
+ * after the other, [B,K,G*T,*]. */
+krs_node
+krsi_expand_attention_grad(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node q = krs_cast_at(at, u->in[0], KRS_F32);   /* [B,H,T,D] */
+    krs_node k = krs_cast_at(at, u->in[1], KRS_F32);   /* [B,K,S,D] */
+    krs_node v = krs_cast_at(at, u->in[2], KRS_F32);   /* [B,K,S,E] */
+    krs_node out = krs_cast_at(at, u->in[3], KRS_F32); /* [B,H,T,E] */
+    krs_node lse = krs_unsqueeze_at(at, u->in[4], -1); /* [B,H,T,1] */
+    krs_node g = krs_cast_at(at, u->in[5], KRS_F32);   /* [B,H,T,E] */
+    krs_shape sq = krs_node_shape(q), sv = krs_node_shape(v);
+    int64_t B = sq.dim[0], H = sq.dim[1], T = sq.dim[2], D = sq.dim[3];
+    int64_t K = sv.dim[1], S = sv.dim[2], E = sv.dim[3], rows = H / K * T;
+    krs_node seen;
+
+    krs_node s = masked_scores(u, q, k, u->count > 6 ? u->in[6] : KRS_NONE,
+                               &seen);                   /* [B,H,T,S] */
+    krs_node p = krs_exp_at(at, krs_sub_at(at, s, lse)); /* [B,H,T,S] */
+    krs_node delta = krs_sum_keep_at(at, krs_mul_at(at, g, out), KRS_AXES(-1));
+    g = krs_reshape_at(at, g, KRS_SHAPE(B, K, rows, E));
+    q = krs_reshape_at(at, q, KRS_SHAPE(B, K, rows, D));
+    krs_node dp =
+        krs_reshape_at(at, krs_matmul_nt_at(at, g, v), KRS_SHAPE(B, H, T, S));
+    krs_node ds = krs_mul_at(at, p, krs_sub_at(at, dp, delta));
+    if (seen.graph)
+        ds = krs_where_at(at, seen, ds, krs_like_at(at, ds, 0));
+    ds = krs_scale_at(at, ds, krsi_float(u->node, 0));
+    ds = krs_reshape_at(at, ds, KRS_SHAPE(B, K, rows, S));
+    p = krs_reshape_at(at, p, KRS_SHAPE(B, K, rows, S));
+    krs_node parts[3] = {flat(at, krs_matmul_at(at, ds, k)),
+                         flat(at, krs_matmul_tn_at(at, ds, q)),
+                         flat(at, krs_matmul_tn_at(at, p, g))};
+    return krs_concat_at(at, parts, 3, 0);
 }
 
 krs_node

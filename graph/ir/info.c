@@ -5,9 +5,11 @@
 
 #define SECOND_(a, b, ...) b
 #define SECOND(...)        SECOND_(__VA_ARGS__)
-/* true unless the word is `none` */
-#define DIFFERENTIABLE(vjp) SECOND(MARK_##vjp, true, )
-#define MARK_none           0, false
+/* true unless the word is `none`, and unless it is `expand` */
+#define DIFFERENTIABLE(vjp) SECOND(NONE_##vjp, true, )
+#define NONE_none           0, false
+#define HAS_FAMILY(cut)     SECOND(EXPAND_##cut, true, )
+#define EXPAND_expand       0, false
 
 #define INFO(ID, name_, min, max, attrs, types_, shape_, live_, vjp, cut, \
              text_, is_composite)                                         \
@@ -17,6 +19,7 @@
                    .min_count = min,                                      \
                    .max_count = max,                                      \
                    .composite = is_composite,                             \
+                   .has_family = is_composite && HAS_FAMILY(cut),         \
                    .differentiable = DIFFERENTIABLE(vjp),                 \
                    .types = KRSI_TYPES_##types_,                          \
                    .live = KRSI_LIVE_##live_,                             \

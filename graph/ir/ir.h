@@ -125,6 +125,7 @@ typedef struct krsi_op_info {
     const char *text;
     uint8_t min_count, max_count; /* 255: any number */
     bool composite;
+    bool has_family;     /* a composite that the scheduler cuts as it is */
     bool differentiable; /* vjp is not none */
     krsi_types types;
     krsi_live_rule live;
@@ -181,6 +182,9 @@ int32_t krsi_var_by_name(const krs_graph *g, const char *name);
 krs_node krsi_add(krs_graph *g, krs_place at, enum krsi_op op,
                   const uint32_t *in, int count, const int64_t *word,
                   int words);
+/* id of that node if it is there, else 0 */
+uint32_t krsi_find(const krs_graph *g, enum krsi_op op, const uint32_t *in,
+                   int count, const int64_t *word, int words);
 /* Ask the row's rule for the type, shape and live lengths of the result;
  * false: refused, error recorded. krsi_add does this first. */
 bool krsi_infer(krsi_make *make);
@@ -317,6 +321,16 @@ krs_node krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
                      bool keep);
 /* sum x (a cotangent) over the axes that were expanded from like's shape */
 krs_node krsi_sum_to(krs_place at, krs_node x, krs_node like);
+
+/* ---- build_rows.c: what the gradient of attention is made of ---- */
+
+/* n is an attention node or has its attributes; `in` as the row of ops.def
+ * says; mask KRS_NONE if there is none */
+krs_node krsi_attention_lse(krs_place at, const krsi_node *n, krs_node q,
+                            krs_node k, krs_node mask);
+/* f32 [B*H*T*D + B*K*S*D + B*K*S*E] */
+krs_node krsi_attention_grad(krs_place at, const krsi_node *n,
+                             const krs_node in[6], krs_node mask);
 
 /* ---- composite_*.c: definitions of composites ---- */
 

@@ -316,6 +316,34 @@ add_leaf(krs_graph *g, size_t name, uint32_t id)
     return true;
 }
 
+/* id of an equal node, or 0; *out_slot is where it is, or where one belongs.
+ * The table has a free place. */
+static uint32_t
+find_node(const krs_graph *g, uint64_t hash, enum krsi_op op,
+          const uint32_t *in, int count, const int64_t *word, int words,
+          size_t *out_slot)
+{
+    size_t slot = hash;
+    for (; g->table[slot &= g->table_capacity - 1]; slot++) {
+        const krsi_node *n = g->node[g->table[slot]];
+        if (n->hash == hash && equal_node(n, op, in, count, word, words))
+            break;
+    }
+    *out_slot = slot;
+    return g->table[slot];
+}
+
+uint32_t
+krsi_find(const krs_graph *g, enum krsi_op op, const uint32_t *in, int count,
+          const int64_t *word, int words)
+{
+    size_t slot;
+    return g->table_capacity == 0
+               ? 0
+               : find_node(g, hash_of(op, in, count, word, words), op, in,
+                           count, word, words, &slot);
+}
+
 krs_node
 krsi_add(krs_graph *g, krs_place at, enum krsi_op op, const uint32_t *in,
          int count, const int64_t *word, int words)
@@ -325,14 +353,11 @@ krsi_add(krs_graph *g, krs_place at, enum krsi_op op, const uint32_t *in,
         krsi_refuse_memory(g);
         return krsi_poison(g);
     }
-    size_t slot = hash;
-    for (; g->table[slot &= g->table_capacity - 1]; slot++) {
-        uint32_t id = g->table[slot];
-        krsi_node *n = g->node[id];
-        if (n->hash == hash && equal_node(n, op, in, count, word, words)) {
-            add_place(g, n, at);
-            return krsi_handle(g, id);
-        }
+    size_t slot;
+    uint32_t id = find_node(g, hash, op, in, count, word, words, &slot);
+    if (id) {
+        add_place(g, g->node[id], at);
+        return krsi_handle(g, id);
     }
 
     const krsi_node *few[8];

@@ -307,38 +307,44 @@ krsi_shape_embedding(krsi_make *m)
     return true;
 }
 
-bool
-krsi_shape_attention(krsi_make *m)
+/* q [B,H,T,D], k [B,K,S,D], v [B,K,S,E] or NULL, a mask or NULL, and the
+ * attributes that all rows of attention begin with */
+static bool
+attends(krsi_make *m, const krsi_node *v, const krsi_node *mask)
 {
-    const krsi_node *q = m->in[0], *k = m->in[1], *v = m->in[2];
-    const krsi_node *mask = m->count > 3 ? m->in[3] : NULL;
-    char qt[KRSI_TYPE_TEXT], kt[KRSI_TYPE_TEXT], vt[KRSI_TYPE_TEXT];
+    const krsi_node *q = m->in[0], *k = m->in[1];
+    char qt[KRSI_TYPE_TEXT], kt[KRSI_TYPE_TEXT], vt[KRSI_TYPE_TEXT] = "";
     krsi_type_text(qt, q);
     krsi_type_text(kt, k);
-    krsi_type_text(vt, v);
+    if (v)
+        krsi_type_text(vt, v);
     if (!krs_dtype_is_float((krs_dtype)q->dtype) || k->dtype != q->dtype ||
-        v->dtype != q->dtype)
+        (v && v->dtype != q->dtype))
         return REFUSE(m, DTYPE, "q, k and v are floats of one type",
-                      "q %s, k %s, v %s", qt, kt, vt);
-    if (q->rank != 4 || k->rank != 4 || v->rank != 4 ||
-        k->dim[0] != q->dim[0] || v->dim[0] != q->dim[0] ||
-        k->dim[1] != v->dim[1] || k->dim[2] != v->dim[2] ||
-        k->dim[3] != q->dim[3] || !live_equal(k, 2, v, 2))
+                      "q %s, k %s%s%s", qt, kt, v ? ", v " : "", vt);
+    bool fits = q->rank == 4 && k->rank == 4 && k->dim[0] == q->dim[0] &&
+                k->dim[3] == q->dim[3];
+    if (fits && v)
+        fits = v->rank == 4 && v->dim[0] == q->dim[0] &&
+               k->dim[1] == v->dim[1] && k->dim[2] == v->dim[2] &&
+               live_equal(k, 2, v, 2);
+    if (!fits)
         return REFUSE(m, SHAPE, "q [B,H,T,D], k [B,K,S,D], v [B,K,S,E]",
-                      "q %s, k %s, v %s", qt, kt, vt);
+                      "q %s, k %s%s%s", qt, kt, v ? ", v " : "", vt);
     if (k->dim[1] == 0 || q->dim[1] % k->dim[1] != 0)
         return REFUSE(m, SHAPE, NULL,
                       "%lld query heads are not a multiple of %lld key heads",
                       (long long)q->dim[1], (long long)k->dim[1]);
-    if ((q->live_axes & ~4u) || (k->live_axes & ~4u) || (v->live_axes & ~4u))
+    if ((q->live_axes & ~4u) || (k->live_axes & ~4u) ||
+        (v && (v->live_axes & ~4u)))
         return REFUSE(m, UNSUPPORTED, NULL,
-                      "only time axes may have live lengths: q %s, k %s, v %s",
-                      qt, kt, vt);
+                      "only time axes may have live lengths: q %s, k %s%s%s",
+                      qt, kt, v ? ", v " : "", vt);
     if (mask) {
         const krsi_node *score[4] = {q, q, q, k};
         static const int axis[4] = {0, 1, 2, 2};
-        bool fits = mask->rank <= 4 &&
-                    (mask->dtype == KRS_BOOL || mask->dtype == KRS_F32);
+        fits = mask->rank <= 4 &&
+               (mask->dtype == KRS_BOOL || mask->dtype == KRS_F32);
         for (int i = 0; fits && i < mask->rank; i++) {
             int s = 4 - mask->rank + i;
             fits = (mask->dim[i] == 1 && !(mask->live_axes >> i & 1)) ||
@@ -357,11 +363,70 @@ krsi_shape_attention(krsi_make *m)
         return REFUSE(m, RANGE, NULL,
                       "the offset overflows, or the window %lld is negative",
                       (long long)attr_int(m, 3));
+    return true;
+}
+
+bool
+krsi_shape_attention(krsi_make *m)
+{
+    const krsi_node *q = m->in[0], *v = m->in[2];
+    if (!attends(m, v, m->count > 3 ? m->in[3] : NULL))
+        return false;
     m->dtype = (krs_dtype)q->dtype;
     push_axis(m, q, 0);
     push_axis(m, q, 1);
     push_axis(m, q, 2);
     push_axis(m, v, 3);
+    return true;
+}
+
+bool
+krsi_shape_attention_lse(krsi_make *m)
+{
+    const krsi_node *q = m->in[0], *k = m->in[1];
+    char text[KRSI_TYPE_TEXT];
+    if (!attends(m, NULL, m->count > 2 ? m->in[2] : NULL))
+        return false;
+    if (k->dim[2] == 0)
+        return REFUSE(m, SHAPE, NULL, "there are no keys: k %s",
+                      krsi_type_text(text, k));
+    m->dtype = KRS_F32;
+    for (int a = 0; a < 3; a++)
+        push_axis(m, q, a);
+    return true;
+}
+
+/* Is x [q's axes 0 to 2] of f32, or with a last axis as v's of q's type? */
+static bool
+is_row_of(const krsi_node *x, const krsi_node *q, const krsi_node *v)
+{
+    bool fits = x->rank == (v ? 4 : 3) && x->live_axes == 0 &&
+                x->dtype == (v ? q->dtype : KRS_F32);
+    for (int a = 0; fits && a < 3; a++)
+        fits = x->dim[a] == q->dim[a];
+    return fits && (!v || x->dim[3] == v->dim[3]);
+}
+
+bool
+krsi_shape_attention_grad(krsi_make *m)
+{
+    const krsi_node *q = m->in[0], *v = m->in[2];
+    char text[3][KRSI_TYPE_TEXT];
+    int64_t total = 0;
+    if (!attends(m, v, m->count > 6 ? m->in[6] : NULL))
+        return false;
+    if (!is_row_of(m->in[3], q, v) || !is_row_of(m->in[4], q, NULL) ||
+        !is_row_of(m->in[5], q, v))
+        return REFUSE(
+            m, SHAPE, "out and its cotangent [B,H,T,E], lse f32 [B,H,T]",
+            "out %s, lse %s, cotangent %s", krsi_type_text(text[0], m->in[3]),
+            krsi_type_text(text[1], m->in[4]),
+            krsi_type_text(text[2], m->in[5]));
+    for (int i = 0; i < 3; i++)
+        if (__builtin_add_overflow(total, krsi_elements(m->in[i]), &total))
+            return REFUSE(m, RANGE, NULL, "the cotangents overflow");
+    m->dtype = KRS_F32;
+    m->shape = KRS_SHAPE(total);
     return true;
 }
 

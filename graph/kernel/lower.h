@@ -162,6 +162,6 @@ krsi_kv krsi_lower_random(krsi_kb *kb, krsi_kv seed, krsi_kv step,
 /* the families */
 typedef void krsi_lower_rule(krsi_lowering *l);
 krsi_lower_rule krsi_lower_map, krsi_lower_rows, krsi_lower_prefix,
-    krsi_lower_scatter, krsi_lower_contract;
+    krsi_lower_scatter, krsi_lower_contract, krsi_lower_attention;
 
 #endif

@@ -17,6 +17,7 @@ static krsi_lower_rule *const families[KRSI_CUT_FAMILIES] = {
     [KRSI_CUT_PREFIX] = krsi_lower_prefix,
     [KRSI_CUT_SCATTER] = krsi_lower_scatter,
     [KRSI_CUT_CONTRACT] = krsi_lower_contract,
+    [KRSI_CUT_ATTENTION] = krsi_lower_attention,
 };
 
 static krs_status

@@ -106,6 +106,12 @@ struct krsi_tile {
                       expressions; else C is stored as it is */
     krsi_kbuf a_pack, b_pack, sums;
     krsi_kv sum_stride;
+    krsi_kv sum_start; /* of the rows from m0 on, in sums; none: 0 */
+    bool decays; /* sums so far are first multiplied by decay[row - decay_from]
+                  */
+    krsi_kbuf decay;
+    krsi_kv decay_from;
+    krsi_kv factor; /* on finished sums, as they are stored; none: 1 */
     /* of the item */
     krsi_kv m0, m1, n0, n1;
     /* of the chunk: words [first, end) of k, and are there sums already */
@@ -126,8 +132,8 @@ krsi_kv krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index,
 krsi_kv krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x,
                          krsi_kv outer, krsi_kv end, krsi_kv word, int lanes,
                          bool whole);
-/* declare what packing A needs */
-void krsi_tile_declare_a(krsi_tile *t);
+/* declare what packing A needs: scratch of that name */
+void krsi_tile_declare_a(krsi_tile *t, const char *name);
 /* make the rows from `row` on ready for the chunk; those beyond m1 repeat the
  * last one */
 void krsi_tile_ready_a(krsi_tile *t, krsi_kv row);
@@ -162,8 +168,24 @@ bool krsi_tile_open_row(krsi_tile *t, krsi_kv row, int r);
 void krsi_tile_finish(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask,
                       krsi_kv sums);
 
+/* tile_contract.c */
+/* arguments and buffers of a launch, one more each */
+krsi_kv krsi_tile_integer(krsi_lowering *l, krs_index value);
+krsi_kv krsi_tile_float(krsi_lowering *l, double value);
+krsi_kbuf krsi_tile_buffer(krsi_lowering *l, const char *name, uint32_t value,
+                           krs_dtype dtype, int access);
+/* the element type of a load */
+krs_dtype krsi_tile_load_type(const krsi_cut *cut, int load);
+/* the register tile of the device; of several, the one that wastes least of a
+ * row that has so many columns (0: the first) */
+void krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns);
+/* how rows of A, whose type and strides are known, are read */
+void krsi_tile_choose_reading(krsi_tile *t);
+
 /* tile_blocked.c, tile_stream.c, tile_turned.c -- one item */
 void krsi_tile_blocked(krsi_tile *t);
+/* the tiles of the rows at `row`, for one chunk; A is ready, B is packed */
+void krsi_tile_strip(krsi_tile *t, krsi_kv row);
 void krsi_tile_stream(krsi_tile *t);
 void krsi_tile_turned(krsi_tile *t);
 /* open the loop over chunks; close it with krsi_kb_end. Carries come before

@@ -148,9 +148,19 @@ sum_place(krsi_tile *t, krsi_kv m, krsi_kv n)
 {
     krsi_kb *kb = t->kb;
     m = krsi_kb_mul(kb, krsi_kb_sub(kb, m, t->m0), t->sum_stride);
+    if (t->sum_start.ref)
+        m = krsi_kb_add(kb, m, t->sum_start);
     return (krsi_kmem){.buffer = t->sums,
                        .lanes = t->lanes,
                        .index = krsi_kb_add(kb, m, krsi_kb_sub(kb, n, t->n0))};
+}
+
+static krsi_kv
+decay_of(krsi_tile *t, krsi_kv m)
+{
+    return krsi_kb_load(
+        t->kb, (krsi_kmem){.buffer = t->decay,
+                           .index = krsi_kb_sub(t->kb, m, t->decay_from)});
 }
 
 krsi_kv
@@ -170,6 +180,8 @@ krsi_tile_store(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
     }
     krsi_kmem to = out_place(t, m, n);
     to.mask = mask;
+    if (t->factor.ref)
+        v = krsi_kb_mul(t->kb, v, t->factor);
     krsi_kb_store(t->kb, to, krsi_kb_convert(t->kb, t->out_dtype, v));
 }
 
@@ -200,7 +212,10 @@ deliver(krsi_tile *t, const place *p, square s)
                 t->has_sums ? sum_place(t, m[r], n) : out_place(t, m[r], n);
             at.mask = v == masked ? krsi_kb_below(kb, n, stop, t->lanes)
                                   : krsi_kb_broadcast(kb, t->lanes, t->later);
-            s[r][v] = krsi_kb_add(kb, krsi_tile_sums(t, at), s[r][v]);
+            krsi_kv before = krsi_tile_sums(t, at);
+            if (t->decays)
+                before = krsi_kb_mul(kb, before, decay_of(t, m[r]));
+            s[r][v] = krsi_kb_add(kb, before, s[r][v]);
         }
     for (int r = 0; r < t->rows; r++) {
         bool is_open =
@@ -262,6 +277,16 @@ compute_panel(krsi_tile *t, krsi_kv row, krsi_kv panel)
 }
 
 void
+krsi_tile_strip(krsi_tile *t, krsi_kv row)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv column = krsi_kb_for(
+        kb, t->n0, t->n1, krsi_kb_i64(kb, (int64_t)t->vectors * t->lanes));
+    compute_panel(t, row, column);
+    krsi_kb_end(kb);
+}
+
+void
 krsi_tile_blocked(krsi_tile *t)
 {
     krsi_kb *kb = t->kb;
@@ -271,10 +296,7 @@ krsi_tile_blocked(krsi_tile *t)
         krsi_tile_pack_b(t);
     krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, t->rows));
     krsi_tile_ready_a(t, row);
-    krsi_kv column = krsi_kb_for(
-        kb, t->n0, t->n1, krsi_kb_i64(kb, (int64_t)t->vectors * t->lanes));
-    compute_panel(t, row, column);
-    krsi_kb_end(kb);
+    krsi_tile_strip(t, row);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
     krsi_tile_store_sums(t);

@@ -182,8 +182,8 @@ read_cut(const krsi_cut *cut)
 
 /* ---- the choice ---- */
 
-static void
-choose_tile(krsi_tile *t, const krsi_facts *facts)
+void
+krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns)
 {
     static const struct row {
         uint32_t lanes, registers;
@@ -197,9 +197,17 @@ choose_tile(krsi_tile *t, const krsi_facts *facts)
     while (r->lanes > 1 &&
            (facts->lanes < r->lanes || facts->registers < r->registers))
         r++;
-    t->lanes = (int)r->lanes;
-    t->rows = r->rows;
-    t->vectors = r->vectors;
+    const struct row *best = r;
+    for (const struct row *other = r + 1;
+         columns > 0 && other < table + sizeof table / sizeof *table &&
+         other->lanes == r->lanes && other->registers == r->registers;
+         other++)
+        if (columns % ((int64_t)other->vectors * (int64_t)r->lanes) == 0 &&
+            columns % ((int64_t)best->vectors * (int64_t)r->lanes) != 0)
+            best = other;
+    t->lanes = (int)best->lanes;
+    t->rows = best->rows;
+    t->vectors = best->vectors;
 }
 
 static bool
@@ -208,15 +216,14 @@ is_plain(const krsi_tile_operand *x)
     return x->root == x->element;
 }
 
-/* How rows of A are read, whatever the template. */
-static krsi_tile_reading
-choose_reading(const krsi_tile *t)
+void
+krsi_tile_choose_reading(krsi_tile *t)
 {
     bool as_it_is =
         t->pairs ? t->even : t->a.dtype == KRS_F32 && is_plain(&t->a);
-    return !t->a.along_inner ? KRSI_TILE_COLUMNS_PACKED
-           : as_it_is        ? KRSI_TILE_IN_PLACE
-                             : KRSI_TILE_ROWS_PACKED;
+    t->reading = !t->a.along_inner ? KRSI_TILE_COLUMNS_PACKED
+                 : as_it_is        ? KRSI_TILE_IN_PLACE
+                                   : KRSI_TILE_ROWS_PACKED;
 }
 
 static krsi_tile_template
@@ -361,7 +368,7 @@ split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
 /* ---- declarations ---- */
 
 static krsi_kv
-argument(krsi_lowering *l, krs_index value)
+argument(krsi_lowering *l, krs_dtype dtype, krsi_arg value)
 {
     char name[16];
     if (l->args == KRSI_MAX_ARGS) {
@@ -370,14 +377,27 @@ argument(krsi_lowering *l, krs_index value)
         return KRSI_KV_NONE;
     }
     snprintf(name, sizeof name, "p%d", l->args);
-    l->arg[l->args++] = (krsi_arg){.index = value};
-    return krsi_kb_arg(l->kb, name, KRS_I64);
+    l->arg[l->args++] = value;
+    return krsi_kb_arg(l->kb, name, dtype);
+}
+
+krsi_kv
+krsi_tile_integer(krsi_lowering *l, krs_index value)
+{
+    return argument(l, KRS_I64, (krsi_arg){.index = value});
+}
+
+krsi_kv
+krsi_tile_float(krsi_lowering *l, double value)
+{
+    return argument(l, KRS_F32,
+                    (krsi_arg){.is_float = true, .number = (float)value});
 }
 
 static krsi_kv
 number(krsi_lowering *l, int64_t value)
 {
-    return argument(l, KRS_INDEX(value));
+    return krsi_tile_integer(l, KRS_INDEX(value));
 }
 
 /* A stride: 1 is part of the class where `unit` says so. */
@@ -387,9 +407,18 @@ stride(krsi_lowering *l, int64_t value, bool unit)
     return unit ? krsi_kb_i64(l->kb, 1) : number(l, value);
 }
 
-static krsi_kbuf
-parameter(krsi_lowering *l, const char *name, uint32_t value, krs_dtype dtype,
-          int access)
+krs_dtype
+krsi_tile_load_type(const krsi_cut *cut, int load)
+{
+    for (int i = 0; i < cut->exprs; i++)
+        if (cut->expr[i].kind == KRSI_X_LOAD && cut->expr[i].load == load)
+            return cut->expr[i].dtype;
+    return KRS_F32;
+}
+
+krsi_kbuf
+krsi_tile_buffer(krsi_lowering *l, const char *name, uint32_t value,
+                 krs_dtype dtype, int access)
 {
     if (l->bindings == KRSI_MAX_BINDINGS) {
         krsi_kb_fail(l->kb, KRS_E_INTERNAL, "more than %d buffers",
@@ -405,8 +434,8 @@ declare_operand(krsi_lowering *l, krsi_tile_operand *x, const char *name,
                 int load, int64_t outer, int64_t inner)
 {
     const krsi_view *view = &l->cut->load[load].view;
-    x->buffer = parameter(l, name, view->value, x->dtype, KRS_K_READ);
-    x->offset = argument(l, view->offset);
+    x->buffer = krsi_tile_buffer(l, name, view->value, x->dtype, KRS_K_READ);
+    x->offset = krsi_tile_integer(l, view->offset);
     x->outer = stride(l, outer, x->along_outer);
     x->inner = stride(l, inner, x->along_inner);
 }
@@ -421,7 +450,7 @@ place_item(krsi_lowering *l, krsi_tile *t, const product *p, split s)
     krsi_kv columns = number(l, s.columns), rows = number(l, s.rows);
     int loops = p->batches > 2 ? p->batches - 2 : 0;
     for (int i = 0; i < p->batches; i++) {
-        krsi_kv extent = argument(l, p->extent[i]), at;
+        krsi_kv extent = krsi_tile_integer(l, p->extent[i]), at;
         if (i < loops) {
             at = krsi_kb_for(kb, zero, extent, one);
         } else {
@@ -456,7 +485,7 @@ declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
     int64_t width = (int64_t)t->vectors * t->lanes;
     krsi_kv panels = number(l, s.columns / width);
     t->sum_stride = number(l, s.columns);
-    krsi_tile_declare_a(t);
+    krsi_tile_declare_a(t, "a_pack");
     if (t->template == KRSI_TILE_BLOCKED)
         t->b_pack = krsi_kb_scratch(kb, "b_pack", t->pairs ? KRS_BF16 : KRS_F32,
                                     width * t->chunk * t->unit, panels, ALIGN);
@@ -493,11 +522,11 @@ declare_outs(krsi_lowering *l, krsi_tile *t, const product *p)
             krsi_lower_declare_out(l, i);
         return;
     }
-    t->out = parameter(l, "product", cut->out[0].view.value, t->out_dtype,
-                       t->has_sums || t->one_chunk || is_thin(t)
-                           ? KRS_K_WRITE
-                           : KRS_K_READ | KRS_K_WRITE);
-    t->out_offset = argument(l, cut->out[0].view.offset);
+    t->out = krsi_tile_buffer(
+        l, "product", cut->out[0].view.value, t->out_dtype,
+        t->has_sums || t->one_chunk || is_thin(t) ? KRS_K_WRITE
+                                                  : KRS_K_READ | KRS_K_WRITE);
+    t->out_offset = krsi_tile_integer(l, cut->out[0].view.offset);
     t->out_row = number(l, p->c_m);
     t->out_column = stride(l, p->c_n, t->out_contiguous);
 }
@@ -563,8 +592,8 @@ krsi_lower_contract(krsi_lowering *l)
     t.unit = t.pairs ? 2 : 1;
     t.chunk = KRSI_TILE_CHUNK / t.unit;
     t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
-    choose_tile(&t, l->facts);
-    t.reading = choose_reading(&t);
+    krsi_tile_choose(&t, l->facts, 0);
+    krsi_tile_choose_reading(&t);
     t.template = choose_template(&t, &p);
     fit_tile(&t, &p);
     t.out_contiguous = p.c_n == 1;
@@ -578,9 +607,9 @@ krsi_lower_contract(krsi_lowering *l)
     declare_operand(l, &t.b, "right", p.b, p.b_n, p.b_k);
     declare_outs(l, &t, &p);
     declare_rest(l, &t, &p);
-    t.m = argument(l, p.m);
-    t.n = argument(l, p.n);
-    t.k = argument(l, p.k);
+    t.m = krsi_tile_integer(l, p.m);
+    t.n = krsi_tile_integer(l, p.n);
+    t.k = krsi_tile_integer(l, p.k);
     t.words =
         t.pairs
             ? krsi_kb_shr(t.kb, krsi_kb_add(t.kb, t.k, krsi_kb_i64(t.kb, 1)),

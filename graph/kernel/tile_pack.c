@@ -130,13 +130,13 @@ row_stride(const krsi_tile *t)
 }
 
 void
-krsi_tile_declare_a(krsi_tile *t)
+krsi_tile_declare_a(krsi_tile *t, const char *name)
 {
     int words = t->reading == KRSI_TILE_ROWS_PACKED ? t->rows * row_stride(t)
                                                     : t->chunk * t->wide;
     if (t->reading != KRSI_TILE_IN_PLACE)
         t->a_pack =
-            krsi_kb_scratch(t->kb, "a_pack", t->pairs ? KRS_BF16 : KRS_F32,
+            krsi_kb_scratch(t->kb, name, t->pairs ? KRS_BF16 : KRS_F32,
                             (int64_t)words * t->unit, KRSI_KV_NONE, ALIGN);
 }
 

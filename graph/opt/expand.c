@@ -1,4 +1,5 @@
-/* expand.c -- replace every composite by its definition.
+/* expand.c -- replace composites by their definitions: all, or those that no
+ * kernel family takes (ops.def, column cut).
  *
  * One round copies what the roots need into a new graph, in id order, so that
  * operands are there before their users; where a composite stands, its rule
@@ -23,8 +24,21 @@ typedef struct copier {
     uint32_t *in;     /* operands of one node, as ids of to */
     krs_node *handle; /* and as handles */
     uint32_t scope;   /* string of from whose scope is open in to */
-    bool expand;
+    krsi_composites composites;
 } copier;
+
+/* Does the definition take the place of a node of this row? */
+static bool
+expands(krsi_composites composites, const krsi_node *n)
+{
+    const krsi_op_info *row = &krsi_ops[n->op];
+    switch (composites) {
+    case KRSI_KEEP_COMPOSITES: return false;
+    case KRSI_KEEP_FAMILIES: return row->composite && !row->has_family;
+    case KRSI_KEEP_PRIMITIVES: return row->composite;
+    }
+    return false;
+}
 
 /* the same attributes with strings and data of the other graph */
 static bool
@@ -87,7 +101,7 @@ copy_node(copier *c, uint32_t id)
     }
     krsi_node_place(c->from, id, 0, &at);
     enter_scope(c, n->scope);
-    if (c->expand && krsi_ops[n->op].composite) {
+    if (expands(c->composites, n)) {
         krsi_use use = {at, c->to, n, c->handle, (int)n->count};
         return krsi_expansions[n->op](&use).id;
     }
@@ -149,8 +163,9 @@ copy_round(copier *c, const uint32_t *roots, size_t count, uint32_t *out_roots,
 }
 
 static krs_status
-round_of(const krs_graph *g, const uint32_t *roots, size_t count, bool expand,
-         krs_graph **out, uint32_t *out_roots, krs_error *err)
+round_of(const krs_graph *g, const uint32_t *roots, size_t count,
+         krsi_composites composites, krs_graph **out, uint32_t *out_roots,
+         krs_error *err)
 {
     size_t operands = 1;
     for (size_t id = 1; id <= g->nodes; id++)
@@ -161,7 +176,7 @@ round_of(const krs_graph *g, const uint32_t *roots, size_t count, bool expand,
                 .id = calloc(g->nodes + 1, sizeof *c.id),
                 .in = calloc(operands, sizeof *c.in),
                 .handle = calloc(operands, sizeof *c.handle),
-                .expand = expand};
+                .composites = composites};
     krs_status status =
         c.to && c.id && c.in && c.handle
             ? copy_round(&c, roots, count, out_roots, err)
@@ -182,32 +197,33 @@ krs_status
 krsi_copy(const krs_graph *g, const uint32_t *roots, size_t count,
           krs_graph **out, uint32_t *out_roots, krs_error *err)
 {
-    return round_of(g, roots, count, false, out, out_roots, err);
+    return round_of(g, roots, count, KRSI_KEEP_COMPOSITES, out, out_roots, err);
 }
 
 static bool
-has_composite(const krs_graph *g)
+is_expanded(const krs_graph *g, krsi_composites composites)
 {
     for (size_t id = 1; id <= g->nodes; id++)
-        if (krsi_ops[g->node[id]->op].composite)
-            return true;
-    return false;
+        if (expands(composites, g->node[id]))
+            return false;
+    return true;
 }
 
-krs_status
-krsi_expand(const krs_graph *g, const uint32_t *roots, size_t count,
-            krs_graph **out, uint32_t *out_roots, krs_error *err)
+static krs_status
+expand_rounds(const krs_graph *g, const uint32_t *roots, size_t count,
+              krsi_composites composites, krs_graph **out, uint32_t *out_roots,
+              krs_error *err)
 {
     krs_graph *last = NULL;
     for (int i = 0; i < ROUNDS; i++) {
         krs_graph *next;
         krs_status status = round_of(last ? last : g, last ? out_roots : roots,
-                                     count, true, &next, out_roots, err);
+                                     count, composites, &next, out_roots, err);
         krs_graph_free(last);
         if (status != KRS_OK)
             return status;
         last = next;
-        if (!has_composite(last)) {
+        if (is_expanded(last, composites)) {
             *out = last;
             return KRS_OK;
         }
@@ -215,4 +231,20 @@ krsi_expand(const krs_graph *g, const uint32_t *roots, size_t count,
     krs_graph_free(last);
     return krs_fail(err, KRS_E_INTERNAL,
                     "expand: composites are left after %d rounds", ROUNDS);
+}
+
+krs_status
+krsi_expand(const krs_graph *g, const uint32_t *roots, size_t count,
+            krs_graph **out, uint32_t *out_roots, krs_error *err)
+{
+    return expand_rounds(g, roots, count, KRSI_KEEP_PRIMITIVES, out, out_roots,
+                         err);
+}
+
+krs_status
+krsi_expand_to_families(const krs_graph *g, const uint32_t *roots, size_t count,
+                        krs_graph **out, uint32_t *out_roots, krs_error *err)
+{
+    return expand_rounds(g, roots, count, KRSI_KEEP_FAMILIES, out, out_roots,
+                         err);
 }

@@ -15,6 +15,13 @@ typedef krs_status krsi_pass(const krs_graph *g, const uint32_t *roots,
 
 /* ---- expand.c ---- */
 
+/* Which nodes stay as they are. */
+typedef enum krsi_composites {
+    KRSI_KEEP_COMPOSITES, /* all */
+    KRSI_KEEP_FAMILIES,   /* primitives, and composites with a kernel family */
+    KRSI_KEEP_PRIMITIVES  /* primitives only */
+} krsi_composites;
+
 /* need[id] = 1 for every node that the roots need; the rest is kept */
 void krsi_mark(const krs_graph *g, const uint32_t *roots, size_t count,
                uint32_t *need);
@@ -22,6 +29,8 @@ void krsi_mark(const krs_graph *g, const uint32_t *roots, size_t count,
 krsi_pass krsi_copy;
 /* Composites replaced by their definitions, until only primitives remain. */
 krsi_pass krsi_expand;
+/* The same, but composites that have a kernel family stay. */
+krsi_pass krsi_expand_to_families;
 
 /* ---- compile.c: the pipeline ---- */
 
@@ -30,10 +39,11 @@ const char *krsi_stage_name(size_t i);
 
 /* Run the passes in order, up to the stage of that name (NULL: all), each
  * followed by the verifier in debug builds. Print a stage by printing what it
- * gives.
+ * gives. The end is made of primitives (KRSI_KEEP_PRIMITIVES), or also of
+ * composites with kernel families (KRSI_KEEP_FAMILIES).
  * Errors: NAME for an unknown stage; what a pass reports. */
 krs_status krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
-                        const char *last_stage, krs_graph **out,
-                        uint32_t *out_roots, krs_error *err);
+                        const char *last_stage, krsi_composites composites,
+                        krs_graph **out, uint32_t *out_roots, krs_error *err);
 
 #endif

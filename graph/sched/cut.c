@@ -220,7 +220,15 @@ krsi_maker_loadable(krsi_maker *m, uint32_t id)
 #define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, cut, \
                   ...)                                                     \
     [KRSI_##ID] = krsi_cut_##cut,
-#define COMPOSITE(...)
+/* For a composite expand means that it is gone (opt/expand.c); the rule of that
+ * name is the primitive's. */
+#define COMPOSITE(ID, name, min, max, attrs, types, shape, live, vjp, cut, \
+                  ...)                                                     \
+    [KRSI_##ID] = composite_cut_##cut,
+#define composite_cut_expand         NULL
+#define composite_cut_attention      krsi_cut_attention
+#define composite_cut_attention_lse  krsi_cut_attention_lse
+#define composite_cut_attention_grad krsi_cut_attention_grad
 static krsi_cut_rule *const rules[KRSI_OP_COUNT] = {
 #include "../ir/ops.def"
 };
@@ -301,6 +309,7 @@ krsi_sched_make(krsi_sched *s, const krs_graph *g, const krs_node *outputs,
     bool *needed = mark_needed(g, outputs, count);
     s->view = calloc(g->nodes + 1, sizeof *s->view);
     s->outputs = calloc(count ? count : 1, sizeof *s->outputs);
+    m.needed = needed;
     m.failed = !needed || !s->view || !s->outputs;
     for (uint32_t id = 1; id <= g->nodes && !m.failed; id++)
         if (needed[id])

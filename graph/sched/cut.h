@@ -124,8 +124,10 @@ typedef enum krsi_family {
     KRSI_CUT_ROWS,    /* the same, with reductions along the last axis */
     KRSI_CUT_PREFIX,  /* running sum along the last axis */
     KRSI_CUT_SCATTER, /* out += expr, one after the other along the last axis */
-    KRSI_CUT_CONTRACT, /* a product, axes b.. m n k, and what is made of it at
+    KRSI_CUT_CONTRACT,  /* a product, axes b.. m n k, and what is made of it at
                           every point of b.. m n */
+    KRSI_CUT_ATTENTION, /* scaled dot-product attention, or what its gradient
+                           is made of: `attention` says which */
     KRSI_CUT_FAMILIES
 } krsi_family;
 
@@ -134,8 +136,31 @@ typedef enum krsi_family {
 static inline int
 krsi_family_axes(krsi_family family)
 {
-    return family == KRSI_CUT_MAP ? 0 : family == KRSI_CUT_CONTRACT ? 3 : 1;
+    switch (family) {
+    case KRSI_CUT_MAP: return 0;
+    case KRSI_CUT_ROWS:
+    case KRSI_CUT_PREFIX:
+    case KRSI_CUT_SCATTER: return 1;
+    case KRSI_CUT_CONTRACT:
+    case KRSI_CUT_ATTENTION:
+    case KRSI_CUT_FAMILIES: return 3;
+    }
+    return 3;
 }
+
+/* A cut of the family attention. Its iteration space is [B, H, T], of the
+ * gradient [B]; the views of loads and outs have axes of their own: q
+ * [B,H,T,D], k [B,K,S,D], v [B,K,S,E], mask [B,H,T,S], lse [B,H,T], result and
+ * cotangent [B,H,T,E]. It has no expressions but its loads. The gradient, with
+ * a cotangent, has one out: what attention_grad is. */
+typedef struct krsi_attention {
+    int q, k, v, mask, result, lse, cotangent; /* numbers of loads; -1: none */
+    int out, out_lse; /* forward: numbers of outs, -1: none */
+    double scale;
+    bool causal;
+    krs_index offset;
+    int64_t window;
+} krsi_attention;
 
 typedef struct krsi_cut {
     krsi_family family;
@@ -150,6 +175,7 @@ typedef struct krsi_cut {
     krsi_load *load; /* these three in the arena of the schedule */
     krsi_expr *expr;
     krsi_out *out;
+    const krsi_attention *attention; /* of that family */
 } krsi_cut;
 
 /* A runtime slice start that must fit: 0 <= start + i * step < size for all

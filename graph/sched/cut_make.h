@@ -14,7 +14,8 @@
 typedef struct krsi_maker {
     krsi_sched *s;
     const krs_graph *g;
-    int *ready; /* by value: first wave that may read it */
+    const bool *needed; /* by node id: the outputs need it */
+    int *ready;         /* by value: first wave that may read it */
     size_t ready_capacity;
     bool failed;      /* everything after is a no-op */
     uint32_t refused; /* node with too many runtime integers; 0: no memory */
@@ -69,7 +70,7 @@ typedef void krsi_cut_rule(krsi_maker *m, uint32_t id);
 #define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, cut, \
                   ...)                                                     \
     krsi_cut_rule krsi_cut_##cut;
-#define COMPOSITE(...)
+#define COMPOSITE PRIMITIVE
 #include "../ir/ops.def"
 #undef PRIMITIVE
 #undef COMPOSITE

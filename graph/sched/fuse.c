@@ -590,6 +590,8 @@ static verdict
 take_producer(fuser *f, uint32_t ci)
 {
     const krsi_cut *c = f->s->cuts[ci];
+    if (c->family == KRSI_CUT_ATTENTION)
+        return REFUSED;
     for (int i = 0; i < c->loads; i++) {
         uint32_t v = c->load[i].view.value;
         if (v == KRSI_NO_VALUE || c->load[i].indirect >= 0)
@@ -624,8 +626,10 @@ start(fuser *f)
     for (size_t v = 0; v < s->value_count; v++)
         f->writer[v] = NONE;
     for (uint32_t i = 0; i < s->cut_count; i++) {
-        uint32_t *w = &f->writer[s->cuts[i]->out[0].view.value];
-        *w = *w == NONE ? i : MANY;
+        for (int k = 0; k < s->cuts[i]->outs; k++) {
+            uint32_t *w = &f->writer[s->cuts[i]->out[k].view.value];
+            *w = *w == NONE ? i : MANY;
+        }
         each_load(f, i, add_reader);
     }
     return true;

@@ -123,6 +123,7 @@ may_replace(const krsi_storage *values, const krsi_cut *c, int load, int out,
     case KRSI_CUT_ROWS:
         return comes_first && (varies_along_row(c, y) || !u->by_points);
     case KRSI_CUT_SCATTER:
+    case KRSI_CUT_ATTENTION: /* rows of q are read again for more keys */
     case KRSI_CUT_FAMILIES: break;
     }
     return false;

@@ -173,6 +173,29 @@ write_loads(writer *w)
     }
 }
 
+/* "softmax(0.125 a b^T, d) c, causal from pos", with the letters of loads */
+static void
+write_attention(writer *w, int out)
+{
+    const krsi_attention *a = w->cut->attention;
+    krsi_string_format(&w->text, "%s(%.9g %c %c^T",
+                       a->cotangent >= 0 ? "gradient of softmax"
+                       : out == a->out   ? "softmax"
+                                         : "logsumexp",
+                       a->scale, load_names[a->q], load_names[a->k]);
+    if (a->mask >= 0)
+        krsi_string_format(&w->text, ", %c", load_names[a->mask]);
+    krsi_string_add(&w->text, ")");
+    if (a->v >= 0 && out != a->out_lse)
+        krsi_string_format(&w->text, " %c", load_names[a->v]);
+    if (a->causal) {
+        krsi_string_add(&w->text, ", causal from ");
+        write_index(w, a->offset);
+    }
+    if (a->causal && a->window)
+        krsi_string_format(&w->text, ", window %lld", (long long)a->window);
+}
+
 static void
 write_store(writer *w, const krsi_out *out)
 {
@@ -186,7 +209,10 @@ write_store(writer *w, const krsi_out *out)
         krsi_string_format(&w->text, "running sum over %c%s of ",
                            axis_names[c->rank - 1],
                            c->reverse ? " from the end" : "");
-    write_expr(w, out->root);
+    if (c->family == KRSI_CUT_ATTENTION)
+        write_attention(w, (int)(out - c->out));
+    else
+        write_expr(w, out->root);
     if (out->indirect >= 0)
         write_bound(w, out->indirect, out->indirect_bound);
     krsi_string_add(&w->text, "\n");
@@ -198,7 +224,7 @@ write_cut(writer *w, const krsi_cut *c)
     static const char *const family[KRSI_CUT_FAMILIES] = {
         [KRSI_CUT_MAP] = "map",           [KRSI_CUT_ROWS] = "rows",
         [KRSI_CUT_PREFIX] = "prefix",     [KRSI_CUT_SCATTER] = "scatter",
-        [KRSI_CUT_CONTRACT] = "contract",
+        [KRSI_CUT_CONTRACT] = "contract", [KRSI_CUT_ATTENTION] = "attention",
     };
     const krsi_node *n = w->s->graph->node[c->node];
     w->cut = c;

@@ -408,9 +408,12 @@ KRS_API krs_node krs_cross_entropy_at(krs_place at, krs_node logits,
  * A query that may attend to nothing gives NaN.
  *
  * Errors     SHAPE if the sizes above disagree; DTYPE if q, k, v differ.
- * Gradient   q, k, v, an additive mask.
- * Cost       2*B*H*T*S*(D+E) flop; softmax in f32 for every dtype.
- * Source     Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 for K < H. */
+ * Gradient   q, k, v, an additive mask. Scores are computed again, not stored,
+ *            but for the gradient of a mask and with live lengths.
+ * Cost       2*B*H*T*S*(D+E) flop, of the keys that causal and window leave;
+ *            softmax in f32 for every dtype; memory linear in T and S.
+ * Source     Vaswani et al. 2017, eq. 1; Ainslie et al. 2023 for K < H; Dao et
+ *            al. 2022 for the kernels. */
 typedef struct krs_attention_options {
     size_t struct_size; /* sizeof (krs_attention_options) */
     double scale;       /* factor on the scores; 0 means 1/sqrt(D) */

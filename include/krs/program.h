@@ -178,7 +178,8 @@ KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
 
 /* krs_program_print(program, stage, &text, err) -- what became of the graph:
  *
- *   expand   the graph of primitives
+ *   expand   the graph of primitives, and of composites with kernels of their
+ *            own (unless the device is unfused)
  *   sched    the cuts: which kernel computes what (not eval)
  *   kernel   the kernels, in the kernel language (not eval)
  *   launch   one line a launch: wave, kernel, operation, place (not eval)
