@@ -18,6 +18,7 @@
  *   causal.h    decoder-only language models, whichever
  *   llama.h     LLaMA, its settings and folders
  *   rope.h      rotary frequencies for long contexts
+ *   token.h     text to ids and back: the tokenizers of models
  *   data.h      text as training batches
  *   train.h     training: schedules, optimizers, the trainer
  *   generate.h  sampling, decoding with a cache, text
@@ -47,6 +48,7 @@
 #include <krs/random.h>
 #include <krs/rope.h>
 #include <krs/status.h>
+#include <krs/token.h>
 #include <krs/train.h>
 #include <krs/verify.h>
 #include <krs/weights.h>

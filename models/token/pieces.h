@@ -1,0 +1,84 @@
+/* pieces.h -- a vocabulary of sentencepiece, wherever it lies (pieces.c). */
+#ifndef KRSI_PIECES_H
+#define KRSI_PIECES_H
+
+#include "tokenizer.h"
+
+/* TrainerSpec.model_type of sentencepiece */
+typedef enum krsi_pieces_kind {
+    KRSI_PIECES_UNIGRAM = 1,
+    KRSI_PIECES_BPE = 2,
+    KRSI_PIECES_WORD = 3,
+    KRSI_PIECES_CHAR = 4
+} krsi_pieces_kind;
+
+typedef struct krsi_scored_piece {
+    const char *text;
+    size_t bytes;
+    float score;
+    int32_t type; /* krs_token_type */
+} krsi_scored_piece;
+
+typedef struct krsi_pieces {
+    const char *name; /* of the file, for messages */
+    krsi_pieces_kind kind;
+    bool byte_fallback;
+    size_t count;
+    krsi_scored_piece (*piece)(const void *user, size_t i);
+    const void *user;
+} krsi_pieces;
+
+/* krsi_pieces_set(t, pieces, err) -- vocabulary and model of t. */
+krs_status krsi_pieces_set(krs_tokenizer *t, const krsi_pieces *p,
+                           krs_error *err);
+
+/* krsi_add_around(t, err) -- bos in front and eos behind each text, as
+ * t->adds_bos and t->adds_eos say. */
+krs_status krsi_add_around(krs_tokenizer *t, krs_error *err);
+
+/* ---- files: one reader a format ---- */
+
+/* What the folder says beside a file that cannot: -1 if it says
+ * nothing. */
+typedef struct krsi_settings {
+    int lower_case, adds_bos, adds_eos;
+    char *chat; /* to be freed; NULL: none */
+} krsi_settings;
+
+krs_status krsi_settings_read(const char *folder, krsi_settings *out,
+                              krs_error *err);
+
+/* The whole of a file, closed by a zero; to be freed. */
+krs_status krsi_read_whole(const char *path, char **out, size_t *bytes,
+                           krs_error *err);
+
+krs_status krsi_read_sentencepiece(const char *path,
+                                   const krsi_settings *settings,
+                                   krs_tokenizer **out, krs_error *err);
+/* the same from memory; name for messages */
+krs_status krsi_parse_sentencepiece(const char *name, const char *data,
+                                    size_t bytes, const krsi_settings *settings,
+                                    krs_tokenizer **out, krs_error *err);
+krs_status krsi_read_vocab_txt(const char *path, const krsi_settings *settings,
+                               krs_tokenizer **out, krs_error *err);
+krs_status krsi_read_vocab_merges(const char *vocab, const char *merges,
+                                  krs_tokenizer **out, krs_error *err);
+krs_status krsi_read_tiktoken(const char *path, krs_tokenizer **out,
+                              krs_error *err);
+
+krs_status krsi_bytes(krs_tokenizer **out, krs_error *err);
+/* model and frame of BERT, once the vocabulary is whole */
+krs_status krsi_bert_finish(krs_tokenizer *t, bool lower_case, krs_error *err);
+/* "left right" of a list of merges; `where` begins the message */
+krs_status krsi_merge_line(krs_tokenizer *t, const char *where,
+                           const char *line, size_t bytes, uint32_t rank,
+                           krsi_buffer *whole, krs_error *err);
+
+/* krsi_frame(t, text, err) -- take normalizer, pre-tokenizer, post-processor
+ * and decoder out of a tokenizer.json of ours without a model. */
+krs_status krsi_frame(krs_tokenizer *t, const char *text, krs_error *err);
+
+/* the token as an added one, special, found as it is written */
+krs_status krsi_add_special(krs_tokenizer *t, uint32_t id, krs_error *err);
+
+#endif

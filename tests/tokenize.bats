@@ -1,0 +1,104 @@
+#!/usr/bin/env bats
+# tokenize.bats -- kersey tokenize: golden cases of every tokenizer, texts, ids,
+# what is said about mistakes. KERSEY is the program, TESTS_DIR this folder.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+    golden="$TESTS_DIR/golden/tokenizers"
+    folder="$BATS_TEST_TMPDIR"
+}
+
+# cases TOKENIZER CASES -- all 290 of them agree
+cases() {
+    run -0 --separate-stderr "$KERSEY" tokenize -t "$golden/$1" --cases "$golden/$2"
+    [ "$output" = "290 passed, 0 failed" ]
+    [ -z "$stderr" ]
+}
+
+@test "BERT's WordPiece agrees with its golden cases" {
+    cases bert_wordpiece/tokenizer.json bert_wordpiece/cases.jsonl
+}
+
+@test "a vocab.txt alone gives the same" {
+    cases bert_wordpiece/vocab.txt bert_wordpiece/cases.jsonl
+}
+
+@test "byte-level BPE agrees with its golden cases" {
+    cases bytelevel_bpe/tokenizer.json bytelevel_bpe/cases.jsonl
+}
+
+@test "byte-level BPE with single digits agrees with its golden cases" {
+    cases smollm_bpe/tokenizer.json smollm_bpe/cases.jsonl
+}
+
+@test "sentencepiece BPE with bytes agrees as tokenizer.json and as .model" {
+    cases spm_bpe/tokenizer.json spm_bpe/cases_tokenizer_json.jsonl
+    cases spm_bpe/spm.model spm_bpe/cases.jsonl
+}
+
+@test "sentencepiece unigram agrees as tokenizer.json and as .model" {
+    cases spm_unigram/tokenizer.json spm_unigram/cases_tokenizer_json.jsonl
+    cases spm_unigram/spm.model spm_unigram/cases.jsonl
+}
+
+@test "vocab.json with merges.txt is the tokenizer.json they came from" {
+    jq .model.vocab "$golden/bytelevel_bpe/tokenizer.json" > "$folder/vocab.json"
+    { echo "#version: 0.2"; jq -r '.model.merges[] | join(" ")' \
+        "$golden/bytelevel_bpe/tokenizer.json"; } > "$folder/merges.txt"
+    for path in "$folder/vocab.json" "$folder/merges.txt" "$folder"; do
+        run -0 "$KERSEY" tokenize -t "$path" --cases "$golden/bytelevel_bpe/cases.jsonl"
+        [ "$output" = "290 passed, 0 failed" ]
+    done
+}
+
+@test "a case that differs is shown, counted, and a failed check" {
+    echo '{"text": "Hello", "add_special_tokens": false, "ids": [1, 2]}' > "$folder/cases.jsonl"
+    echo '{"text": "A", "add_special_tokens": false, "ids": [65]}' >> "$folder/cases.jsonl"
+    run -3 "$KERSEY" tokenize -t bytes --cases "$folder/cases.jsonl"
+    [ "${lines[0]}" = "$folder/cases.jsonl:1: ids differ" ]
+    [ "${lines[2]}" = "    got  [72,101,108,108,111]" ]
+    [ "${lines[-1]}" = "1 passed, 1 failed" ]
+}
+
+@test "texts come as an operand, from a file or from stdin, a line each" {
+    run -0 --separate-stderr "$KERSEY" tokenize -t bytes "Hi"
+    [ "$output" = "72 105" ]
+    printf 'Hi\nyou\n' > "$folder/text"
+    run -0 "$KERSEY" tokenize -t bytes --data "$folder/text"
+    [ "$output" = $'72 105\n121 111 117' ]
+    run -0 "$KERSEY" tokenize -t bytes < "$folder/text"
+    [ "$output" = $'72 105\n121 111 117' ]
+}
+
+@test "JSON has tokens, spans, types and mask; plain leaves special tokens out" {
+    run -0 "$KERSEY" tokenize -t "$golden/bert_wordpiece" --json "été"
+    [ "$(jq -c .tokens <<< "$output")" = '["[CLS]","et","##e","[SEP]"]' ]
+    [ "$(jq -c .spans <<< "$output")" = '[[0,0],[0,3],[3,5],[0,0]]' ]
+    [ "$(jq -c .attention_mask <<< "$output")" = '[1,1,1,1]' ]
+    run -0 "$KERSEY" tokenize -t "$golden/bert_wordpiece" --plain --json "été"
+    [ "$(jq -c .tokens <<< "$output")" = '["et","##e"]' ]
+}
+
+@test "ids become text again" {
+    run -0 "$KERSEY" tokenize -t "$golden/spm_bpe/spm.model" "Hello world"
+    run -0 "$KERSEY" tokenize -t "$golden/spm_bpe/spm.model" --decode "$output"
+    [[ "$output" == *"Hello world" ]]
+    run -1 --separate-stderr "$KERSEY" tokenize -t bytes --decode "1 256"
+    [[ "$stderr" == *"id 256, number 1 of 2, is no token; ids go up to 255"* ]]
+
+}
+
+@test "wrong usage is refused with what to do" {
+    run -2 --separate-stderr "$KERSEY" tokenize Hello
+    [[ "$stderr" == *"-t TOKENIZER"* ]]
+    run -2 --separate-stderr "$KERSEY" tokenize -t bytes --decode 1 Hello
+    [[ "$stderr" == *"one is possible"* ]]
+    run -1 --separate-stderr "$KERSEY" tokenize -t "$folder/none.json" Hello
+    [[ "$stderr" == *"none.json: cannot open"* ]]
+    run -1 --separate-stderr "$KERSEY" tokenize -t "$folder" Hello
+    [[ "$stderr" == *"has no tokenizer"* ]]
+    printf 'a\xffb' > "$folder/text"
+    run -1 --separate-stderr "$KERSEY" tokenize -t bytes --data "$folder/text"
+    [[ "$stderr" == *"not UTF-8 at byte 1, 0xff"* ]]
+}
