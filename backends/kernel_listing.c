@@ -120,14 +120,14 @@ print_memory(const krsi_ready *r, krsi_string *text)
     }
 }
 
+/* takes the schedule's text over */
 static bool
-print_schedule(const krsi_ready *r, krsi_string *text)
+print_schedule(char *schedule, krsi_string *text)
 {
-    char *cuts = krsi_sched_print(&r->plan.sched);
-    if (!cuts)
+    if (!schedule)
         return false;
-    krsi_string_add(text, cuts);
-    free(cuts);
+    krsi_string_add(text, schedule);
+    free(schedule);
     return true;
 }
 
@@ -158,7 +158,9 @@ krsi_ready_print(void *prepared, const char *stage, char **out_text,
     krs_status status = KRS_OK;
     krsi_string_add(&text, "");
     if (strcmp(stage, "sched") == 0)
-        ok = print_schedule(r, &text);
+        ok = print_schedule(krsi_sched_print(&r->plan.sched), &text);
+    else if (strcmp(stage, "fusion") == 0)
+        ok = print_schedule(krsi_sched_print_fusion(&r->plan.sched), &text);
     else if (strcmp(stage, "kernel") == 0)
         ok = print_kernels(r, &text);
     else if (strcmp(stage, "launch") == 0)

@@ -299,3 +299,13 @@ golden() {
     [ "$stderr" = "kersey graph: error: KRS_PLAN=half: expected on, off or poison" ] ||
         [[ "$stderr" == *"KRS_PLAN=half: expected on, off or poison"* ]]
 }
+
+@test "fusion says what became one kernel, and why the rest did not" {
+    run "$KERSEY" graph llama-tiny --grad --stage fusion
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"mul (llama.c:"*"model.layers.0.input_layernorm) into "*": one kernel"* ]]
+    [[ "$output" == *": no: "* ]]
+    KRS_FUSE=off run "$KERSEY" graph llama-tiny --grad --stage fusion
+    [ "$status" -eq 0 ]
+    [ -z "$output" ]
+}

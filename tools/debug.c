@@ -2,7 +2,7 @@
  *
  *   1  the device: target, threads, cache
  *   2  after its last run, the kernels of a program and their times
- *   3  nothing more yet: kept for the decisions of fusion
+ *   3  what fusion decided, and why
  *   4  the kernels, in the kernel language
  *   5  the graph of primitives, the schedule and the launches
  *   6  LLVM IR
@@ -49,6 +49,7 @@ static const struct {
     int level;
     const char *stage;
 } stages[] = {
+    {3, "fusion"},
     {5, "expand"},
     {5, "sched" },
     {5, "launch"},

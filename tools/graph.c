@@ -8,7 +8,7 @@
  *   graph   as it was read
  *   grad    with the gradients of the sum of the first output for every float
  *           input and state, which become the further outputs
- *   expand, sched, kernel, launch, memory, llvm, asm
+ *   expand, fusion, sched, kernel, launch, memory, llvm, asm
  *           what a program of it becomes on --backend (krs_program_print), as
  *           text; with --grad, of the graph with its gradients
  *
@@ -267,8 +267,8 @@ read_graph(const struct command_line *line, struct loaded *out, krs_error *err)
 static bool
 is_program_stage(const char *stage)
 {
-    static const char *const names[] = {"expand", "sched", "kernel", "launch",
-                                        "memory", "llvm",  "asm"};
+    static const char *const names[] = {"expand", "fusion", "sched", "kernel",
+                                        "launch", "memory", "llvm",  "asm"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], stage))
             return true;
@@ -291,7 +291,7 @@ command_graph(const struct command_line *line)
     if (!in_program && strcmp(stage, "grad") != 0 &&
         strcmp(stage, "graph") != 0)
         return complain_usage("--stage %s: expected graph or grad, or of a "
-                              "program expand, sched, kernel, launch, "
+                              "program expand, fusion, sched, kernel, launch, "
                               "memory, llvm or asm",
                               stage);
     if (in_program && print != krs_graph_print)

@@ -342,6 +342,7 @@ krsi_sched_free(krsi_sched *s)
     free(s->cuts);
     free(s->checks);
     free(s->faults);
+    free(s->notes);
     free(s->outputs);
     krsi_arena_free(&s->arena);
     *s = (krsi_sched){0};

@@ -189,6 +189,39 @@ typedef struct krsi_check {
     bool is_extremum;
 } krsi_check;
 
+/* Whether one cut became part of another, and if not, why: NAME, text after
+ * "%p and %c: ". */
+#define KRSI_FUSION_LIST(X)                                                   \
+    X(FUSED, "one kernel")                                                    \
+    X(NO_MEMORY, "no memory")                                                 \
+    X(NOT_EMPTY, "no: one of them has no elements")                           \
+    X(NOT_FAMILY, "no: attention, scans, scatters and argmax take nobody in") \
+    X(NOT_PIECES, "no: written in pieces, whose order matters")               \
+    X(NOT_INDIRECT, "no: read where an index says")                           \
+    X(NOT_PRODUCT, "no: a product can only take the reader in")               \
+    X(NOT_MAP, "no: the reader is more than a map of it")                     \
+    X(NOT_AFFINE, "no: the axes of one are not affine in those of the other") \
+    X(NOT_SAME_ROWS, "no: other rows")                                        \
+    X(NOT_PARALLEL, "no: too few rows for the workers")                       \
+    X(NOT_OPERAND, "no: too dear for the packing of a product")               \
+    X(NOT_REPEATED, "no: it would be computed more than once")                \
+    X(NOT_ACROSS, "no: one lies across the other in memory")                  \
+    X(NOT_OTHER_POINTS, "no: it is also read at other points")                \
+    X(NOT_WANTED, "no: others want it, and it cannot be stored on the way")   \
+    X(NOT_WAITING, "no: others would have to wait")                           \
+    X(NOT_LIMITS, "no: too large for one kernel")
+
+typedef enum krsi_fusion {
+#define KRSI_FUSION_ENUM(NAME, text) KRSI_##NAME,
+    KRSI_FUSION_LIST(KRSI_FUSION_ENUM)
+#undef KRSI_FUSION_ENUM
+} krsi_fusion;
+
+typedef struct krsi_note {
+    uint32_t producer, consumer; /* nodes */
+    krsi_fusion what;
+} krsi_note;
+
 typedef struct krsi_sched {
     const krs_graph *graph;
     krsi_storage *values;
@@ -200,6 +233,8 @@ typedef struct krsi_sched {
     size_t check_count, check_capacity;
     uint32_t *faults; /* node of each fault */
     size_t fault_count, fault_capacity;
+    krsi_note *notes; /* what fusion decided, in order */
+    size_t note_count, note_capacity;
     uint32_t *outputs; /* value of each output, whole and contiguous */
     size_t output_count;
     int waves;
@@ -246,5 +281,8 @@ krs_status krsi_sched_fuse(krsi_sched *s, krs_error *err);
 /* sched_print.c -- cuts as text, for `kersey graph --stage sched`. Free with
  * free(); NULL without memory. */
 char *krsi_sched_print(const krsi_sched *s);
+/* What fusion decided, a line each: which node's cut became part of which, and
+ * what did not and why. */
+char *krsi_sched_print_fusion(const krsi_sched *s);
 
 #endif

@@ -35,12 +35,8 @@
 #include <string.h>
 
 enum {
-    CHEAP = 4,         /* operations that may be computed twice */
-    READERS = 12,      /* of a value that is followed; more: not fused */
-    FEW_ROWS = 16,     /* too few to keep workers busy */
-    SMALL = 1 << 15,   /* points that one worker does at once */
-    OPERAND_COST = 48, /* of an element of a product's operand */
-    OPERAND_USES = 64  /* products that an element takes part in, at least */
+    CHEAP = 4,   /* operations that may be computed twice */
+    READERS = 12 /* of a value that is followed; more: not fused */
 };
 
 #define NONE UINT32_MAX
@@ -151,8 +147,6 @@ may_wait(const fuser *f, uint32_t value, uint32_t consumer, int wave)
     return true;
 }
 
-/* ---- what may be merged ---- */
-
 static int
 out_of(const krsi_cut *p, uint32_t value)
 {
@@ -160,216 +154,6 @@ out_of(const krsi_cut *p, uint32_t value)
         if (p->out[i].view.value == value)
             return i;
     return -1;
-}
-
-/* The axis that vectors will lie along, in most kernels of the family. */
-static int
-vector_axis(const krsi_cut *c)
-{
-    bool before = c->family == KRSI_CUT_PREFIX ||
-                  c->family == KRSI_CUT_SCATTER ||
-                  (c->family == KRSI_CUT_ROWS && krsi_cut_is_across(c));
-    return c->rank - (before ? 2 : 1);
-}
-
-/* How often the merged cut computes a point of the guest, all added up: once
- * for a vector axis along which it stays the same, and elements of a
- * product's operand once. */
-static int64_t
-evaluations(const krsi_cut *host, const krsi_cut *guest, const krsi_mapping *m)
-{
-    int64_t points = 1;
-    for (int h = 0; h < host->rank; h++) {
-        bool moves = false;
-        for (int g = 0; g < guest->rank; g++)
-            moves |= m->step[g][h] != 0;
-        if (!moves &&
-            (h == vector_axis(host) || host->family == KRSI_CUT_CONTRACT))
-            continue;
-        if (__builtin_mul_overflow(points, host->max[h], &points))
-            return INT64_MAX;
-    }
-    return points;
-}
-
-/* The guest's last axis is the host's, whole and alone. */
-static bool
-rows_agree(const krsi_cut *host, const krsi_cut *guest, const krsi_mapping *m)
-{
-    int row = host->rank - 1, last = guest->rank - 1;
-    if (row < 0 || host->max[row] != guest->max[last] ||
-        !krs_index_equal(host->extent[row], guest->extent[last]) ||
-        m->offset[last])
-        return false;
-    for (int h = 0; h < host->rank; h++)
-        if (m->step[last][h] != (h == row))
-            return false;
-    for (int g = 0; g < last; g++)
-        if (m->step[g][row])
-            return false;
-    return true;
-}
-
-/* Few long rows leave workers idle. */
-static bool
-has_rows_enough(const krsi_cut *host)
-{
-    return krsi_cut_points(host, host->rank - 1) >= FEW_ROWS ||
-           krsi_cut_points(host, host->rank) <= SMALL;
-}
-
-/* The vector axis, if it moves the guest, moves its innermost axis. */
-static bool
-keeps_order(const krsi_cut *host, const krsi_cut *guest, const krsi_mapping *m)
-{
-    int axis = vector_axis(host);
-    for (int g = 0; g < guest->rank - 1 && axis >= 0; g++)
-        if (m->step[g][axis] && guest->max[g] > 1)
-            return false;
-    return true;
-}
-
-/* The axes of the host that move axis g count through it, like the digits of
- * a number: every value once. */
-static bool
-counts_through(const krsi_cut *host, const krsi_cut *guest,
-               const krsi_mapping *m, int g)
-{
-    int64_t reached = 1;
-    while (reached < guest->max[g]) {
-        int next = -1;
-        for (int h = 0; h < host->rank; h++)
-            if (host->max[h] > 1 && llabs(m->step[g][h]) == reached)
-                next = next < 0 ? h : host->rank; /* two: not once each */
-        if (next < 0 || next == host->rank)
-            return false;
-        reached *= host->max[next];
-    }
-    return reached == guest->max[g];
-}
-
-/* Does the host visit all points of the guest, once each? */
-static bool
-covers(const krsi_cut *host, const krsi_cut *guest, const krsi_mapping *m)
-{
-    for (int h = 0; h < host->rank; h++) {
-        bool same = !host->extent[h].terms;
-        for (int g = 0; g < guest->rank; g++)
-            same |= m->step[g][h] == 1 &&
-                    krs_index_equal(host->extent[h], guest->extent[g]);
-        if (!same)
-            return false;
-    }
-    for (int g = 0; g < guest->rank; g++)
-        if (!counts_through(host, guest, m, g))
-            return false;
-    return krsi_cut_points(host, host->rank) ==
-           krsi_cut_points(guest, guest->rank);
-}
-
-static bool
-stores_points(const krsi_cut *c)
-{
-    for (int i = 0; i < c->outs; i++)
-        if (c->out[i].view.stride[c->rank - 1])
-            return true;
-    return false;
-}
-
-static int
-count_reductions(const krsi_cut *c, bool *argmax)
-{
-    int count = 0;
-    *argmax = false;
-    for (int i = 0; i < c->exprs; i++) {
-        count += c->expr[i].kind == KRSI_X_REDUCE;
-        *argmax |=
-            c->expr[i].kind == KRSI_X_REDUCE && c->expr[i].op == KRSI_ARGMAX;
-    }
-    return count;
-}
-
-static bool
-has_argmax(const krsi_cut *c)
-{
-    bool argmax;
-    count_reductions(c, &argmax);
-    return argmax;
-}
-
-/* What no template of rows does well: to pass over rows more than once, or
- * store along them, where the loads lie across; or beside an argmax. */
-static bool
-is_awkward(const krsi_cut *c)
-{
-    bool argmax;
-    int level[KRSI_CUT_EXPRS] = {0}, highest = 0;
-    if (c->family != KRSI_CUT_ROWS)
-        return false;
-    if (count_reductions(c, &argmax) > 1 && argmax)
-        return true;
-    if (!argmax && !krsi_cut_is_across(c))
-        return false;
-    for (int i = 0; i < c->exprs; i++) {
-        for (int k = 0; k < krsi_expr_operands(&c->expr[i]); k++)
-            if (level[c->expr[i].in[k]] > level[i])
-                level[i] = level[c->expr[i].in[k]];
-        level[i] += c->expr[i].kind == KRSI_X_REDUCE;
-        highest = level[i] > highest ? level[i] : highest;
-    }
-    return highest > 1 || stores_points(c);
-}
-
-/* Which operand of the product a load belongs to: its axes are b.. m k or
- * b.. n k. An epilogue's loads have no axis k. */
-static bool
-is_operand(const krsi_cut *c, int load)
-{
-    for (int i = 0; i < c->exprs; i++)
-        if (c->expr[i].kind == KRSI_X_PRODUCT)
-            for (int k = 0; k < 2; k++) {
-                const krsi_expr *e = &c->expr[c->expr[i].in[k]];
-                if (e->kind == KRSI_X_LOAD && e->load == load)
-                    return e->dtype == KRS_F32;
-            }
-    return false;
-}
-
-/* a load of the cut that gives every point an element of its own, which the
- * templates of products can read and pack */
-static bool
-has_main_load(const krsi_cut *p)
-{
-    for (int i = 0; i < p->exprs; i++) {
-        if (p->expr[i].kind != KRSI_X_LOAD ||
-            !krs_dtype_is_float(p->expr[i].dtype) ||
-            krs_dtype_class_of(p->expr[i].dtype) == KRS_CLASS_BLOCK)
-            continue;
-        const krsi_load *load = &p->load[p->expr[i].load];
-        bool moves = load->indirect < 0;
-        for (int a = 0; a < p->rank; a++)
-            moves &= load->view.stride[a] != 0 || p->max[a] == 1;
-        if (moves)
-            return true;
-    }
-    return false;
-}
-
-/* An element of an operand is computed where it is packed: once for each of
- * the few times that a row of A or a column of B is. */
-static bool
-fits_operand(const krsi_cut *c, const krsi_cut *p, int load,
-             const krsi_mapping *m)
-{
-    int n = c->rank - 2, row = c->rank - 3;
-    bool is_a = c->load[load].view.stride[n] == 0;
-    int other = is_a ? n : row;
-    for (int g = 0; g < p->rank; g++)
-        if (m->step[g][other])
-            return false;
-    return is_operand(c, load) && krsi_cut_cost(p) <= OPERAND_COST &&
-           c->max[other] >= OPERAND_USES && p->outs == 1 && has_main_load(p) &&
-           p->expr[p->out[0].root].dtype == KRS_F32;
 }
 
 /* ---- merging ---- */
@@ -380,23 +164,33 @@ is_empty(const krsi_cut *c)
     return krsi_cut_points(c, c->rank) == 0;
 }
 
-/* all loads of the consumer that read the producer through the same mapping */
-static void
-find_replaced(fuser *f, const krsi_cut *p, bool all)
+/* Find the producer's points from the consumer's, for load number `load` and
+ * all others that read it at the same points. Axes are split until all of
+ * these go together; a split changes the mappings, so that they are found
+ * again. */
+static bool
+locate(fuser *f, const krsi_cut *p, int load)
 {
     krsi_cut *c = &f->host.cut;
-    krsi_mapping other;
-    for (int i = 0; i < c->loads; i++) {
-        int out = out_of(p, c->load[i].view.value);
-        int rank = c->rank;
-        f->merge.replaced[i] = -1;
-        if (out < 0 || c->load[i].indirect >= 0 || !all)
-            continue;
-        /* an axis that had to be split for this one changes the mapping */
-        if (krsi_compose(&f->host, i, p, out, &other) && c->rank == rank &&
-            krsi_mapping_equal(&other, &f->mapping, c, p))
-            f->merge.replaced[i] = out;
-    }
+    int rank;
+    do {
+        rank = c->rank;
+        if (!krsi_compose(&f->host, load, p,
+                          out_of(p, c->load[load].view.value), &f->mapping))
+            return false;
+        for (int i = 0; i < c->loads; i++) {
+            krsi_mapping other;
+            int out = out_of(p, c->load[i].view.value);
+            f->merge.replaced[i] = -1;
+            if (out >= 0 && c->load[i].indirect < 0 &&
+                krsi_compose(&f->host, i, p, out, &other) && c->rank == rank &&
+                krsi_mapping_equal(&other, &f->mapping, c, p))
+                f->merge.replaced[i] = out;
+        }
+    } while (c->rank != rank);
+    f->merge.producer = p;
+    f->merge.consumer = c;
+    return true;
 }
 
 /* The outs of the producer that somebody else wants stay, if they can. */
@@ -486,128 +280,178 @@ commit(fuser *f, uint32_t pi, uint32_t ci, bool producer_goes)
     return true;
 }
 
-typedef enum verdict { REFUSED, MERGED, FAILED } verdict;
+/* What others want of the producer: the merged cut stores it, or the producer
+ * stays and what is cheap is computed twice. FUSED, or why neither will do. */
+static krsi_fusion
+share(fuser *f, uint32_t ci, bool cheap, bool *stays)
+{
+    const krsi_cut *p = f->merge.producer, *c = f->merge.consumer;
+    bool wanted = false,
+         takes_outs = c->family == KRSI_CUT_MAP || c->family == KRSI_CUT_ROWS;
+    bool carries = carry(f, p, ci, &wanted);
+    *stays = false;
+    if (carries && !wanted)
+        return KRSI_FUSED;
+    if (cheap && c->family != KRSI_CUT_CONTRACT) {
+        memset(f->merge.carried, 0, sizeof f->merge.carried);
+        *stays = true;
+        return KRSI_FUSED;
+    }
+    return !carries                               ? KRSI_NOT_OTHER_POINTS
+           : !takes_outs                          ? KRSI_NOT_WANTED
+           : !krsi_fuse_covers(c, p, &f->mapping) ? KRSI_NOT_WANTED
+                                                  : KRSI_FUSED;
+}
 
-/* Producer into consumer. */
-static verdict
+/* Producer into consumer: FUSED, or why not; NO_MEMORY. */
+static krsi_fusion
 absorb(fuser *f, uint32_t pi, uint32_t ci, int load)
 {
     const krsi_cut *p = f->s->cuts[pi], *c = &f->host.cut;
-    bool others = false;
+    const krsi_mapping *m = &f->mapping;
     krsi_wide_copy(&f->host, f->s->cuts[ci]);
-    int out = out_of(p, f->host.load[load].view.value);
-    if (is_empty(c) || is_empty(p) ||
-        !krsi_compose(&f->host, load, p, out, &f->mapping))
-        return REFUSED;
-    bool has_rows = p->family == KRSI_CUT_ROWS;
-    bool takes_rows = c->family == KRSI_CUT_MAP || c->family == KRSI_CUT_ROWS;
-    if (has_rows && !(takes_rows && rows_agree(c, p, &f->mapping)))
-        return REFUSED;
-    if ((has_rows || c->family == KRSI_CUT_ROWS) && !has_rows_enough(c) &&
-        (has_rows || krsi_cut_cost(p) > CHEAP))
-        return REFUSED;
-    if (c->family == KRSI_CUT_CONTRACT &&
-        !fits_operand(c, p, load, &f->mapping))
-        return REFUSED;
-    bool cheap = !has_rows && krsi_cut_cost(p) <= CHEAP &&
+    if (is_empty(c) || is_empty(p))
+        return KRSI_NOT_EMPTY;
+    if (c->family == KRSI_CUT_ATTENTION)
+        return KRSI_NOT_FAMILY;
+    if (p->family == KRSI_CUT_CONTRACT)
+        return KRSI_NOT_PRODUCT;
+    if (!locate(f, p, load))
+        return KRSI_NOT_AFFINE;
+    bool rows = p->family == KRSI_CUT_ROWS;
+    bool product = c->family == KRSI_CUT_CONTRACT;
+    if (rows &&
+        (product || c->family == KRSI_CUT_PREFIX ||
+         c->family == KRSI_CUT_SCATTER || !krsi_fuse_rows_agree(c, p, m)))
+        return KRSI_NOT_SAME_ROWS;
+    if ((rows || c->family == KRSI_CUT_ROWS) && !krsi_fuse_has_rows_enough(c) &&
+        (rows || krsi_cut_cost(p) > CHEAP))
+        return KRSI_NOT_PARALLEL;
+    if (product && !krsi_fuse_fits_operand(c, p, load, m))
+        return KRSI_NOT_OPERAND;
+    bool cheap = !rows && krsi_cut_cost(p) <= CHEAP &&
                  krsi_cut_large_loads(p) <= 1 && p->outs == 1;
-    bool repeated =
-        evaluations(c, p, &f->mapping) > krsi_cut_points(p, p->rank);
-    if (!cheap && (repeated || !keeps_order(c, p, &f->mapping)) &&
-        c->family != KRSI_CUT_CONTRACT)
-        return REFUSED;
-    find_replaced(f, p, true);
-    f->merge.replaced[load] = out;
-    f->merge.producer = p;
-    f->merge.consumer = c;
+    if (!cheap && !product &&
+        krsi_fuse_evaluations(c, p, m) > krsi_cut_points(p, p->rank))
+        return KRSI_NOT_REPEATED;
+    if (!cheap && !product && !krsi_fuse_keeps_order(c, p, m))
+        return KRSI_NOT_ACROSS;
+    bool stays;
+    krsi_fusion why = share(f, ci, cheap, &stays);
+    if (why != KRSI_FUSED)
+        return why;
     f->merge.into_producer = false;
-    f->merge.mapping = &f->mapping;
-    bool can_carry = carry(f, p, ci, &others);
-    if (others || !can_carry) {
-        /* stored by the merged cut, once each; or computed twice */
-        bool joins = can_carry && takes_rows && !cheap && !repeated &&
-                     covers(c, p, &f->mapping);
-        if (!joins && !(cheap && c->family != KRSI_CUT_CONTRACT))
-            return REFUSED;
-        if (!joins)
-            memset(f->merge.carried, 0, sizeof f->merge.carried);
-        others = !joins;
-    }
-    if (!krsi_merge_cuts(&f->merge, &f->merged) || is_awkward(&f->merged.cut))
-        return REFUSED;
+    f->merge.mapping = m;
+    if (!krsi_merge_cuts(&f->merge, &f->merged))
+        return KRSI_NOT_LIMITS;
+    if (krsi_fuse_is_awkward(&f->merged.cut))
+        return KRSI_NOT_ACROSS;
     int wave = wave_of(f, &f->merged.cut);
     for (int i = 0; i < p->outs; i++)
         if (f->merge.carried[i] && !may_wait(f, p->out[i].view.value, ci, wave))
-            return REFUSED;
-    return commit(f, pi, ci, !others) ? MERGED : FAILED;
+            return KRSI_NOT_WAITING;
+    return commit(f, pi, ci, !stays) ? KRSI_FUSED : KRSI_NO_MEMORY;
 }
 
 /* Consumer, a map of what the producer gives, into the producer; the merged
  * cut keeps the consumer's number, and runs when the producer did. */
-static verdict
+static krsi_fusion
 append(fuser *f, uint32_t pi, uint32_t ci, int load)
 {
     const krsi_cut *p = f->s->cuts[pi], *c = &f->host.cut;
-    bool others = false;
+    bool wanted;
     krsi_wide_copy(&f->host, f->s->cuts[ci]);
     int out = out_of(p, f->host.load[load].view.value);
-    if (c->family != KRSI_CUT_MAP || c->after || is_empty(c) || is_empty(p) ||
-        p->out[out].view.stride[p->rank - 1] || has_argmax(p) ||
-        (p->family == KRSI_CUT_CONTRACT && p->outs > 1) ||
-        !krsi_compose(&f->host, load, p, out, &f->mapping) ||
+    if (is_empty(c) || is_empty(p))
+        return KRSI_NOT_EMPTY;
+    if (c->family != KRSI_CUT_MAP || c->after)
+        return KRSI_NOT_MAP;
+    if (p->out[out].view.stride[p->rank - 1] || krsi_fuse_has_argmax(p))
+        return KRSI_NOT_SAME_ROWS;
+    if (p->family == KRSI_CUT_CONTRACT && p->outs > 1)
+        return KRSI_NOT_LIMITS;
+    if (!locate(f, p, load) ||
         !krsi_mapping_invert(&f->mapping, c, p, 1, &f->inverse))
-        return REFUSED;
-    find_replaced(f, p, true);
-    f->merge.replaced[load] = out;
-    f->merge.producer = p;
-    f->merge.consumer = c;
+        return KRSI_NOT_AFFINE;
     f->merge.into_producer = true;
     f->merge.mapping = &f->inverse;
-    if (!carry(f, p, ci, &others) || !krsi_merge_cuts(&f->merge, &f->merged))
-        return REFUSED;
+    if (!carry(f, p, ci, &wanted))
+        return KRSI_NOT_OTHER_POINTS;
+    if (!krsi_merge_cuts(&f->merge, &f->merged))
+        return KRSI_NOT_LIMITS;
     krsi_cut *m = &f->merged.cut;
     if (wave_of(f, m) > p->wave)
-        return REFUSED;
+        return KRSI_NOT_WAITING;
     if (p->family == KRSI_CUT_CONTRACT)
         m->node = p->node;
-    return commit(f, pi, ci, true) ? MERGED : FAILED;
+    return commit(f, pi, ci, true) ? KRSI_FUSED : KRSI_NO_MEMORY;
 }
 
-static bool
+/* May the cut become part of another? */
+static krsi_fusion
 is_fusible(const fuser *f, uint32_t cut)
 {
     const krsi_cut *c = f->s->cuts[cut];
     for (int i = 0; i < c->outs; i++)
         if (f->writer[c->out[i].view.value] == MANY)
-            return false; /* the order of the writers matters */
-    return !f->gone[cut] && !c->after &&
-           (c->family == KRSI_CUT_MAP || c->family == KRSI_CUT_ROWS ||
-            c->family == KRSI_CUT_CONTRACT) &&
-           !has_argmax(c);
+            return KRSI_NOT_PIECES;
+    return c->after ? KRSI_NOT_PIECES
+           : c->family != KRSI_CUT_MAP && c->family != KRSI_CUT_ROWS &&
+                   c->family != KRSI_CUT_CONTRACT
+               ? KRSI_NOT_FAMILY
+           : krsi_fuse_has_argmax(c) ? KRSI_NOT_FAMILY
+                                     : KRSI_FUSED;
 }
 
-static verdict
+static bool
+note(fuser *f, uint32_t producer, uint32_t consumer, krsi_fusion what)
+{
+    krsi_sched *s = f->s;
+    if (!krsi_reserve(&s->notes, &s->note_capacity, s->note_count + 1,
+                      sizeof *s->notes))
+        return false;
+    s->notes[s->note_count++] = (krsi_note){producer, consumer, what};
+    return true;
+}
+
+/* One producer of what the cut loads: FUSED if one was taken in; else the
+ * reasons are noted. */
+static krsi_fusion
 take_producer(fuser *f, uint32_t ci)
 {
     const krsi_cut *c = f->s->cuts[ci];
-    if (c->family == KRSI_CUT_ATTENTION)
-        return REFUSED;
+    krsi_fusion refused[KRSI_CUT_LOADS];
     for (int i = 0; i < c->loads; i++) {
         uint32_t v = c->load[i].view.value;
-        if (v == KRSI_NO_VALUE || c->load[i].indirect >= 0)
+        uint32_t pi = v == KRSI_NO_VALUE ? NONE : f->writer[v];
+        refused[i] = KRSI_FUSED;
+        if (pi == NONE || pi == ci)
             continue;
-        uint32_t pi = f->writer[v];
-        if (pi >= MANY || pi == ci || !is_fusible(f, pi))
+        if (c->load[i].indirect >= 0) {
+            refused[i] = KRSI_NOT_INDIRECT;
             continue;
-        verdict is = f->s->cuts[pi]->family == KRSI_CUT_CONTRACT
-                         ? REFUSED
-                         : absorb(f, pi, ci, i);
-        if (is == REFUSED && f->s->cuts[pi]->family != KRSI_CUT_MAP)
-            is = append(f, pi, ci, i);
-        if (is != REFUSED)
+        }
+        refused[i] = pi == MANY ? KRSI_NOT_PIECES : is_fusible(f, pi);
+        if (refused[i] != KRSI_FUSED)
+            continue;
+        uint32_t from = f->s->cuts[pi]->node, into = c->node;
+        krsi_fusion is = absorb(f, pi, ci, i);
+        if (is > KRSI_NO_MEMORY && f->s->cuts[pi]->family != KRSI_CUT_MAP) {
+            krsi_fusion other = append(f, pi, ci, i);
+            is = other == KRSI_NOT_MAP ? is : other;
+        }
+        if (is == KRSI_FUSED && !note(f, from, into, is))
+            return KRSI_NO_MEMORY;
+        if (is <= KRSI_NO_MEMORY)
             return is;
+        refused[i] = is;
     }
-    return REFUSED;
+    for (int i = 0; i < c->loads; i++)
+        if (refused[i] != KRSI_FUSED &&
+            !note(f, f->s->values[c->load[i].view.value].node, c->node,
+                  refused[i]))
+            return KRSI_NO_MEMORY;
+    return KRSI_NOT_FAMILY;
 }
 
 /* ---- the schedule ---- */
@@ -676,11 +520,12 @@ finish(fuser *f)
     return true;
 }
 
-static verdict
+/* false: no memory */
+static bool
 visit(fuser *f, uint32_t i)
 {
     krsi_cut *c = f->s->cuts[i];
-    verdict is;
+    krsi_fusion is;
     f->at = i;
     if (c->after)
         c->wave = f->ready[c->out[0].view.value];
@@ -688,8 +533,8 @@ visit(fuser *f, uint32_t i)
     set_ready(f, c);
     do
         is = take_producer(f, i);
-    while (is == MERGED);
-    return is;
+    while (is == KRSI_FUSED);
+    return is != KRSI_NO_MEMORY;
 }
 
 krs_status
@@ -703,7 +548,7 @@ krsi_sched_fuse(krsi_sched *s, krs_error *err)
         fine = start(f);
     }
     for (uint32_t i = 0; fine && i < count; i++)
-        fine = visit(f, i) != FAILED;
+        fine = visit(f, i);
     fine = fine && finish(f);
     for (size_t i = 0; f && f->made && i < count; i++)
         free(f->made[i]);

@@ -56,6 +56,33 @@ typedef struct krsi_merge {
  * a cut. */
 bool krsi_merge_cuts(const krsi_merge *merge, krsi_wide_cut *out);
 
+/* ---- fuse_rules.c: of a guest inlined into a host ---- */
+
+/* How often the merged cut computes a point of the guest, all added up: once
+ * for a vector axis along which it stays the same, and elements of a
+ * product's operand once. */
+int64_t krsi_fuse_evaluations(const krsi_cut *host, const krsi_cut *guest,
+                              const krsi_mapping *m);
+/* The guest's last axis is the host's, whole and alone. */
+bool krsi_fuse_rows_agree(const krsi_cut *host, const krsi_cut *guest,
+                          const krsi_mapping *m);
+/* Few long rows leave workers idle. */
+bool krsi_fuse_has_rows_enough(const krsi_cut *host);
+/* The vector axis, if it moves the guest, moves its innermost axis. */
+bool krsi_fuse_keeps_order(const krsi_cut *host, const krsi_cut *guest,
+                           const krsi_mapping *m);
+/* Does the host visit all points of the guest, once each? */
+bool krsi_fuse_covers(const krsi_cut *host, const krsi_cut *guest,
+                      const krsi_mapping *m);
+/* What no template of rows does well: to pass over rows more than once, or
+ * store along them, where the loads lie across; or beside an argmax. */
+bool krsi_fuse_is_awkward(const krsi_cut *c);
+bool krsi_fuse_has_argmax(const krsi_cut *c);
+/* An element of an operand is computed where it is packed: once for each of
+ * the few times that a row of A or a column of B is. */
+bool krsi_fuse_fits_operand(const krsi_cut *host, const krsi_cut *guest,
+                            int load, const krsi_mapping *m);
+
 /* ---- fuse_cost.c ---- */
 
 /* scalar operations that an element of an expression, of a whole cut costs;

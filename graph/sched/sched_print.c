@@ -18,6 +18,7 @@
 #include "cut.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char axis_names[] = "ijklmnopq";
 static const char load_names[] = "abcdefghrstuwxyz";
@@ -283,4 +284,37 @@ krsi_sched_print(const krsi_sched *s)
     if (w.text.failed)
         krsi_string_free(&w.text);
     return w.text.text;
+}
+
+/* "mul llama.c:172 model.layers.0.mlp" */
+static void
+write_origin(krsi_string *text, const krs_graph *g, uint32_t id)
+{
+    const krsi_node *n = g->node[id];
+    const char *file = g->string[n->file], *slash = strrchr(file, '/');
+    krsi_string_format(text, "%%%u %s (%s:%u%s%s)", id, krsi_ops[n->op].name,
+                       slash ? slash + 1 : file, (unsigned)n->line,
+                       n->scope ? " " : "", g->string[n->scope]);
+}
+
+char *
+krsi_sched_print_fusion(const krsi_sched *s)
+{
+    static const char *const text_of[] = {
+#define FUSION_TEXT(NAME, text) [KRSI_##NAME] = text,
+        KRSI_FUSION_LIST(FUSION_TEXT)
+#undef FUSION_TEXT
+    };
+    krsi_string text = {0};
+    krsi_string_add(&text, "");
+    for (size_t i = 0; i < s->note_count; i++) {
+        const krsi_note *n = &s->notes[i];
+        write_origin(&text, s->graph, n->producer);
+        krsi_string_add(&text, " into ");
+        write_origin(&text, s->graph, n->consumer);
+        krsi_string_format(&text, ": %s\n", text_of[n->what]);
+    }
+    if (text.failed)
+        krsi_string_free(&text);
+    return text.text;
 }

@@ -180,6 +180,7 @@ KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
  *
  *   expand   the graph of primitives, and of composites with kernels of their
  *            own (unless the device is unfused)
+ *   fusion   which primitives became one kernel, which not and why (not eval)
  *   sched    the cuts: which kernel computes what (not eval)
  *   kernel   the kernels, in the kernel language (not eval)
  *   launch   one line a launch: wave, kernel, operation, place (not eval)
