@@ -15,21 +15,6 @@ krsi_ready_profile(void *prepared, bool on)
         on ? calloc(r->plan.launch_count + 1, sizeof *r->times_ns) : NULL;
 }
 
-/* 2 M N K of a matrix product, 0 for other nodes. */
-static uint64_t
-count_flops(const krs_graph *g, const krsi_node *n)
-{
-    uint64_t flops = 2;
-    if (n->op != KRSI_MATMUL)
-        return 0;
-    const krsi_node *a = g->node[n->in[0]];
-    bool is_transposed = krsi_int(n, 0) != 0;
-    flops *= (uint64_t)a->dim[a->rank - (is_transposed ? 2 : 1)];
-    for (int i = 0; i < n->rank; i++)
-        flops *= (uint64_t)n->dim[i];
-    return flops;
-}
-
 bool
 krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out)
 {
@@ -46,11 +31,10 @@ krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out)
                              .file = g->string[n->file],
                              .line = (int)n->line,
                              .wave = l->wave,
-                             .flops = count_flops(g, n),
+                             .primitives = l->primitives,
+                             .operations = l->work.operations,
+                             .bytes = l->work.bytes,
                              .time_ns = r->times_ns ? r->times_ns[i] : 0};
-    for (int k = 0; k < l->bindings; k++)
-        if (l->binding[k] != KRSI_FAULTS)
-            out->bytes += r->plan.sched.values[l->binding[k]].bytes;
     return true;
 }
 
@@ -59,10 +43,10 @@ print_launches(const krsi_ready *r, krsi_string *text)
 {
     krs_launch_info info;
     for (size_t i = 0; krsi_ready_launch(r, i, &info); i++)
-        krsi_string_format(
-            text, "wave %d  kernel %zu  %s  %llu bytes  %s %s:%d\n", info.wave,
-            info.kernel, info.op, (unsigned long long)info.bytes, info.scope,
-            info.file, info.line);
+        krsi_string_format(text,
+                           "wave %d  kernel %zu  %s  %.0f bytes  %s %s:%d\n",
+                           info.wave, info.kernel, info.primitives, info.bytes,
+                           info.scope, info.file, info.line);
 }
 
 static bool

@@ -228,8 +228,8 @@ golden() {
         KRS_DEBUG=2 run -0 --separate-stderr "$KERSEY" conform \
             --cases "$TESTS_DIR/golden/ops" --only matmul --backend $backend
         [[ "$stderr" == *"program 1: 1 run of "*"launches"* ]]
-        [[ "$stderr" == *"  matmul  "*"%"*"conform_"*".c:"* ]]
-        awk '$2 == "matmul" && $7 ~ /^[0-9.]+$/ {found = 1}
+        [[ "$stderr" == *"conform_"*".c:"*": matmul"* ]]
+        awk '$NF == "matmul" && $6 ~ /^[0-9.]+$/ && $7 ~ /^[0-9]+%$/ {found = 1}
             END {exit !found}' <<<"$stderr"
     done
 }

@@ -13,12 +13,14 @@
  * commands need not know.
  *
  * A row of the table sums the launches of one kernel asked for by one line of
- * C, in all runs but the first, which touches memory for the first time. GB/s counts each buffer that a launch binds once; GFLOP/s, 2 M N K of
- * matrix products.
+ * C, in all runs but the first, which touches memory for the first time.
+ * Operations and bytes are those of krs_launch_info; `of most` is the share of
+ * what the device could do at most with so many operations a byte.
  */
 #include "debug.h"
 
 #include "command.h"
+#include "roofline.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,11 +41,13 @@ struct watched {
 struct row {
     krs_launch_info first; /* of the launches summed */
     size_t launches;       /* in one run */
-    double ns, bytes, flops;
+    double ns, bytes, operations;
 };
 
 static int level;
 static struct watched *all_watched;
+static struct roofline roofline;
+static bool measures; /* programs of the roofline are not shown */
 
 static const struct {
     int level;
@@ -99,8 +103,8 @@ fill_rows(const struct watched *w, struct row *rows)
         get_launch(w->program, i, info);
         rows[i].launches = 1;
         rows[i].ns = (double)w->time_ns[i];
-        rows[i].bytes = runs * (double)info->bytes;
-        rows[i].flops = runs * (double)info->flops;
+        rows[i].bytes = runs * info->bytes;
+        rows[i].operations = runs * info->operations;
     }
     qsort(rows, w->launches, sizeof *rows, compare_origin);
     for (size_t i = 0; i < w->launches; i++) {
@@ -112,24 +116,35 @@ fill_rows(const struct watched *w, struct row *rows)
         sum->launches++;
         sum->ns += rows[i].ns;
         sum->bytes += rows[i].bytes;
-        sum->flops += rows[i].flops;
+        sum->operations += rows[i].operations;
     }
     qsort(rows, count, sizeof *rows, compare_time);
     return count;
 }
 
+/* What the kernel reaches of what the device could do at most with so many
+ * operations a byte, in percent; caches may lift it over 100. */
+static double
+share_of_roofline(const struct row *r)
+{
+    double by_bytes = roofline.bytes > 0 ? r->bytes / roofline.bytes : 0;
+    double by_operations =
+        roofline.operations > 0 ? r->operations / roofline.operations : 0;
+    double least = by_bytes > by_operations ? by_bytes : by_operations;
+    return r->ns > 0 ? 100 * least * 1e9 / r->ns : 0;
+}
+
 static void
 print_row(const struct row *r, double all_ns)
 {
-    char rate[16] = "";
     const char *slash = strrchr(r->first.file, '/');
     double ns = r->ns > 0 ? r->ns : 1;
-    if (r->flops > 0)
-        snprintf(rate, sizeof rate, "%.1f", r->flops / ns);
-    talk("%6zu  %-16s %8zu %10.2f %5.1f%% %7.1f %8s  %s:%d %s", r->first.kernel,
-         r->first.op, r->launches, r->ns * 1e-6,
-         all_ns > 0 ? 100 * r->ns / all_ns : 0, r->bytes / ns, rate,
-         slash ? slash + 1 : r->first.file, r->first.line, r->first.scope);
+    talk("%6zu %8zu %10.2f %5.1f%% %7.1f %8.1f %6.0f%%  %s:%d %s: %s",
+         r->first.kernel, r->launches, r->ns * 1e-6,
+         all_ns > 0 ? 100 * r->ns / all_ns : 0, r->bytes / ns,
+         r->operations / ns, share_of_roofline(r),
+         slash ? slash + 1 : r->first.file, r->first.line, r->first.scope,
+         r->first.primitives);
 }
 
 static void
@@ -146,8 +161,10 @@ print_table(const struct watched *w)
          w->number, w->runs, w->runs == 1 ? "" : "s",
          w->is_warm ? " after the first" : "", w->launches,
          all_ns * 1e-6 / (double)w->runs);
-    talk("%6s  %-16s %8s %10s %6s %7s %8s  %s", "kernel", "op", "launches",
-         "ms in all", "share", "GB/s", "GFLOP/s", "asked for at");
+    talk("of what %.1f GFLOP/s and %.1f GB/s, as measured now, allow",
+         roofline.operations * 1e-9, roofline.bytes * 1e-9);
+    talk("%6s %8s %10s %6s %7s %8s %7s  %s", "kernel", "launches", "ms in all",
+         "share", "GB/s", "GFLOP/s", "of most", "asked for at: primitives");
     for (size_t i = 0; i < count && i < ROWS_SHOWN; i++)
         print_row(&rows[i], all_ns);
     if (count > ROWS_SHOWN)
@@ -213,6 +230,8 @@ static void
 observe(void *context, krs_program *program, krs_program_event event)
 {
     (void)context;
+    if (measures)
+        return;
     if (event == KRS_PROGRAM_MADE) {
         watch(program);
         return;
@@ -234,6 +253,14 @@ observe(void *context, krs_program *program, krs_program_event event)
     free(w);
 }
 
+/* Interpreters have no rates to speak of, and would take minutes. */
+static bool
+is_compiled(const krs_device *device)
+{
+    const char *name = krs_device_name(device);
+    return strncmp(name, "eval", 4) != 0 && strncmp(name, "interp", 6) != 0;
+}
+
 int
 start_debug(krs_device_options *options)
 {
@@ -250,7 +277,7 @@ start_debug(krs_device_options *options)
 }
 
 void
-debug_device(const krs_device *device, const krs_device_options *options)
+debug_device(krs_device *device, const krs_device_options *options)
 {
     krs_device_info info = {.struct_size = sizeof info};
     if (level < LEVEL_DEVICE ||
@@ -262,4 +289,9 @@ debug_device(const krs_device *device, const krs_device_options *options)
          info.model, info.model[0] ? ", " : "", (unsigned)info.threads,
          info.threads == 1 ? "" : "s", options->cache ? options->cache : "off",
          length ? "; code for " : "", length, info.target);
+    if (level < LEVEL_TIMES || !is_compiled(device))
+        return;
+    measures = true;
+    roofline = measure_roofline(device);
+    measures = false;
 }

@@ -9,6 +9,6 @@
 int start_debug(krs_device_options *options);
 
 /* debug_device(device, options) -- a line on a device that was opened */
-void debug_device(const krs_device *device, const krs_device_options *options);
+void debug_device(krs_device *device, const krs_device_options *options);
 
 #endif

@@ -27,7 +27,7 @@ print_help(void)
            "\nenvironment:\n"
            "  KRS_CACHE        folder of compiled kernels, or off; else "
            "~/.cache/kersey\n"
-           "  KRS_DEBUG        0 to 7: 1 devices, 2 kernel times, 4 kernels, 5 "
+           "  KRS_DEBUG        0 to 7: 1 devices, 2 kernels, their times and share of what the device allows, 4 kernels, 5 "
            "graphs,\n"
            "                   6 LLVM IR, 7 machine code; each with those "
            "before\n"

@@ -37,8 +37,10 @@ typedef struct krsi_grid {
 #define KRSI_FAULTS (UINT32_MAX - 1) /* the value of the fault buffer */
 
 typedef struct krsi_launch {
-    size_t kernel; /* number among the kernels of the plan */
-    uint32_t node; /* for names and times */
+    size_t kernel;          /* number among the kernels of the plan */
+    uint32_t node;          /* for names and times, as are: */
+    const char *primitives; /* in the plan's arena */
+    krsi_work work;
     int wave;
     int args, bindings;
     krsi_arg *arg;     /* in the plan's arena */

@@ -95,7 +95,13 @@ add_launch(krsi_plan *plan, const krsi_lowering *l, size_t kernel,
     launch.arg = krsi_arena_array(&plan->arena, args, sizeof *launch.arg);
     launch.binding =
         krsi_arena_array(&plan->arena, bindings, sizeof *launch.binding);
-    if (!launch.arg || !launch.binding ||
+    krsi_string names = {0};
+    krsi_cut_names(&plan->sched, l->cut, &names);
+    if (names.text)
+        launch.primitives = krsi_arena_copy_string(&plan->arena, names.text);
+    krsi_string_free(&names);
+    launch.work = krsi_cut_work(&plan->sched, l->cut);
+    if (!launch.arg || !launch.binding || !launch.primitives ||
         !krsi_reserve(&plan->launches, &plan->launch_capacity,
                       plan->launch_count + 1, sizeof *plan->launches))
         return no_memory(err);

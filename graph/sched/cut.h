@@ -278,6 +278,16 @@ bool krsi_cut_is_across(const krsi_cut *cut);
  * Errors: MEMORY. */
 krs_status krsi_sched_fuse(krsi_sched *s, krs_error *err);
 
+/* cut_work.c -- what a cut does at its maximal sizes, for people */
+typedef struct krsi_work {
+    double operations; /* scalar ones; a transcendental function counts as the
+                          10 to 60 that it takes */
+    double bytes;      /* read and written, each element once */
+} krsi_work;
+krsi_work krsi_cut_work(const krsi_sched *s, const krsi_cut *cut);
+/* the primitives that it computes, each once: "sub exp sum div" */
+void krsi_cut_names(const krsi_sched *s, const krsi_cut *cut, krsi_string *out);
+
 /* sched_print.c -- cuts as text, for `kersey graph --stage sched`. Free with
  * free(); NULL without memory. */
 char *krsi_sched_print(const krsi_sched *s);

@@ -201,10 +201,12 @@ typedef struct krs_launch_info {
     const char *scope;
     const char *file;
     int line;
-    int wave;         /* launches of one wave are independent */
-    uint64_t bytes;   /* of the buffers it binds, each counted once */
-    uint64_t flops;   /* of a matrix product: 2 M N K; 0 for all others */
-    uint64_t time_ns; /* in the last run, if the program was profiled */
+    int wave; /* launches of one wave are independent */
+    const char *primitives; /* all that the kernel computes: "sub exp sum" */
+    double bytes;      /* read and written, each element once, at most */
+    double operations; /* scalar ones, at most: 2 M N K of a matrix product; a
+                          transcendental function counts 10 to 60 */
+    uint64_t time_ns;  /* in the last run, if the program was profiled */
 } krs_launch_info;
 
 /* krs_program_profile(program, on) -- measure launches from the next run on.
