@@ -44,7 +44,7 @@ typedef struct krsi_ready {
     size_t part_launches[2], part_waves[2]; /* before states are written, and
                                                from then on */
     int64_t *fault;
-    uint64_t *times_ns; /* NULL: not profiled */
+    krs_backend_span *spans; /* NULL: not profiled */
     /* with poison: stretches of the arena, by the last wave that uses them */
     krsi_room *dead;
     size_t dead_count;

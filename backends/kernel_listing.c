@@ -10,9 +10,8 @@ void
 krsi_ready_profile(void *prepared, bool on)
 {
     krsi_ready *r = prepared;
-    free(r->times_ns);
-    r->times_ns =
-        on ? calloc(r->plan.launch_count + 1, sizeof *r->times_ns) : NULL;
+    free(r->spans);
+    r->spans = on ? calloc(r->plan.launch_count + 1, sizeof *r->spans) : NULL;
 }
 
 bool
@@ -24,17 +23,22 @@ krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out)
     const krs_graph *g = r->plan.sched.graph;
     const krsi_launch *l = &r->plan.launches[i];
     const krsi_node *n = g->node[l->node];
-    *out = (krs_launch_info){.struct_size = sizeof *out,
-                             .kernel = l->kernel,
-                             .op = krsi_ops[n->op].name,
-                             .scope = g->string[n->scope],
-                             .file = g->string[n->file],
-                             .line = (int)n->line,
-                             .wave = l->wave,
-                             .primitives = l->primitives,
-                             .operations = l->work.operations,
-                             .bytes = l->work.bytes,
-                             .time_ns = r->times_ns ? r->times_ns[i] : 0};
+    *out = (krs_launch_info){
+        .struct_size = sizeof *out,
+        .kernel = l->kernel,
+        .op = krsi_ops[n->op].name,
+        .scope = g->string[n->scope],
+        .file = g->string[n->file],
+        .line = (int)n->line,
+        .wave = l->wave,
+        .primitives = l->primitives,
+        .operations = l->work.operations,
+        .bytes = l->work.bytes,
+    };
+    if (r->spans) {
+        out->start_ns = r->spans[i].begin_ns;
+        out->time_ns = r->spans[i].end_ns - r->spans[i].begin_ns;
+    }
     return true;
 }
 

@@ -64,7 +64,7 @@ krsi_poison_run(krsi_ready *r, const krs_backend_work *work, krs_error *err)
         one.launch_count = count;
         one.wave_ends = &count;
         one.wave_count = 1;
-        one.times_ns = work->times_ns ? work->times_ns + launch : NULL;
+        one.spans = work->spans ? work->spans + launch : NULL;
         KRS_TRY(m->backend->submit(m->device, &one, err));
         KRS_TRY(m->backend->wait(m->device, err));
         size_t number = (size_t)(work->launches - r->launches) + launch;

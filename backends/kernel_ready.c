@@ -33,7 +33,7 @@ krsi_ready_discard(void *prepared)
     free(r->args);
     free(r->wave_ends);
     free(r->fault);
-    free(r->times_ns);
+    free(r->spans);
     free(r->dead);
     krsi_plan_free(&r->plan);
     free(r);

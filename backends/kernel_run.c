@@ -131,14 +131,14 @@ run_part(krsi_ready *r, int part, const atomic_int *cancel, krs_error *err)
 {
     krsi_machine *m = r->m;
     size_t launch = part ? r->part_launches[0] : 0;
-    krs_backend_work work = {
-        .struct_size = sizeof work,
-        .launches = r->launches + launch,
-        .launch_count = r->part_launches[part],
-        .wave_ends = r->wave_ends + (part ? r->part_waves[0] : 0),
-        .wave_count = r->part_waves[part],
-        .times_ns = r->times_ns ? r->times_ns + launch : NULL,
-        .cancel = (const int *)cancel};
+    krs_backend_work work = {.struct_size = sizeof work,
+                             .launches = r->launches + launch,
+                             .launch_count = r->part_launches[part],
+                             .wave_ends =
+                                 r->wave_ends + (part ? r->part_waves[0] : 0),
+                             .wave_count = r->part_waves[part],
+                             .spans = r->spans ? r->spans + launch : NULL,
+                             .cancel = (const int *)cancel};
     if (m->poisons)
         return krsi_poison_run(r, &work, err);
     KRS_TRY(m->backend->submit(m->device, &work, err));

@@ -309,3 +309,19 @@ golden() {
     [ "$status" -eq 0 ]
     [ -z "$output" ]
 }
+
+@test "--trace writes when each kernel ran" {
+    for backend in interp cpu; do
+        needs $backend
+        trace="$BATS_TEST_TMPDIR/$backend.json"
+        run -0 --separate-stderr "$KERSEY" bench train --preset llama-tiny \
+            --batch 2 --seq 16 --steps 2 --backend $backend --trace "$trace"
+        [ "$(jq '.traceEvents | length > 20 and all(.ph == "X" and .dur > 0
+            and (.args.at | test("[.]c:[0-9]+$")))' "$trace")" = true ]
+        [ "$(jq '[.traceEvents[] | select(.name | test("matmul"))] | length > 0' \
+            "$trace")" = true ]
+    done
+    run -1 --separate-stderr "$KERSEY" bench gemm --m 8 --n 8 --k 8 \
+        --trace /nowhere/trace.json
+    [[ "$stderr" == *"/nowhere/trace.json: cannot be written: No such file"* ]]
+}

@@ -254,16 +254,19 @@ START_TEST(every_launch_gets_a_time)
 {
     chain c;
     krs_error err;
-    uint64_t times[WAVES * WIDE];
-    memset(times, 0xff, sizeof times);
+    krs_backend_span spans[WAVES * WIDE];
+    memset(spans, 0xff, sizeof spans);
     make_chain(&c, 2);
     c.launches[3].grid[0] = 0;
-    c.work.times_ns = times;
+    c.work.spans = spans;
     ck_assert(c.d.entry.backend->submit(c.d.device, &c.work, &err) == KRS_OK);
     ck_assert(c.d.entry.backend->wait(c.d.device, &err) == KRS_OK);
     for (int i = 0; i < WAVES * WIDE; i++)
-        ck_assert_msg((times[i] > 0) == (i != 3) && times[i] < 10000000000U,
-                      "launch %d: %llu ns", i, (unsigned long long)times[i]);
+        ck_assert_msg((spans[i].end_ns > spans[i].begin_ns) == (i != 3) &&
+                          spans[i].end_ns - spans[i].begin_ns < 10000000000U,
+                      "launch %d: %llu to %llu ns", i,
+                      (unsigned long long)spans[i].begin_ns,
+                      (unsigned long long)spans[i].end_ns);
     free_chain(&c);
 }
 END_TEST

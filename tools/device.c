@@ -1,6 +1,6 @@
 /* device.c -- opening the device that the flags and the environment ask for.
  *
- * In: --backend, --threads, --cpu; KRS_CACHE, KRS_DEBUG, KRS_FUSE,
+ * In: --backend, --threads, --cpu, --trace; KRS_CACHE, KRS_DEBUG, KRS_FUSE,
  * KRS_MODULE_PATH, KRS_PLAN, XDG_CACHE_HOME and HOME, which are read here and
  * nowhere else. Out: a device, or a complaint.
  *
@@ -12,6 +12,7 @@
 #include "command.h"
 
 #include "debug.h"
+#include "trace.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,8 @@ open_device_cached(const struct command_line *line, const char *cache,
         code = choose_memory(&options.memory);
     if (code == EXIT_OK)
         code = start_debug(&options);
+    if (code == EXIT_OK)
+        code = start_trace(f->trace, &options);
     if (code != EXIT_OK)
         return code;
     krs_status status = open_named(f->backend, &options, out, &err);

@@ -26,7 +26,6 @@ typedef struct krsi_cpu_state {
     int64_t items, chunk_items, chunks;
     _Atomic int64_t next; /* chunk to be taken */
     _Atomic int64_t done;
-    uint64_t start_ns; /* by who took chunk 0 */
 } krsi_cpu_state;
 
 typedef struct submission {
@@ -265,7 +264,7 @@ run_launch(submission *s, size_t i, krsi_cpu_worker *worker)
 {
     const krs_backend_launch *launch = &s->work->launches[i];
     krsi_cpu_state *state = &s->device->states[i];
-    uint64_t *time = s->work->times_ns ? &s->work->times_ns[i] : NULL;
+    krs_backend_span *span = s->work->spans ? &s->work->spans[i] : NULL;
     bool bound = false;
     while (atomic_load_explicit(&state->next, memory_order_relaxed) <
            state->chunks) {
@@ -277,11 +276,11 @@ run_launch(submission *s, size_t i, krsi_cpu_worker *worker)
         if (!bound)
             bind(worker, launch);
         bound = true;
-        if (time && chunk == 0)
-            state->start_ns = now_ns();
+        if (span && chunk == 0)
+            span->begin_ns = now_ns();
         run_chunk(worker, launch, state, chunk);
-        if (time && atomic_fetch_add(&state->done, 1) + 1 == state->chunks)
-            *time = now_ns() - state->start_ns;
+        if (span && atomic_fetch_add(&state->done, 1) + 1 == state->chunks)
+            span->end_ns = now_ns();
     }
 }
 
@@ -305,8 +304,8 @@ krsi_cpu_submit(krs_backend_device *device, const krs_backend_work *work,
     submission s = {.device = device, .work = work};
     device->outcome = KRS_OK;
     KRS_TRY(prepare(device, work, err));
-    if (work->times_ns && work->launch_count)
-        memset(work->times_ns, 0, work->launch_count * sizeof *work->times_ns);
+    if (work->spans && work->launch_count)
+        memset(work->spans, 0, work->launch_count * sizeof *work->spans);
     krsi_team_run(device->team, run_waves, &s);
     if (atomic_load(&s.stopped))
         device->outcome = KRS_E_CANCELLED;

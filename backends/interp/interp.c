@@ -254,10 +254,10 @@ interp_submit(krs_backend_device *device, const krs_backend_work *work,
             device->outcome = KRS_E_CANCELLED;
             break;
         }
-        uint64_t start = work->times_ns ? now_ns() : 0;
+        uint64_t begin = work->spans ? now_ns() : 0;
         KRS_TRY(run_launch(&work->launches[i], err));
-        if (work->times_ns)
-            work->times_ns[i] = now_ns() - start;
+        if (work->spans)
+            work->spans[i] = (krs_backend_span){begin, now_ns()};
     }
     return KRS_OK;
 }

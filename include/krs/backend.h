@@ -106,6 +106,11 @@ typedef struct krs_backend_launch {
                                  zero makes the launch a no-op */
 } krs_backend_launch;
 
+/* When a launch ran, by a clock of the machine that only goes forwards. */
+typedef struct krs_backend_span {
+    uint64_t begin_ns, end_ns; /* of its first, its last item; 0: none ran */
+} krs_backend_span;
+
 /* All launches of a program. Wave w holds the launches wave_ends[w - 1] (0
  * for the first) up to wave_ends[w]; they are independent of each other, and
  * see everything that earlier waves wrote. */
@@ -115,9 +120,8 @@ typedef struct krs_backend_work {
     size_t launch_count;
     const size_t *wave_ends; /* ascending, the last is launch_count */
     size_t wave_count;
-    uint64_t *times_ns; /* NULL, or launch_count places: from the start of the
-                           first item of the launch to the end of its last */
-    const int *cancel;  /* NULL, or read with __atomic_load_n now and then:
+    krs_backend_span *spans; /* NULL, or launch_count places */
+    const int *cancel;       /* NULL, or read with __atomic_load_n now and then:
                            not 0 asks to stop. Another thread may set it. */
 } krs_backend_work;
 
@@ -234,6 +238,7 @@ krs_backend_abi(void)
                             sizeof(krs_backend_blob),
                             sizeof(krs_backend_binding),
                             sizeof(krs_backend_launch),
+                            sizeof(krs_backend_span),
                             sizeof(krs_backend_work),
                             sizeof(krs_backend)};
     uint64_t hash = 0xcbf29ce484222325U;

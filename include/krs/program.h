@@ -201,12 +201,14 @@ typedef struct krs_launch_info {
     const char *scope;
     const char *file;
     int line;
-    int wave; /* launches of one wave are independent */
+    int wave;               /* launches of one wave are independent */
     const char *primitives; /* all that the kernel computes: "sub exp sum" */
-    double bytes;      /* read and written, each element once, at most */
+    double bytes;           /* read and written, each element once, at most */
     double operations; /* scalar ones, at most: 2 M N K of a matrix product; a
                           transcendental function counts 10 to 60 */
-    uint64_t time_ns;  /* in the last run, if the program was profiled */
+    /* of the last run, if the program was profiled: begin, by a clock of the
+     * machine, and from there to the end of the last item */
+    uint64_t start_ns, time_ns;
 } krs_launch_info;
 
 /* krs_program_profile(program, on) -- measure launches from the next run on.
