@@ -50,6 +50,16 @@ product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
         --backend interp
 }
 
+@test "gemm measures the products of the gradient too" {
+    for lies in "" --ta --tb "--ta --tb"; do
+        run -0 --separate-stderr "$KERSEY" bench gemm --m 24 --n 16 --k 40 \
+            --backward --json $lies
+        [ "$(jq -s 'map(.product) == ["y", "da", "db"] and
+            all(.gflops > 0 and .m * .n * .k == 24 * 16 * 40)' \
+            <<<"$output")" = true ]
+    done
+}
+
 @test "gemm says how many threads it had" {
     needs cpu
     for threads in 1 2; do
