@@ -5,7 +5,9 @@
  * row of the result, a loop over contiguous memory that compilers vectorise.
  * b^T and block-quantised b are brought into the panel by copying; a is read
  * one element at a time through strides, so a^T costs nothing. Few rows times
- * b^T (one token times a weight) are dot products without a panel.
+ * b^T (one token times a weight) are dot products without a panel. The order of
+ * a sum is the same on each way, four products at a time: how operands lie does
+ * not change a bit, as on kernels.
  *
  * Zeros are multiplied like everything else: 0 * NaN is NaN.
  */
@@ -123,17 +125,18 @@ multiply_panel(const product *p, int64_t k0, int64_t rows, int64_t n0,
     }
 }
 
+/* in the order of add_four_rows */
 static double
 dot(int64_t n, const double *a, int64_t a_step, const double *b)
 {
-    double sum[4] = {0};
+    double sum = 0;
     int64_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int t = 0; t < 4; t++)
-            sum[t] += a[(i + t) * a_step] * b[i + t];
-    for (; i < n; i++)
-        sum[0] += a[i * a_step] * b[i];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    for (; i + 4 <= n; i += 4, a += 4 * a_step)
+        sum += (a[0] * b[i] + a[a_step] * b[i + 1]) +
+               (a[2 * a_step] * b[i + 2] + a[3 * a_step] * b[i + 3]);
+    for (; i < n; i++, a += a_step)
+        sum += a[0] * b[i];
+    return sum;
 }
 
 static void
