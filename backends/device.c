@@ -17,6 +17,16 @@ kind_of(const char *name)
                : &krsi_kernel_device;
 }
 
+static void
+release(krs_device *device)
+{
+    if (!device)
+        return;
+    free(device->name);
+    free(device->stage);
+    free(device);
+}
+
 krs_status
 krs_device_open_with(const char *name, const krs_device_options *options,
                      krs_device **out, krs_error *err)
@@ -30,33 +40,37 @@ krs_device_open_with(const char *name, const krs_device_options *options,
                         "device_open: options of %zu bytes where %zu are "
                         "known; set struct_size to sizeof the struct",
                         options->struct_size, sizeof *options);
-    if (options && (unsigned)options->memory > KRS_MEMORY_POISONED)
+    if (!options)
+        options = &none;
+    if (options->stage && strcmp(options->stage, "expand") != 0 &&
+        strcmp(options->stage, "opt") != 0)
+        return krs_fail(err, KRS_E_NAME,
+                        "device_open: no graph runs at stage '%s'; there are "
+                        "expand and opt",
+                        options->stage);
+    if ((unsigned)options->memory > KRS_MEMORY_POISONED)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "device_open: memory is %d, which is not one of "
                         "krs_memory_use",
                         (int)options->memory);
     krs_device *device = calloc(1, sizeof *device);
-    if (!device || !(device->name = strdup(name))) {
-        free(device);
+    if (!device || !(device->name = strdup(name)) ||
+        (options->stage && !(device->stage = strdup(options->stage)))) {
+        release(device);
         return krs_fail(err, KRS_E_MEMORY, "device_open: no memory for '%s'",
                         name);
     }
     device->kind = kind_of(name);
-    krs_status status = device->kind->open(name, options ? options : &none,
-                                           &device->state, err);
+    krs_status status = device->kind->open(name, options, &device->state, err);
     if (status != KRS_OK) {
-        free(device->name);
-        free(device);
+        release(device);
         return status;
     }
-    device->composites =
-        device->kind->has_families && !(options && options->unfused)
-            ? KRSI_KEEP_FAMILIES
-            : KRSI_KEEP_PRIMITIVES;
-    if (options) {
-        device->observe = options->observe;
-        device->context = options->context;
-    }
+    device->composites = device->kind->has_families && !options->unfused
+                             ? KRSI_KEEP_FAMILIES
+                             : KRSI_KEEP_PRIMITIVES;
+    device->observe = options->observe;
+    device->context = options->context;
     *out = device;
     return KRS_OK;
 }
@@ -73,8 +87,7 @@ krs_device_close(krs_device *device)
     if (!device)
         return;
     device->kind->close(device->state);
-    free(device->name);
-    free(device);
+    release(device);
 }
 
 const char *

@@ -149,7 +149,8 @@ print_stage(void *p, const char *stage, char **out_text, krs_error *err)
     (void)p;
     (void)out_text;
     return krs_fail(err, KRS_E_NAME,
-                    "program_print: eval has no stage '%s'; it has: expand",
+                    "program_print: eval has no stage '%s': it runs the graph "
+                    "as it is after the passes over graphs",
                     stage);
 }
 

@@ -138,9 +138,51 @@ find_input(const krs_program *p, const char *name)
     return NULL;
 }
 
-/* States of the compiled graph: conflicts are found before any is added. */
+/* A state of the user's graph against what the store has. */
 static krs_status
-bind_states(krs_program *p, krs_store *store, krs_error *err)
+check_state(const krs_graph *g, uint32_t id, const krs_store *store,
+            krs_error *err)
+{
+    const krsi_node *n = g->node[id];
+    char have[KRSI_TENSOR_TEXT], want[KRSI_TENSOR_TEXT];
+    krs_shape shape = krs_node_shape(krsi_handle(g, id));
+    krsi_tensor *tensor = krsi_store_tensor(store, leaf_name(g, n));
+    if (!tensor ||
+        (tensor->dtype == n->dtype && krsi_shape_equal(tensor->shape, shape)))
+        return KRS_OK;
+    return krs_fail(err, KRS_E_NAME,
+                    "program_new: state '%s' is %s in the store, %s in the "
+                    "graph",
+                    tensor->name,
+                    krsi_tensor_text(have, tensor->dtype, tensor->shape),
+                    krsi_tensor_text(want, (krs_dtype)n->dtype, shape));
+}
+
+/* All states that the outputs need in the user's graph come into the store,
+ * also those that the compiled graph can do without. Conflicts are found
+ * before any is added. */
+static krs_status
+add_states(const krs_graph *g, const uint32_t *need, krs_store *store,
+           krs_error *err)
+{
+    for (size_t i = 0; i < g->leaves; i++) {
+        uint32_t id = g->leaf[i];
+        if (need[id] && g->node[id]->op == KRSI_STATE)
+            KRS_TRY(check_state(g, id, store, err));
+    }
+    for (size_t i = 0; i < g->leaves; i++) {
+        uint32_t id = g->leaf[i];
+        const krsi_node *n = g->node[id];
+        if (need[id] && n->op == KRSI_STATE)
+            KRS_TRY(krs_store_add(store, leaf_name(g, n), (krs_dtype)n->dtype,
+                                  krs_node_shape(krsi_handle(g, id)), err));
+    }
+    return KRS_OK;
+}
+
+/* Leaves of the compiled graph. */
+static krs_status
+bind_leaves(krs_program *p, krs_store *store, krs_error *err)
 {
     const krs_graph *g = p->graph;
     p->state = calloc(g->leaves + 1, sizeof *p->state);
@@ -153,51 +195,49 @@ bind_states(krs_program *p, krs_store *store, krs_error *err)
             find_input(p, leaf_name(g, n))->id = id;
             continue;
         }
-        char have[KRSI_TENSOR_TEXT], want[KRSI_TENSOR_TEXT];
-        krs_shape shape = krs_node_shape(krsi_handle(g, id));
-        krsi_tensor *tensor = krsi_store_tensor(store, leaf_name(g, n));
-        if (tensor && (tensor->dtype != n->dtype ||
-                       !krsi_shape_equal(tensor->shape, shape)))
-            return krs_fail(
-                err, KRS_E_NAME,
-                "program_new: state '%s' is %s in the store, %s in the graph",
-                tensor->name,
-                krsi_tensor_text(have, tensor->dtype, tensor->shape),
-                krsi_tensor_text(want, (krs_dtype)n->dtype, shape));
-        p->state[p->states++].id = id;
-    }
-    for (size_t i = 0; i < p->states; i++) {
-        uint32_t id = p->state[i].id;
-        const char *name = leaf_name(g, g->node[id]);
-        KRS_TRY(krs_store_add(store, name, (krs_dtype)g->node[id]->dtype,
-                              krs_node_shape(krsi_handle(g, id)), err));
-        p->state[i].tensor = krsi_store_tensor(store, name);
+        p->state[p->states++] = (state){
+            .id = id, .tensor = krsi_store_tensor(store, leaf_name(g, n))};
     }
     return KRS_OK;
 }
 
-/* The updates among the outputs, at most one a state. */
+/* At most one update a state among the outputs of the user's graph: one that
+ * changes nothing counts, whatever becomes of it. */
+static krs_status
+check_updates(const krs_node *outputs, size_t count, krs_error *err)
+{
+    const krs_graph *g = outputs[0].graph;
+    /* by id of a state: the update that was seen */
+    uint32_t *seen = calloc(g->nodes + 1, sizeof *seen);
+    krs_status status = seen ? KRS_OK : no_memory("program_new", err);
+    for (size_t i = 0; i < count && status == KRS_OK; i++) {
+        const krsi_node *n = g->node[outputs[i].id];
+        if (n->op != KRSI_UPDATE)
+            continue;
+        if (seen[n->in[0]] && seen[n->in[0]] != outputs[i].id)
+            status = krs_fail(err, KRS_E_NAME,
+                              "program_new: output %zu: state '%s' is updated "
+                              "a second time, with another value",
+                              i, leaf_name(g, g->node[n->in[0]]));
+        seen[n->in[0]] = outputs[i].id;
+    }
+    free(seen);
+    return status;
+}
+
+/* The updates among the outputs of the compiled graph, each once. */
 static krs_status
 list_updates(krs_program *p, krs_error *err)
 {
     const krs_graph *g = p->graph;
     p->update = calloc(p->outputs, sizeof *p->update);
-    /* by id of a state: the update that was seen */
-    uint32_t *seen = calloc(g->nodes + 1, sizeof *seen);
+    bool *seen = calloc(g->nodes + 1, sizeof *seen);
     krs_status status =
         p->update && seen ? KRS_OK : no_memory("program_new", err);
     for (size_t i = 0; i < p->outputs && status == KRS_OK; i++) {
-        const krsi_node *n = g->node[p->output[i]];
-        if (n->op != KRSI_UPDATE || seen[n->in[0]] == p->output[i])
-            continue;
-        const char *name = leaf_name(g, g->node[n->in[0]]);
-        if (seen[n->in[0]])
-            status = krs_fail(err, KRS_E_NAME,
-                              "program_new: output %zu: state '%s' is updated "
-                              "a second time, with another value",
-                              i, name);
-        seen[n->in[0]] = p->output[i];
-        p->update[p->updates++].output = i;
+        if (g->node[p->output[i]]->op == KRSI_UPDATE && !seen[p->output[i]])
+            p->update[p->updates++].output = i;
+        seen[p->output[i]] = true;
     }
     free(seen);
     return status;
@@ -277,6 +317,18 @@ list_vars(krs_program *p, krs_error *err)
 }
 
 static krs_status
+prepare(krs_program *p, const krs_graph *g, krs_error *err)
+{
+    KRS_TRY(krsi_compile(g, p->output, p->outputs, p->device->stage,
+                         p->device->composites, &p->graph, p->output, err));
+    KRS_TRY(list_inputs(p, g, err));
+    KRS_TRY(list_updates(p, err));
+    KRS_TRY(list_vars(p, err));
+    return p->kind->prepare(p->device->state, p->graph, p->output, p->outputs,
+                            &p->prepared, err);
+}
+
+static krs_status
 build(krs_program *p, krs_store *store, const krs_node *outputs, size_t count,
       krs_error *err)
 {
@@ -289,14 +341,17 @@ build(krs_program *p, krs_store *store, const krs_node *outputs, size_t count,
     p->outputs = count;
     for (size_t i = 0; i < count; i++)
         p->output[i] = outputs[i].id;
-    KRS_TRY(krsi_compile(g, p->output, count, NULL, p->device->composites,
-                         &p->graph, p->output, err));
-    KRS_TRY(list_inputs(p, g, err));
-    KRS_TRY(list_updates(p, err));
-    KRS_TRY(list_vars(p, err));
-    KRS_TRY(p->kind->prepare(p->device->state, p->graph, p->output, count,
-                             &p->prepared, err));
-    KRS_TRY(bind_states(p, store, err));
+    KRS_TRY(check_updates(outputs, count, err));
+    uint32_t *need = calloc(g->nodes + 1, sizeof *need);
+    if (!need)
+        return no_memory("program_new", err);
+    krsi_mark(g, p->output, count, need);
+    krs_status status = prepare(p, g, err);
+    if (status == KRS_OK)
+        status = add_states(g, need, store, err);
+    free(need);
+    KRS_TRY(status);
+    KRS_TRY(bind_leaves(p, store, err));
     return make_outputs(p, store, err);
 }
 
@@ -539,7 +594,7 @@ krs_program_print(const krs_program *p, const char *stage, char **out_text,
     krs_print_options options = {
         .struct_size = sizeof options, .constant_limit = 8, .places = true};
     *out_text = NULL;
-    if (strcmp(stage, "expand") != 0)
+    if (strcmp(stage, p->device->stage ? p->device->stage : "opt") != 0)
         return p->kind->print(p->prepared, stage, out_text, err);
     krs_node *outputs = calloc(p->outputs, sizeof *outputs);
     if (!outputs)

@@ -49,7 +49,7 @@ typedef struct krsi_device_kind {
      * state has been written yet. After an error other than DEVICE none was. */
     krs_status (*run)(void *prepared, const int64_t *var,
                       const atomic_int *cancel, krs_error *err);
-    /* stages after "expand"; NAME for one that is not there */
+    /* stages after those of graphs; NAME for one that is not there */
     krs_status (*print)(void *prepared, const char *stage, char **out_text,
                         krs_error *err);
     void (*profile)(void *prepared, bool on);
@@ -61,6 +61,7 @@ struct krs_device {
     const krsi_device_kind *kind;
     void *state;
     char *name;                 /* as it was opened: "cpu:0" */
+    char *stage;                /* last pass over graphs; NULL: all */
     krsi_composites composites; /* that its kind is given */
     void (*observe)(void *context, krs_program *program,
                     krs_program_event event); /* NULL: nobody */

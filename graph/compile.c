@@ -9,13 +9,15 @@
 
 #include <string.h>
 
+/* What the roots need; composites by their definitions; constants folded, rules
+ * applied, what nobody needs swept away. */
 static const struct {
     const char *name;
     krsi_pass *run, *run_to_families;
 } stages[] = {
-    {"graph",  krsi_copy,   krsi_copy              }, /* what the roots need */
-    {"expand", krsi_expand, krsi_expand_to_families}, /* composites by their
-                                                         definitions */
+    {"graph",  krsi_copy,     krsi_copy              },
+    {"expand", krsi_expand,   krsi_expand_to_families},
+    {"opt",    krsi_optimise, krsi_optimise          },
 };
 
 enum { STAGES = sizeof stages / sizeof *stages };

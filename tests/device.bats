@@ -166,7 +166,7 @@ golden() {
 @test "interp and cpu print schedule, kernels and launches" {
     for backend in interp cpu; do
         needs $backend
-        for stage in expand sched kernel launch; do
+        for stage in expand opt sched kernel launch; do
             run -0 --separate-stderr "$KERSEY" graph "$mlp" --stage $stage \
                 --grad --backend $backend
             [ "${#lines[@]}" -gt 3 ]
@@ -220,6 +220,29 @@ golden() {
     KRS_DEBUG=5 run -0 --separate-stderr "$KERSEY" graph "$mlp" \
         --stage expand --backend eval
     [[ "$stderr" == *"expand:"*"= matmul f32"* ]]
+    KRS_DEBUG=5 run -0 --separate-stderr "$KERSEY" graph "$mlp" \
+        --stage opt --backend eval
+    [[ "$stderr" == *"opt:"*"= matmul f32"* ]]
+}
+
+@test "opt is the graph that runs, expand what it is defined as; KRS_OPT=off" {
+    graph="$BATS_TEST_TMPDIR/twice.krs"
+    printf '%s\n' '%1 = input f32[3] name="x"' '%2 = relu f32[3] %1' \
+        '%3 = neg f32[3] %2' '%4 = neg f32[3] %3' 'return %4' >"$graph"
+    run -0 "$KERSEY" graph "$graph" --stage opt --backend eval
+    [[ "$output" == *"= where "* && "$output" != *"= neg "* ]]
+    run -0 "$KERSEY" graph "$graph" --stage expand --backend eval
+    [[ "$output" == *"= where "* && "$output" == *"= neg "* ]]
+    KRS_OPT=off run -0 "$KERSEY" graph "$graph" --stage sched --backend interp
+    [[ "$output" == *neg* ]]
+    KRS_OPT=on run -0 "$KERSEY" graph "$graph" --stage sched --backend interp
+    [[ "$output" != *neg* ]]
+    KRS_OPT=off run -1 --separate-stderr "$KERSEY" graph "$graph" --stage opt \
+        --backend eval
+    [[ "$stderr" == *"eval has no stage 'opt'"* ]]
+    KRS_OPT=maybe run -2 --separate-stderr "$KERSEY" graph "$graph" \
+        --stage opt --backend eval
+    [[ "$stderr" == *"KRS_OPT=maybe: expected on or off"* ]]
 }
 
 @test "KRS_DEBUG=2 shows the kernels of a run with their times" {

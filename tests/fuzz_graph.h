@@ -11,12 +11,13 @@
  * roundings, indices and all other decisions must be the same, and a float
  * may differ by what one operation is allowed (fuzz_judge.c says how much).
  * What a program with other outputs, another number of runs, a graph read
- * back from its text or another device gives must be the same bits.
+ * back from its text, one that is not optimised or another device gives must be
+ * the same bits.
  */
 #ifndef TESTS_FUZZ_GRAPH_H
 #define TESTS_FUZZ_GRAPH_H
 
-#include "graph/ir/ir.h"
+#include "graph/opt/rewrite.h"
 
 #include <krs/program.h>
 
@@ -45,7 +46,14 @@ typedef struct fuzz_counts {
     size_t unsupported;       /* addresses of more than 3 runtime integers */
     size_t asked, refused;    /* uses that builders were asked for */
     size_t values, exact;     /* elements judged; without any tolerance */
+    krsi_rewrites rewrites;   /* rules that were applied */
 } fuzz_counts;
+
+/* What runs a case. The plain ones run graphs as they are defined. cpu may be
+ * absent: NULL, both. */
+typedef struct fuzz_devices {
+    krs_device *eval, *interp, *plain_interp, *cpu, *plain_cpu;
+} fuzz_devices;
 
 /* ---- fuzz_graph.c ---- */
 
@@ -72,19 +80,27 @@ krs_node fuzz_attention_bound(const krsi_node *n, krs_node single,
 
 /* ---- fuzz_judge.c ---- */
 
-/* NULL, or what is wrong, to be freed. cpu may be NULL. */
-char *fuzz_judge(const fuzz_case *c, krs_device *eval, krs_device *interp,
-                 krs_device *cpu, fuzz_counts *counts);
+/* Open all devices; false, said on standard output, without eval or interp.
+ * cache: folder of compiled code, or NULL; modules: folder of modules. */
+bool fuzz_open(const char *cache, const char *modules, fuzz_devices *out);
+void fuzz_close(fuzz_devices *d);
+/* NULL, or what is wrong, to be freed. */
+char *fuzz_judge(const fuzz_case *c, const fuzz_devices *d,
+                 fuzz_counts *counts);
 /* What a device gives for node x in the last setting, to be freed; false if it
  * does not run. */
 bool fuzz_value(const fuzz_case *c, krs_device *device, krs_node x, void **out,
                 size_t *out_bytes);
 
+/* ---- fuzz_opt.c ---- */
+
+/* The same for the optimiser on its own, in f64; counts the rules. */
+char *fuzz_judge_rewrites(const fuzz_case *c, krsi_rewrites *counts);
+
 /* ---- fuzz_shrink.c ---- */
 
 /* Make a failing case smaller as long as it fails: outputs are dropped, nodes
  * become inputs. Gives what is wrong with the smallest. */
-char *fuzz_shrink(fuzz_case *c, krs_device *eval, krs_device *interp,
-                  krs_device *cpu, char *wrong);
+char *fuzz_shrink(fuzz_case *c, const fuzz_devices *d, char *wrong);
 
 #endif

@@ -25,6 +25,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- devices ---- */
+
+bool
+fuzz_open(const char *cache, const char *modules, fuzz_devices *out)
+{
+    krs_error err = {KRS_OK, ""};
+    krs_device_options options = {.struct_size = sizeof options,
+                                  .threads = 2,
+                                  .modules = modules,
+                                  .cache = cache};
+    *out = (fuzz_devices){NULL, NULL, NULL, NULL, NULL};
+    if (krs_device_open("eval", &out->eval, &err) != KRS_OK ||
+        krs_device_open("interp", &out->interp, &err) != KRS_OK) {
+        printf("%s\n", err.text);
+        return false;
+    }
+    if (krs_device_open_with("cpu", &options, &out->cpu, &err) != KRS_OK)
+        printf("cpu is absent: %s\n", err.text);
+    options.stage = "expand";
+    krs_device_open_with("interp", &options, &out->plain_interp, &err);
+    if (out->cpu)
+        krs_device_open_with("cpu", &options, &out->plain_cpu, &err);
+    return out->plain_interp && !out->plain_cpu == !out->cpu;
+}
+
+void
+fuzz_close(fuzz_devices *d)
+{
+    krs_device_close(d->eval);
+    krs_device_close(d->interp);
+    krs_device_close(d->plain_interp);
+    krs_device_close(d->cpu);
+    krs_device_close(d->plain_cpu);
+}
+
 /* ---- what a run gave ---- */
 
 typedef struct tensor {
@@ -551,9 +586,22 @@ slack_of(const krs_graph *g)
     return -1;
 }
 
+/* Optimised, `a`, against plain: what is no longer needed may fail no more. */
+static char *
+judge_plain(const fuzz_case *c, krs_device *plain, const result *a)
+{
+    char *text = NULL;
+    result p = run(c, plain, c->graph, c->output, c->outputs, 0);
+    if (p.err.status != KRS_E_RANGE || a->err.status != KRS_OK)
+        text = p.err.status == a->err.status && a->err.status != KRS_OK
+                   ? NULL
+                   : same_result("plain", a, &p, -1);
+    forget(&p);
+    return text;
+}
+
 char *
-fuzz_judge(const fuzz_case *c, krs_device *eval, krs_device *interp,
-           krs_device *cpu, fuzz_counts *counts)
+fuzz_judge(const fuzz_case *c, const fuzz_devices *d, fuzz_counts *counts)
 {
     krs_error err = {KRS_OK, ""};
     if (krs_graph_error(c->graph))
@@ -563,8 +611,8 @@ fuzz_judge(const fuzz_case *c, krs_device *eval, krs_device *interp,
     for (uint32_t id = 1; id <= c->graph->nodes; id++)
         if (krsi_ops[c->graph->node[id]->op].composite)
             counts->op[c->graph->node[id]->op]++;
-    result e = run(c, eval, c->graph, c->output, c->outputs, 0);
-    result a = run(c, interp, c->graph, c->output, c->outputs, 0);
+    result e = run(c, d->eval, c->graph, c->output, c->outputs, 0);
+    result a = run(c, d->interp, c->graph, c->output, c->outputs, 0);
     char *text = NULL;
     if (a.err.status == KRS_E_UNSUPPORTED &&
         strstr(a.err.text, "more than 3 runtime integers")) {
@@ -580,12 +628,18 @@ fuzz_judge(const fuzz_case *c, krs_device *eval, krs_device *interp,
         text = wrong("%s", e.err.text);
     counts->refused_runs += e.err.status == KRS_E_RANGE;
     if (!text)
-        text = judge_text(c, interp, &a);
+        text = judge_text(c, d->interp, &a);
+    if (!text)
+        text = fuzz_judge_rewrites(c, &counts->rewrites);
+    if (!text)
+        text = judge_plain(c, d->plain_interp, &a);
     if (!text && a.err.status == KRS_OK)
-        text = judge_primitives(c, eval, interp, &a, counts);
-    if (!text && cpu) {
-        result b = run(c, cpu, c->graph, c->output, c->outputs, 0);
+        text = judge_primitives(c, d->eval, d->interp, &a, counts);
+    if (!text && d->cpu) {
+        result b = run(c, d->cpu, c->graph, c->output, c->outputs, 0);
         text = same_result("cpu", &a, &b, slack_of(c->graph));
+        if (!text)
+            text = judge_plain(c, d->plain_cpu, &b);
         forget(&b);
         counts->on_cpu++;
     }

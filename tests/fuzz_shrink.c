@@ -41,15 +41,13 @@ replaced(const char *text, size_t at, const char *line, fuzz_case *out)
 /* Try a smaller text: if it still fails it becomes the case. */
 static bool
 accept(fuzz_case *c, const char *text, size_t at, const char *line,
-       krs_device *const device[3], char **bad)
+       const fuzz_devices *d, char **bad)
 {
     fuzz_case less = *c;
     fuzz_counts ignored = {0};
     if (!replaced(text, at, line, &less))
         return false;
-    char *why = less.outputs ? fuzz_judge(&less, device[0], device[1],
-                                          device[2], &ignored)
-                             : NULL;
+    char *why = less.outputs ? fuzz_judge(&less, d, &ignored) : NULL;
     if (!why) {
         krs_graph_free(less.graph);
         return false;
@@ -82,17 +80,15 @@ fix(fuzz_case *c, uint32_t id, krs_device *eval, char *name, size_t size)
 }
 
 char *
-fuzz_shrink(fuzz_case *c, krs_device *eval, krs_device *interp, krs_device *cpu,
-            char *bad)
+fuzz_shrink(fuzz_case *c, const fuzz_devices *d, char *bad)
 {
-    krs_device *const device[3] = {eval, interp, cpu};
     krs_error err;
     char *whole = NULL;
     bool again = true;
     /* what outputs need alone, so that ids are the numbers of the text */
     if (krs_graph_print(c->graph, c->output, c->outputs, NULL, &whole, &err) ==
         KRS_OK)
-        again = accept(c, whole, SIZE_MAX, "", device, &bad);
+        again = accept(c, whole, SIZE_MAX, "", d, &bad);
     free(whole);
     while (again) {
         char *text = NULL;
@@ -119,7 +115,7 @@ fuzz_shrink(fuzz_case *c, krs_device *eval, krs_device *interp, krs_device *cpu,
                         only + length, sizeof only - length, "%s%%%u",
                         k == 0 || (k == 1 && i == 0) ? "return " : " ",
                         c->output[k].id);
-            again = accept(c, text, return_line, only, device, &bad);
+            again = accept(c, text, return_line, only, d, &bad);
         }
         for (size_t at = return_line; at-- > vars && !again;) {
             char type[200], op[32], name[16], line[300];
@@ -127,11 +123,11 @@ fuzz_shrink(fuzz_case *c, krs_device *eval, krs_device *interp, krs_device *cpu,
             if (sscanf(start[at], "%%%u = %31s %199s", &id, op, type) != 3 ||
                 strcmp(op, "input") == 0 || strcmp(op, "state") == 0 ||
                 strcmp(op, "full") == 0 || strchr(type, '<') ||
-                !fix(c, id, eval, name, sizeof name))
+                !fix(c, id, d->eval, name, sizeof name))
                 continue;
             snprintf(line, sizeof line, "%%%u = input %s name=\"%s\"", id, type,
                      name);
-            again = accept(c, text, at, line, device, &bad);
+            again = accept(c, text, at, line, d, &bad);
         }
         free(text);
     }

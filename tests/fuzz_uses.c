@@ -476,15 +476,136 @@ use_leaf(fuzz_gen *g)
     }
 }
 
+/* ---- what an optimiser simplifies ---- */
+
+/* x and one of the constants that rules look for, on either side */
+static krs_node
+use_special_constant(fuzz_gen *g)
+{
+    typedef krs_node binary(krs_place at, krs_node a, krs_node b);
+    static binary *const all[] = {krs_add_at, krs_sub_at,     krs_mul_at,
+                                  krs_div_at, krs_maximum_at, krs_eq_at,
+                                  krs_lt_at,  krs_mul_at,     krs_add_at};
+    static const double special[] = {0, -0.0, 1, -1, 2, 4, 0.5, -8, 3, 1e38};
+    binary *op = all[fuzz_below(g, 9)], *next = all[fuzz_below(g, 9)];
+    krs_node x = fuzz_pick(g, fuzz_numbers, 0);
+    krs_node c = krs_like(x, special[fuzz_below(g, 10)]);
+    krs_node d = krs_like(x, special[fuzz_below(g, 10)]);
+    krs_node y = fuzz_chance(g, 75) ? op(H, x, c) : op(H, c, x);
+    if (krs_node_dtype(y) != krs_node_dtype(d))
+        return krs_not(y);
+    return fuzz_chance(g, 50) ? next(H, y, d) : y;
+}
+
+/* signs and choices of signs */
+static krs_node
+use_signs(fuzz_gen *g)
+{
+    krs_node x = fuzz_pick(g, fuzz_numbers, 0);
+    krs_node y = fuzz_partner(g, x, krs_node_dtype(x)), n = krs_neg(x);
+    switch (fuzz_below(g, 8)) {
+    case 0: return krs_add(y, n);
+    case 1: return krs_sub(y, n);
+    case 2: return krs_mul(n, krs_neg(y));
+    case 3: return krs_div(n, krs_neg(y));
+    case 4: return krs_abs(n);
+    case 5: return krs_neg(krs_scale(x, -3));
+    case 6: return krs_maximum(x, krs_maximum(x, y));
+    default: return krs_minimum(krs_minimum(x, y), y);
+    }
+}
+
+static krs_node
+use_truths(fuzz_gen *g)
+{
+    krs_node c = fuzz_pick(g, fuzz_truths, 0);
+    krs_node d = fuzz_partner(g, c, KRS_BOOL);
+    krs_node x = fuzz_leaf(g, fuzz_random_dtype(g), krs_node_shape(c));
+    krs_node y = fuzz_partner(g, x, krs_node_dtype(x));
+    krs_node yes = krs_like(c, 1), no = krs_like(c, 0);
+    switch (fuzz_below(g, 6)) {
+    case 0: return krs_where(krs_not(c), x, y);
+    case 1: return krs_where(c, krs_where(c, x, y), x);
+    case 2: return krs_where(c, yes, no);
+    case 3: return krs_or(krs_and(c, yes), no);
+    case 4: return krs_not(krs_not(krs_xor(c, yes)));
+    default: return krs_where(krs_and(d, no), x, y);
+    }
+}
+
+/* a piece of what pieces were put together to */
+static krs_node
+use_pieces(fuzz_gen *g)
+{
+    krs_node x = fuzz_pick(g, fuzz_any, 1), y;
+    krs_shape s = krs_node_shape(x);
+    int axis = fuzz_some_axis(g, x);
+    int64_t size = s.dim[axis], zero[KRS_MAX_RANK] = {0},
+            some[KRS_MAX_RANK] = {0};
+    some[axis] = fuzz_below(g, 4);
+    krs_index start[KRS_MAX_RANK] = {{0}};
+    krs_node part[3] = {krs_slice(x, axis, 0, size / 2, 1),
+                        krs_slice(x, axis, size / 2, KRS_END, 1), x};
+    switch (fuzz_below(g, 5)) {
+    case 0: return krs_concat(part, 2, axis);
+    case 1: y = krs_concat(part, 3, axis); break;
+    case 2: y = krs_pad(krs_pad(x, some, zero, 1), zero, some, 1); break;
+    case 3:
+        start[axis] = KRS_INDEX(size / 2);
+        y = krs_set_slice(krs_set_slice(x, part[1], start),
+                          krs_slice(part[1], axis, 0, KRS_END, 1), start);
+        break;
+    default: y = krs_slice(x, axis, KRS_END, KRS_END, -1);
+    }
+    int64_t from = fuzz_below(g, (int)size + 1);
+    return krs_slice(y, axis, from, from + 1 + fuzz_below(g, 4),
+                     1 + fuzz_below(g, 2));
+}
+
+/* what is repeated, reduced again, or read at constant places */
+static krs_node
+use_repeated(fuzz_gen *g)
+{
+    krs_node x = fuzz_pick(g, fuzz_numbers, 1);
+    krs_shape s = krs_node_shape(x), more = s;
+    int axis = fuzz_some_axis(g, x);
+    const int64_t place[] = {2, 1, 0, 1};
+    if (s.rank == KRS_MAX_RANK || krsi_get(x)->live_axes)
+        return KRS_NONE;
+    for (int a = 0; a < s.rank; a++)
+        more.dim[a + 1] = s.dim[a];
+    more.rank++;
+    more.dim[0] = 1 + fuzz_below(g, 4);
+    krs_node wide = krs_expand(x, more);
+    switch (fuzz_below(g, 6)) {
+    case 0: return krs_neg(krs_mul(wide, wide));
+    case 1: return krs_sum(wide, KRS_AXES(0));
+    case 2: return krs_amax_keep(wide, KRS_AXES(0));
+    case 3: return krs_sum(krs_sum(wide, KRS_AXES(0)), KRS_AXES(axis));
+    case 4: return krs_slice(wide, axis + 1, 0, 2, 1);
+    default:
+        if (s.dim[axis] < 3)
+            return KRS_NONE;
+        return krs_take(x,
+                        krs_constant(g->graph, KRS_I64,
+                                     KRS_SHAPE(1 + fuzz_below(g, 4)), place),
+                        axis);
+    }
+}
+
 typedef krs_node use(fuzz_gen *g);
 
 /* more of what schedulers find hard */
-static use *const uses[] = {
-    use_unary,  use_unary,     use_binary, use_binary, use_binary,
-    use_where,  use_scalar,    use_cast,   use_reduce, use_reduce,
-    use_reduce, use_rows,      use_view,   use_view,   use_view,
-    use_view,   use_live,      use_matmul, use_matmul, use_gather,
-    use_gather, use_attention, use_random, use_rope,   use_leaf};
+static use *const uses[] = {use_unary,     use_unary,  use_binary,
+                            use_binary,    use_binary, use_where,
+                            use_scalar,    use_cast,   use_reduce,
+                            use_reduce,    use_reduce, use_rows,
+                            use_view,      use_view,   use_view,
+                            use_view,      use_live,   use_matmul,
+                            use_matmul,    use_gather, use_gather,
+                            use_attention, use_random, use_rope,
+                            use_leaf,      use_signs,  use_special_constant,
+                            use_truths,    use_pieces, use_repeated};
 
 krs_node
 fuzz_use(fuzz_gen *g)

@@ -15,38 +15,6 @@
 
 enum { CI_GRAPHS = 1000, CPU_EVERY = 10, SHOWN = 40 };
 
-typedef struct devices {
-    krs_device *eval, *interp, *cpu; /* cpu NULL: absent */
-} devices;
-
-/* false, said on standard output, without eval or interp */
-static bool
-open_devices(const char *cache, devices *d)
-{
-    krs_error err = {KRS_OK, ""};
-    const krs_device_options options = {.struct_size = sizeof options,
-                                        .threads = 2,
-                                        .modules = KERSEY_MODULE_DIR,
-                                        .cache = cache};
-    *d = (devices){NULL, NULL, NULL};
-    if (krs_device_open("eval", &d->eval, &err) != KRS_OK ||
-        krs_device_open("interp", &d->interp, &err) != KRS_OK) {
-        printf("%s\n", err.text);
-        return false;
-    }
-    if (krs_device_open_with("cpu", &options, &d->cpu, &err) != KRS_OK)
-        printf("cpu is absent: %s\n", err.text);
-    return true;
-}
-
-static void
-close_devices(devices *d)
-{
-    krs_device_close(d->eval);
-    krs_device_close(d->interp);
-    krs_device_close(d->cpu);
-}
-
 /* the text, and the data of leaves as comments */
 static void
 print_case(const fuzz_case *c)
@@ -88,18 +56,20 @@ print_case(const fuzz_case *c)
 
 /* number of wrong graphs */
 static size_t
-fuzz(devices *d, uint64_t first, uint64_t count, uint64_t cpu_every,
+fuzz(const fuzz_devices *d, uint64_t first, uint64_t count, uint64_t cpu_every,
      fuzz_counts *counts)
 {
     size_t bad = 0;
     for (uint64_t seed = first; seed < first + count && bad < 5; seed++) {
         fuzz_case c;
-        krs_device *cpu = seed % cpu_every ? NULL : d->cpu;
+        fuzz_devices some = *d;
+        if (seed % cpu_every)
+            some.cpu = some.plain_cpu = NULL;
         fuzz_build(seed, &c, counts);
-        char *why = fuzz_judge(&c, d->eval, d->interp, cpu, counts);
+        char *why = fuzz_judge(&c, &some, counts);
         if (why) {
             printf("seed %llu: %s\n", (unsigned long long)seed, why);
-            why = fuzz_shrink(&c, d->eval, d->interp, cpu, why);
+            why = fuzz_shrink(&c, &some, why);
             printf("smallest: %s\n", why);
             print_case(&c);
             fflush(stdout);
@@ -126,8 +96,8 @@ print_counts(const fuzz_counts *n)
 START_TEST(random_graphs_give_what_each_primitive_gives_alone)
 {
     fuzz_counts counts = {0};
-    devices d;
-    ck_assert(open_devices(temp_folder(), &d));
+    fuzz_devices d;
+    ck_assert(fuzz_open(temp_folder(), KERSEY_MODULE_DIR, &d));
     size_t bad = fuzz(&d, 1, CI_GRAPHS, CPU_EVERY, &counts);
     print_counts(&counts);
     ck_assert_uint_eq(bad, 0);
@@ -138,7 +108,7 @@ START_TEST(random_graphs_give_what_each_primitive_gives_alone)
     ck_assert_uint_lt(counts.refused * 5, counts.asked);
     ck_assert_uint_lt(counts.refused_runs * 20, CI_GRAPHS);
     ck_assert_uint_lt(counts.unsupported * 50, CI_GRAPHS);
-    close_devices(&d);
+    fuzz_close(&d);
 }
 END_TEST
 
@@ -179,32 +149,26 @@ by_hand(int argc, char **argv)
         else
             return 2;
     }
-    devices d;
+    fuzz_devices d;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (!open_devices(NULL, &d))
+    if (!fuzz_open(NULL, KERSEY_MODULE_DIR, &d))
         return 1;
     size_t bad = fuzz(&d, seed, count, every, &counts);
     print_counts(&counts);
     for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++)
         if (!counts.op[op])
             printf("%s never came up\n", krsi_ops[op].name);
-    close_devices(&d);
+    for (int r = 0; r < KRSI_RULES; r++)
+        printf("%6zu %s\n", counts.rewrites.fired[r], krsi_rules[r].name);
+    fuzz_close(&d);
     return bad ? 1 : 0;
 }
+
+RUN_SUITE(run_all, a_seed_gives_one_graph,
+          random_graphs_give_what_each_primitive_gives_alone)
 
 int
 main(int argc, char **argv)
 {
-    if (argc > 1)
-        return by_hand(argc, argv);
-    Suite *suite = suite_create(__FILE__);
-    TCase *all = tcase_create("all");
-    tcase_add_test(all, a_seed_gives_one_graph);
-    tcase_add_test(all, random_graphs_give_what_each_primitive_gives_alone);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return argc > 1 ? by_hand(argc, argv) : run_all();
 }

@@ -654,7 +654,93 @@ START_TEST(a_second_run_asks_for_no_memory)
 }
 END_TEST
 
+/* ---- the optimiser ---- */
+
+static char *
+printed(const krs_program *p, const char *stage)
+{
+    char *text = NULL;
+    OK(krs_program_print(p, stage, &text, &err));
+    return text;
+}
+
+START_TEST(a_device_runs_graphs_optimised_or_as_they_are_defined)
+{
+    krs_device_options options = {.struct_size = sizeof options,
+                                  .stage = "expand"};
+    krs_device *plain;
+    krs_store *other;
+    begin();
+    OK(krs_device_open_with("eval", &options, &plain, &err));
+    OK(krs_store_new(plain, &other, &err));
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(2));
+    krs_node y = krs_scale(krs_relu(x), 1);
+    krs_program *a = program_of(&y, 1), *b;
+    OK(krs_program_new(other, &y, 1, &b, &err));
+    char *opt = printed(a, "opt"), *expand = printed(b, "expand"), *none;
+    ck_assert_ptr_nonnull(strstr(opt, "= where "));
+    ck_assert_ptr_null(strstr(opt, "= mul "));
+    ck_assert_ptr_nonnull(strstr(expand, "= where "));
+    ck_assert_ptr_nonnull(strstr(expand, "= mul "));
+    REFUSED(krs_program_print(a, "expand", &none, &err), NAME,
+            "program_print: eval has no stage 'expand': it runs the graph as "
+            "it is after the passes over graphs");
+    REFUSED(krs_program_print(b, "opt", &none, &err), NAME,
+            "program_print: eval has no stage 'opt': it runs the graph as it "
+            "is after the passes over graphs");
+    options.stage = "graph";
+    REFUSED(krs_device_open_with("eval", &options, &plain, &err), NAME,
+            "device_open: no graph runs at stage 'graph'; there are expand and "
+            "opt");
+    free(opt);
+    free(expand);
+    krs_program_free(a);
+    krs_program_free(b);
+    krs_store_free(other);
+    krs_device_close(plain);
+    end();
+}
+END_TEST
+
+/* What the optimiser drops is still part of the program for its user: the
+ * store has the state, the input can be set, an update of a state by itself
+ * counts as one. */
+START_TEST(what_is_optimised_away_is_still_known)
+{
+    const int32_t i[2] = {3, 4};
+    const float w[2] = {1, 2};
+    float back[2];
+    begin();
+    krs_node x = krs_input(g, "x", KRS_I32, KRS_SHAPE(2));
+    krs_node s = krs_state(g, "s", KRS_I32, KRS_SHAPE(2));
+    krs_node t = krs_state(g, "t", KRS_F32, KRS_SHAPE(2));
+    krs_node outputs[3] = {krs_scale(krs_mul(s, x), 0),
+                           krs_update(t, krs_scale(t, 1)),
+                           krs_update(t, krs_scale(t, 2))};
+    krs_program *p;
+    REFUSED(krs_program_new(store, outputs, 3, &p, &err), NAME,
+            "program_new: output 2: state 't' is updated a second time, with "
+            "another value");
+    p = program_of(outputs, 2);
+    ck_assert_uint_eq(krs_store_count(store), 2);
+    OK(krs_store_write(store, "s", i, sizeof i, &err));
+    OK(krs_store_write(store, "t", w, sizeof w, &err));
+    OK(krs_program_set_input(p, "x", i, sizeof i, &err));
+    for (int run = 0; run < 2; run++) {
+        OK(krs_program_run(p, &err));
+        OK(krs_program_read(p, 1, back, sizeof back, &err));
+        ck_assert(memcmp(back, w, sizeof w) == 0);
+        OK(krs_store_read(store, "t", back, sizeof back, &err));
+        ck_assert(memcmp(back, w, sizeof w) == 0);
+    }
+    krs_program_free(p);
+    end();
+}
+END_TEST
+
 SUITE(an_unknown_device_is_named_with_those_there_are,
+      a_device_runs_graphs_optimised_or_as_they_are_defined,
+      what_is_optimised_away_is_still_known,
       kernels_refuse_block_quantised_weights_by_name, a_device_describes_itself,
       a_store_keeps_tensors_in_order_of_their_names,
       a_store_refuses_what_does_not_fit, a_training_step_equals_plain_c,

@@ -54,7 +54,8 @@ static const struct {
     const char *stage;
 } stages[] = {
     {3, "fusion"},
-    {5, "expand"},
+    {5, "expand"}, /* under KRS_OPT=off; else: */
+    {5, "opt"   },
     {5, "sched" },
     {5, "launch"},
     {5, "memory"},

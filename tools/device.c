@@ -1,8 +1,8 @@
 /* device.c -- opening the device that the flags and the environment ask for.
  *
- * In: --backend, --threads, --cpu, --trace; KRS_CACHE, KRS_DEBUG, KRS_FUSE,
- * KRS_MODULE_PATH, KRS_PLAN, XDG_CACHE_HOME and HOME, which are read here and
- * nowhere else. Out: a device, or a complaint.
+ * In: --backend, --threads, --cpu, --stage expand, --trace; KRS_CACHE,
+ * KRS_DEBUG, KRS_FUSE, KRS_MODULE_PATH, KRS_OPT, KRS_PLAN, XDG_CACHE_HOME and
+ * HOME, which are read here and nowhere else. Out: a device, or a complaint.
  *
  * A backend that was asked for is opened or refused, never replaced; without
  * --backend it is cpu, or eval with a line of talk where cpu is not there, but
@@ -54,6 +54,20 @@ is_unfused(void)
 {
     const char *fuse = getenv("KRS_FUSE");
     return fuse && strcmp(fuse, "off") == 0;
+}
+
+/* The last pass over graphs: all of them, unless KRS_OPT=off or `kersey graph
+ * --stage expand` ask for graphs as they are defined. */
+static int
+choose_stage(const struct flags *f, krs_device_options *options)
+{
+    const char *opt = getenv("KRS_OPT");
+    bool is_off = opt && !strcmp(opt, "off");
+    if (opt && opt[0] && !is_off && strcmp(opt, "on") != 0)
+        return complain_usage("KRS_OPT=%.20s: expected on or off", opt);
+    if (is_off || !strcmp(f->stage, "expand"))
+        options->stage = "expand";
+    return EXIT_OK;
 }
 
 /* EXIT_OK, or EXIT_USAGE after a complaint */
@@ -129,6 +143,8 @@ open_device_cached(const struct command_line *line, const char *cache,
     int code = check_flags(f);
     if (code == EXIT_OK)
         code = choose_memory(&options.memory);
+    if (code == EXIT_OK)
+        code = choose_stage(f, &options);
     if (code == EXIT_OK)
         code = start_debug(&options);
     if (code == EXIT_OK)

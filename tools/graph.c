@@ -8,7 +8,8 @@
  *   graph   as it was read
  *   grad    with the gradients of the sum of the first output for every float
  *           input and state, which become the further outputs
- *   expand, fusion, sched, kernel, launch, memory, llvm, asm
+ *   expand  a graph of primitives, as a program runs it without its optimiser
+ *   opt, fusion, sched, kernel, launch, memory, llvm, asm
  *           what a program of it becomes on --backend (krs_program_print), as
  *           text; with --grad, of the graph with its gradients
  *
@@ -267,8 +268,9 @@ read_graph(const struct command_line *line, struct loaded *out, krs_error *err)
 static bool
 is_program_stage(const char *stage)
 {
-    static const char *const names[] = {"expand", "fusion", "sched", "kernel",
-                                        "launch", "memory", "llvm",  "asm"};
+    static const char *const names[] = {"expand", "opt",    "fusion",
+                                        "sched",  "kernel", "launch",
+                                        "memory", "llvm",   "asm"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(names[i], stage))
             return true;
@@ -290,10 +292,11 @@ command_graph(const struct command_line *line)
                               format);
     if (!in_program && strcmp(stage, "grad") != 0 &&
         strcmp(stage, "graph") != 0)
-        return complain_usage("--stage %s: expected graph or grad, or of a "
-                              "program expand, fusion, sched, kernel, launch, "
-                              "memory, llvm or asm",
-                              stage);
+        return complain_usage(
+            "--stage %s: expected graph or grad, or of a "
+            "program expand, opt, fusion, sched, kernel, launch, "
+            "memory, llvm or asm",
+            stage);
     if (in_program && print != krs_graph_print)
         return complain_usage("--stage %s is printed as --format text only",
                               stage);

@@ -36,6 +36,8 @@ print_help(void)
            "  KRS_FUSE         off: one kernel a primitive, what fusion is "
            "compared with\n"
            "  KRS_MODULE_PATH  folders of libkersey-*.so, separated by :\n"
+           "  KRS_OPT          off: run graphs as they are defined, without "
+           "rewriting\n"
            "  KRS_PLAN         off: no memory is shared; poison: NaN where "
            "nobody may look\n"
            "  NO_COLOR         turns colours off\n");

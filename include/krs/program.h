@@ -62,6 +62,9 @@ typedef struct krs_device_options {
     bool unfused;        /* no kernel computes more than one primitive: what
                             fusion is compared with */
     krs_memory_use memory;
+    const char *stage;   /* last pass over the graphs of programs: "expand" runs
+                            them as they are defined, the oracle of the
+                            optimiser; NULL: "opt", all of them */
     /* told when an entry of the cache is damaged or not to be trusted; NULL:
      * nobody is. context is passed on. */
     void (*warning)(void *context, const char *text);
@@ -77,8 +80,8 @@ typedef struct krs_device_options {
  * slow and trusted; "interp": the kernel interpreter behind the seam; "cpu":
  * kernels compiled for this processor; "NAME:i": the i-th device of a backend.
  * krs_device_open_with takes options (NULL: all default).
- * Errors: DEVICE for a name that is not there; UNSUPPORTED if the machine
- * lacks what the options ask for. */
+ * Errors: DEVICE for a name that is not there; NAME for a stage that is not;
+ * UNSUPPORTED if the machine lacks what the options ask for. */
 KRS_API krs_status krs_device_open(const char *name, krs_device **out,
                                    krs_error *err);
 KRS_API krs_status krs_device_open_with(const char *name,
@@ -178,8 +181,9 @@ KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
 
 /* krs_program_print(program, stage, &text, err) -- what became of the graph:
  *
- *   expand   the graph of primitives, and of composites with kernels of their
- *            own (unless the device is unfused)
+ *   opt      the graph of primitives, and of composites with kernels of their
+ *            own (unless the device is unfused), optimised; expand instead
+ *            where the device was opened to stop there
  *   fusion   which primitives became one kernel, which not and why (not eval)
  *   sched    the cuts: which kernel computes what (not eval)
  *   kernel   the kernels, in the kernel language (not eval)
