@@ -23,6 +23,12 @@
 extern "C" {
 #endif
 
+/* A text with its length. */
+typedef struct krs_text {
+    const char *text;
+    size_t bytes;
+} krs_text;
+
 /* Immutable after it was made: any number of threads may use one. */
 typedef struct krs_tokenizer krs_tokenizer;
 
@@ -33,6 +39,7 @@ typedef struct krs_tokenizer krs_tokenizer;
  *   vocab.txt          BERT's WordPiece: uncased, [CLS] A [SEP] B [SEP]
  *   vocab.json         with merges.txt beside it: byte-level BPE of GPT-2
  *   merges.txt         the same
+ *   *.gguf             the tokenizer that a model file carries
  *   *.tiktoken         byte-level BPE by ranks; the vocabularies of gpt2,
  *                      cl100k_base, p50k_base and LLaMA-3 are known by size
  *   a folder           the first of these that is in it
@@ -80,13 +87,14 @@ typedef enum krs_token_type {
 typedef struct krs_vocabulary {
     size_t struct_size;
     krs_vocabulary_kind kind;
-    const char *pre; /* gpt2: "gpt-2", "llama-bpe", "smollm", "qwen2" ...; NULL
-                        counts as "gpt-2" */
+    const char *pre; /* gpt2, the names of GGUF's tokenizer.ggml.pre: "gpt-2",
+                        "llama-bpe", "smollm", "qwen2" and those that split
+                        alike; NULL counts as "gpt-2" */
     size_t count;
-    const char *const *tokens; /* [count], UTF-8, zero-terminated; place = id */
-    const float *scores;       /* [count]; NULL for gpt2 and bert */
-    const int32_t *types;      /* [count] krs_token_type; NULL: all normal */
-    const char *const *merges; /* [merge_count] "left right"; gpt2 */
+    const krs_text *tokens; /* [count], UTF-8; place = id */
+    const float *scores;    /* [count]; NULL for gpt2 and bert */
+    const int32_t *types;   /* [count] krs_token_type; NULL: all normal */
+    const krs_text *merges; /* [merge_count] "left right"; gpt2 */
     size_t merge_count;
     int64_t bos, eos, unk, sep, pad, cls, mask; /* ids, -1: none */
     bool adds_bos, adds_eos;
@@ -98,6 +106,9 @@ typedef struct krs_vocabulary {
 } krs_vocabulary;
 
 /* krs_tokenizer_new(vocabulary, &t, err) -- everything is copied.
+ * Control tokens, and those that the user defined, are found in the text. For
+ * gpt2 and bert the normalizer and the decoder are those of the models of that
+ * name.
  * Errors     ARGUMENT; FORMAT for a token that occurs twice, a merge of absent
  *            tokens, an id outside the vocabulary; UNSUPPORTED for a `pre` or
  *            kind that is not known. */
@@ -177,12 +188,6 @@ KRS_API krs_status krs_tokenizer_encode(const krs_tokenizer *t,
                                         const krs_encode_options *options,
                                         krs_encoding *e, krs_error *err);
 KRS_API void krs_encoding_free(krs_encoding *e);
-
-/* A text with its length. */
-typedef struct krs_text {
-    const char *text;
-    size_t bytes;
-} krs_text;
 
 /* krs_tokenizer_encode_batch(t, texts, pairs, count, options, es, err) -- the
  * same for many texts, on options->threads threads. es[count] as above; pairs

@@ -147,6 +147,8 @@ open_file(const char *path, krs_tokenizer **out, krs_error *err)
         status = read_json(path, out, err);
     else if (ends(path, ".model"))
         status = krsi_read_sentencepiece(path, &settings, out, err);
+    else if (ends(path, ".gguf"))
+        status = krsi_read_gguf(path, out, err);
     else if (ends(path, ".tiktoken"))
         status = krsi_read_tiktoken(path, out, err);
     else if (ends(path, ".txt"))
@@ -155,7 +157,7 @@ open_file(const char *path, krs_tokenizer **out, krs_error *err)
         status = krs_fail(err, KRS_E_UNSUPPORTED,
                           "%s: the name does not say which format it is: "
                           "tokenizer.json, .model, vocab.txt, vocab.json with "
-                          "merges.txt, or .tiktoken",
+                          "merges.txt, .gguf or .tiktoken",
                           path);
     if (status == KRS_OK && !(*out)->chat) {
         (*out)->chat = settings.chat;

@@ -70,61 +70,59 @@ ends_with_space(const krsi_aligned *a, bool escape)
                                       escape ? KRSI_META_SPACE : " ", own);
 }
 
+/* What a model says of spaces. */
+struct spaces {
+    bool dummy, as_suffix, remove, escape;
+};
+
+/* text[at..end) at the end of out */
 static krs_status
 write_text(const krsi_charsmap *map, const krsi_trie *frozen, const char *text,
-           size_t bytes, bool dummy, bool as_suffix, bool remove, bool escape,
-           krsi_aligned *out, krs_error *err)
+           size_t at, size_t end, const struct spaces *s, krsi_aligned *out,
+           krs_error *err)
 {
-    struct writing x = {out, escape};
-    size_t at = 0, used, count;
-    out->count = 0;
-    out->first = 0;
-    while (remove && at < bytes) {
+    struct writing x = {out, s->escape};
+    size_t used, count;
+    while (s->remove && at < end) {
         const char *next =
-            prefix_at(map, frozen, text + at, bytes - at, &used, &count);
+            prefix_at(map, frozen, text + at, end - at, &used, &count);
         if (count != 1 || *next != ' ')
             break;
         at += used;
     }
-    if (at == bytes)
+    if (at == end)
         return KRS_OK;
     krsi_span here = {(uint32_t)at, (uint32_t)at};
     size_t first = out->count;
-    if (!as_suffix && dummy)
+    if (!s->as_suffix && s->dummy)
         put(&x, " ", 1, here);
-    size_t dummy_bytes = out->count - first;
-    bool after_space = remove;
-    while (at < bytes) {
+    bool after_space = s->remove;
+    while (at < end) {
         const char *next =
-            prefix_at(map, frozen, text + at, bytes - at, &used, &count);
+            prefix_at(map, frozen, text + at, end - at, &used, &count);
         krsi_span from = {(uint32_t)at, (uint32_t)(at + used)};
         for (; after_space && count > 0 && *next == ' '; count--)
             next++;
         put(&x, next, count, from);
         if (count > 0)
-            after_space = remove && next[count - 1] == ' ';
+            after_space = s->remove && next[count - 1] == ' ';
         at += used;
     }
-    while (remove && ends_with_space(out, escape))
-        out->count -= escape ? KRSI_META_BYTES : 1;
-    if (as_suffix && dummy)
-        put(&x, " ", 1, (krsi_span){(uint32_t)bytes, (uint32_t)bytes});
-    if (out->failed)
-        return krsi_no_memory(err, "a text");
-    /* the mark in front belongs to the character behind it */
-    for (size_t i = 0; i < dummy_bytes && dummy_bytes < out->count; i++)
-        out->from[first + i] =
-            (krsi_span){here.begin, out->from[dummy_bytes].begin};
-    return KRS_OK;
+    while (s->remove && out->count > first && ends_with_space(out, s->escape))
+        out->count -= s->escape ? KRSI_META_BYTES : 1;
+    if (s->as_suffix && s->dummy)
+        put(&x, " ", 1, (krsi_span){(uint32_t)end, (uint32_t)end});
+    return out->failed ? krsi_no_memory(err, "a text") : KRS_OK;
 }
 
 krs_status
 krsi_piece_normalize(const krsi_piece_text *p, const krsi_trie *frozen,
-                     krsi_work *w, krs_error *err)
+                     krsi_work *w, size_t begin, size_t end, krs_error *err)
 {
-    return write_text(p->charsmap, frozen, w->input, w->input_bytes,
-                      p->dummy_prefix, p->as_suffix, p->remove_extra, p->escape,
-                      &w->text, err);
+    const struct spaces s = {p->dummy_prefix, p->as_suffix, p->remove_extra,
+                             p->escape};
+    return write_text(p->charsmap, frozen, w->input, begin, end, &s, &w->text,
+                      err);
 }
 
 /* ---- back ---- */
@@ -221,9 +219,10 @@ krsi_piece_decode(const krs_tokenizer *t, const uint32_t *ids, size_t count,
     if (status != KRS_OK || !p->decodes || out->failed)
         return status != KRS_OK || !out->failed ? status
                                                 : krsi_no_memory(err, "a text");
-    status = write_text(p->decoder_charsmap, NULL, out->bytes, out->count,
-                        p->decoder_dummy, false, p->decoder_remove,
-                        p->decoder_escape, &back, err);
+    const struct spaces s = {p->decoder_dummy, false, p->decoder_remove,
+                             p->decoder_escape};
+    status = write_text(p->decoder_charsmap, NULL, out->bytes, 0, out->count,
+                        &s, &back, err);
     if (status == KRS_OK) {
         out->count = 0;
         krsi_buffer_add(out, back.bytes, back.count);

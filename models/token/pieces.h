@@ -63,6 +63,8 @@ krs_status krsi_read_vocab_txt(const char *path, const krsi_settings *settings,
                                krs_tokenizer **out, krs_error *err);
 krs_status krsi_read_vocab_merges(const char *vocab, const char *merges,
                                   krs_tokenizer **out, krs_error *err);
+krs_status krsi_read_gguf(const char *path, krs_tokenizer **out,
+                          krs_error *err);
 krs_status krsi_read_tiktoken(const char *path, krs_tokenizer **out,
                               krs_error *err);
 

@@ -145,6 +145,29 @@ find_normal(const krs_tokenizer *t, krsi_work *w, bool plain_special,
     return KRS_OK;
 }
 
+/* The words among w->parts as sentencepiece writes them, into w->text. */
+static krs_status
+write_pieces(const krs_tokenizer *t, krsi_work *w, krs_error *err)
+{
+    w->text.count = 0;
+    w->text.first = 0;
+    for (size_t i = 0; i < w->parts.count; i++) {
+        krsi_part *part = &w->parts.items[i];
+        size_t begin = w->text.count;
+        if (part->id == KRSI_NO_ID)
+            KRS_TRY(krsi_piece_normalize(&t->piece_text, &t->model.frozen, w,
+                                         part->begin, part->end, err));
+        else
+            krsi_aligned_add(&w->text, w->input + part->begin,
+                             part->end - part->begin,
+                             (krsi_span){part->begin, part->end});
+        part->begin = (uint32_t)begin;
+        part->end = (uint32_t)w->text.count;
+    }
+    w->plain = false;
+    return w->text.failed ? krsi_no_memory(err, "a text") : KRS_OK;
+}
+
 static krs_status
 make_parts(const krs_tokenizer *t, krsi_work *w, bool plain_special,
            krs_error *err)
@@ -153,16 +176,11 @@ make_parts(const krs_tokenizer *t, krsi_work *w, bool plain_special,
     w->plain = true;
     if (w->input_bytes == 0)
         return KRS_OK;
-    if (t->piece_text.on) {
-        KRS_TRY(krsi_piece_normalize(&t->piece_text, &t->model.frozen, w, err));
-        w->plain = false;
-        if (w->text.count == 0)
-            return KRS_OK;
-        return krsi_part_add(&w->parts, 0, w->text.count, KRSI_NO_ID, err);
-    }
     KRS_TRY(find_added(t, w, false, plain_special, w->input, 0, w->input_bytes,
                        err));
-    if (t->normalizer.count > 0)
+    if (t->piece_text.on)
+        KRS_TRY(write_pieces(t, w, err));
+    else if (t->normalizer.count > 0)
         KRS_TRY(normalize_parts(t, w, plain_special, err));
     else if (t->added.normal.nodes > 0)
         KRS_TRY(find_normal(t, w, plain_special, err));
@@ -210,6 +228,8 @@ static krs_status
 put_part(const krs_tokenizer *t, krsi_work *w, const krsi_part *part,
          bool pieces, krs_encoding *e, krs_error *err)
 {
+    if (part->begin == part->end)
+        return KRS_OK; /* nothing is left of it */
     if (part->id == KRSI_NO_ID)
         return put_word(t, w, part, pieces, e, err);
     krsi_span from = krsi_work_span(w, part->begin, part->end);

@@ -595,10 +595,10 @@ krs_status krsi_normalize(const krsi_steps *steps, krsi_work *w,
                           krs_error *err);
 /* presplit.c: all steps on w->parts */
 krs_status krsi_presplit(const krs_tokenizer *t, krsi_work *w, krs_error *err);
-/* piece_text.c: w->input into w->text */
+/* piece_text.c: w->input[begin..end) at the end of w->text */
 krs_status krsi_piece_normalize(const krsi_piece_text *p,
                                 const krsi_trie *frozen, krsi_work *w,
-                                krs_error *err);
+                                size_t begin, size_t end, krs_error *err);
 krs_status krsi_piece_decode(const krs_tokenizer *t, const uint32_t *ids,
                              size_t count, bool skip_special, krsi_buffer *out,
                              krs_error *err);
