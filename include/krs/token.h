@@ -246,6 +246,120 @@ KRS_API int64_t krs_tokenizer_pad(const krs_tokenizer *t);
 /* "BPE", "Unigram", "WordPiece" or "WordLevel" */
 KRS_API const char *krs_tokenizer_kind(const krs_tokenizer *t);
 
+/* ---- conversations ---- */
+
+/* The one list of ways to write a conversation as a text: NAME, name.
+ *
+ *   chatml   <|im_start|>role, the content, <|im_end|>, each on a line (OpenAI)
+ *   llama2   <s>[INST] <<SYS>>..<</SYS>> user [/INST] answer </s> (Meta 2023)
+ *   llama3   <|start_header_id|>role<|end_header_id|> .. <|eot_id|> (Meta 2024)
+ *   alpaca   ### Instruction: .. ### Response: .. (Taori et al. 2023) */
+#define KRS_CHAT_LIST(X) \
+    X(CHATML, chatml)    \
+    X(LLAMA2, llama2)    \
+    X(LLAMA3, llama3)    \
+    X(ALPACA, alpaca)
+
+typedef enum krs_chat_kind {
+#define KRS_CHAT_ENUM(NAME, name) KRS_CHAT_##NAME,
+    KRS_CHAT_LIST(KRS_CHAT_ENUM)
+#undef KRS_CHAT_ENUM
+        KRS_CHAT_KINDS
+} krs_chat_kind;
+
+typedef struct krs_chat {
+    krs_chat_kind kind;
+    bool always_answers; /* the answer is begun even if it is not asked for */
+    /* system message where the conversation has none; NULL: none. Borrowed
+     * from the tokenizer; not closed by a zero. */
+    const char *system;
+    size_t system_bytes;
+} krs_chat;
+
+/* "chatml"; "?" outside the list. False if there is none of that name. */
+KRS_API const char *krs_chat_name(krs_chat_kind kind);
+KRS_API bool krs_chat_parse(const char *name, krs_chat *out);
+
+/* krs_tokenizer_chat(t, &chat, err) -- the way that the file's own template
+ * (Jinja) writes conversations, if it is one that is known to the letter; the
+ * text of a system message in it is taken from it.
+ * Errors     NAME if the file has no template; UNSUPPORTED for any other. */
+KRS_API krs_status krs_tokenizer_chat(const krs_tokenizer *t, krs_chat *out,
+                                      krs_error *err);
+
+typedef struct krs_chat_message {
+    const char *role; /* "system" (the first only), "user" or "assistant" */
+    const char *content;
+} krs_chat_message;
+
+/* krs_chat_write(chat, t, messages, count, answer, &text, &bytes, err) -- the
+ * conversation as a text to be freed, with its special tokens: encode it with
+ * no_special.
+ *
+ *   t        whose bos and eos llama2 and llama3 write; may be NULL for others
+ *   answer   end with the beginning of the assistant's answer
+ *
+ * Errors     ARGUMENT for an unknown role, a system message that is not first,
+ *            or (llama2, alpaca) roles that do not alternate; NAME if a bos or
+ *            eos is needed and the tokenizer has none; MEMORY. */
+KRS_API krs_status krs_chat_write(const krs_chat *chat, const krs_tokenizer *t,
+                                  const krs_chat_message *messages,
+                                  size_t count, bool answer, char **out,
+                                  size_t *out_bytes, krs_error *err);
+
+/* ---- training ---- */
+
+/* The one list of what can be trained: NAME, name.
+ *
+ *   bpe        byte-level BPE, words as in GPT-2; <|endoftext|>
+ *   bpe-chars  BPE of characters, the last of a word marked </w>; [UNK]
+ *   wordpiece  BERT's: lower case, no accents, ## inside words; its five
+ *              special tokens
+ *   unigram    sentencepiece's language model of pieces; <unk>, <s>, </s> */
+#define KRS_TRAIN_LIST(X)     \
+    X(BPE, "bpe")             \
+    X(BPE_CHARS, "bpe-chars") \
+    X(WORDPIECE, "wordpiece") \
+    X(UNIGRAM, "unigram")
+
+typedef enum krs_train_kind {
+#define KRS_TRAIN_ENUM(NAME, name) KRS_TRAIN_##NAME,
+    KRS_TRAIN_LIST(KRS_TRAIN_ENUM)
+#undef KRS_TRAIN_ENUM
+        KRS_TRAIN_KINDS
+} krs_train_kind;
+
+/* False if there is none of that name. */
+KRS_API bool krs_train_parse(const char *name, krs_train_kind *out);
+
+typedef struct krs_tokenizer_training {
+    size_t struct_size;
+    krs_train_kind kind;
+    size_t vocabulary;     /* tokens in all, special ones included */
+    size_t min_frequency;  /* of a pair to be merged; 0 counts as 1 */
+    size_t limit_alphabet; /* most characters; 0: no limit; not for bpe */
+} krs_tokenizer_training;
+
+/* krs_tokenizer_train(training, texts, count, &json, &bytes, err) -- a
+ * vocabulary out of texts, as the text of a tokenizer.json, to be freed; it is
+ * closed by a zero. krs_tokenizer_read makes a tokenizer of it, and so does
+ * Hugging Face tokenizers.
+ *
+ * Equal texts give equal bytes. BPE: the pair with the highest count first, of
+ * equal ones that with the smaller ids (Sennrich et al. 2016). WordPiece is
+ * trained by the same counts. Unigram: expectation and maximisation over the
+ * words, a quarter of the pieces dropped each time (Kudo 2018).
+ *
+ *   texts   each line is a document
+ *
+ * Errors     ARGUMENT; FORMAT for a text that is not UTF-8; RANGE for a
+ *            vocabulary smaller than special tokens and alphabet; MEMORY.
+ * Cost       memory a small multiple of the different words. */
+KRS_API krs_status krs_tokenizer_train(const krs_tokenizer_training *training,
+                                       const krs_text *texts, size_t count,
+                                       char **out, size_t *out_bytes,
+                                       krs_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -37,6 +37,15 @@ krsi_read_whole(const char *path, char **out, size_t *bytes, krs_error *err)
     return KRS_OK;
 }
 
+static void
+free_settings(krsi_settings *s)
+{
+    free(s->chat);
+    free(s->bos);
+    free(s->eos);
+    s->chat = s->bos = s->eos = NULL;
+}
+
 static krs_status
 read_switch(const krsi_json *root, const char *key, int *out, krs_error *err)
 {
@@ -48,11 +57,30 @@ read_switch(const krsi_json *root, const char *key, int *out, krs_error *err)
     return KRS_OK;
 }
 
+/* "token", or {"content": "token", ...}; to be freed */
+static krs_status
+read_token(const krsi_json *root, const char *key, char **out, krs_error *err)
+{
+    krsi_json value;
+    const char *text;
+    if (!krsi_json_has(root, key))
+        return KRS_OK;
+    KRS_TRY(krsi_json_member(root, key, &value, err));
+    if (krsi_json_is_object(&value))
+        KRS_TRY(krsi_json_string(&value, "content", &text, err));
+    else
+        KRS_TRY(krsi_json_as_string(&value, &text, err));
+    *out = krsi_copy_text(text, strlen(text));
+    return *out ? KRS_OK : krsi_no_memory(err, "a token");
+}
+
 static krs_status
 read_settings(const krsi_json *root, krsi_settings *out, krs_error *err)
 {
     const char *chat;
     krsi_json value;
+    KRS_TRY(read_token(root, "bos_token", &out->bos, err));
+    KRS_TRY(read_token(root, "eos_token", &out->eos, err));
     KRS_TRY(read_switch(root, "do_lower_case", &out->lower_case, err));
     KRS_TRY(read_switch(root, "add_bos_token", &out->adds_bos, err));
     KRS_TRY(read_switch(root, "add_eos_token", &out->adds_eos, err));
@@ -86,7 +114,23 @@ krsi_settings_read(const char *folder, krsi_settings *out, krs_error *err)
     krsi_json root = krsi_json_root(file);
     krs_status status = read_settings(&root, out, err);
     krsi_json_close(file);
+    if (status != KRS_OK)
+        free_settings(out);
     return status;
+}
+
+/* What the settings say and the tokenizer does not yet. */
+static void
+take_settings(krs_tokenizer *t, krsi_settings *s)
+{
+    if (t->bos < 0 && s->bos)
+        t->bos = krs_tokenizer_id(t, s->bos);
+    if (t->eos < 0 && s->eos)
+        t->eos = krs_tokenizer_id(t, s->eos);
+    if (!t->chat) {
+        t->chat = s->chat;
+        s->chat = NULL;
+    }
 }
 
 static krs_status
@@ -159,11 +203,9 @@ open_file(const char *path, krs_tokenizer **out, krs_error *err)
                           "tokenizer.json, .model, vocab.txt, vocab.json with "
                           "merges.txt, .gguf or .tiktoken",
                           path);
-    if (status == KRS_OK && !(*out)->chat) {
-        (*out)->chat = settings.chat;
-        settings.chat = NULL;
-    }
-    free(settings.chat);
+    if (status == KRS_OK)
+        take_settings(*out, &settings);
+    free_settings(&settings);
     return status;
 }
 

@@ -42,7 +42,7 @@ krs_status krsi_add_around(krs_tokenizer *t, krs_error *err);
  * nothing. */
 typedef struct krsi_settings {
     int lower_case, adds_bos, adds_eos;
-    char *chat; /* to be freed; NULL: none */
+    char *chat, *bos, *eos; /* to be freed; NULL: none */
 } krsi_settings;
 
 krs_status krsi_settings_read(const char *folder, krsi_settings *out,
@@ -75,10 +75,6 @@ krs_status krsi_bert_finish(krs_tokenizer *t, bool lower_case, krs_error *err);
 krs_status krsi_merge_line(krs_tokenizer *t, const char *where,
                            const char *line, size_t bytes, uint32_t rank,
                            krsi_buffer *whole, krs_error *err);
-
-/* krsi_frame(t, text, err) -- take normalizer, pre-tokenizer, post-processor
- * and decoder out of a tokenizer.json of ours without a model. */
-krs_status krsi_frame(krs_tokenizer *t, const char *text, krs_error *err);
 
 /* the token as an added one, special, found as it is written */
 krs_status krsi_add_special(krs_tokenizer *t, uint32_t id, krs_error *err);

@@ -168,9 +168,9 @@ write_pieces(const krs_tokenizer *t, krsi_work *w, krs_error *err)
     return w->text.failed ? krsi_no_memory(err, "a text") : KRS_OK;
 }
 
-static krs_status
-make_parts(const krs_tokenizer *t, krsi_work *w, bool plain_special,
-           krs_error *err)
+krs_status
+krsi_parts_of(const krs_tokenizer *t, krsi_work *w, bool plain_special,
+              krs_error *err)
 {
     w->parts.count = 0;
     w->plain = true;
@@ -270,7 +270,7 @@ krsi_sequence(const krs_tokenizer *t, krsi_work *w, const char *text,
     size_t first = 0;
     w->input = text;
     w->input_bytes = bytes;
-    KRS_TRY(make_parts(t, w, options->plain_special, err));
+    KRS_TRY(krsi_parts_of(t, w, options->plain_special, err));
     if (limit && left)
         KRS_TRY(first_part(t, w, limit, &first, err));
     /* a guess that saves growing: a word is seldom more than two tokens */

@@ -530,7 +530,7 @@ struct krs_tokenizer {
     krsi_work *spare;     /* of calls that are over */
 };
 
-/* tokenizer.c */
+/* whole.c */
 krs_status krsi_tokenizer_new(krs_tokenizer **out, krs_error *err);
 /* after the parts are in place: added tokens, fast ways */
 krs_status krsi_tokenizer_ready(krs_tokenizer *t, krs_error *err);
@@ -621,6 +621,9 @@ krs_status krsi_sequence(const krs_tokenizer *t, krsi_work *w, const char *text,
                          size_t bytes, const krs_encode_options *options,
                          size_t limit, bool left, krs_encoding *e,
                          krs_error *err);
+/* the words and added tokens of w->input into w->parts */
+krs_status krsi_parts_of(const krs_tokenizer *t, krsi_work *w,
+                         bool plain_special, krs_error *err);
 bool krsi_encoding_room(krs_encoding *e, size_t count, bool pieces);
 /* a token with its string (NULL: none are kept); room was made for it, but not
  * for the string */
@@ -678,6 +681,8 @@ struct krsi_json_file;
 /* all but model, added tokens, truncation and padding */
 krs_status krsi_read_frame(const struct krsi_json *root, krs_tokenizer *t,
                            krs_error *err);
+/* the same out of a text of ours */
+krs_status krsi_frame(krs_tokenizer *t, const char *text, krs_error *err);
 krs_status krsi_read_tokenizer(const struct krsi_json_file *file,
                                krs_tokenizer **out, krs_error *err);
 

@@ -1,4 +1,4 @@
-/* tokenizer.c -- the tokenizer as a whole: made, made ready, asked, freed.
+/* whole.c -- the tokenizer as a whole: made, made ready, asked, freed.
  *
  * In: the parts that a reader filled. Out: a tokenizer that does not change any
  * more. Making ready checks what joins the parts (ids of special tokens, added
