@@ -3,6 +3,7 @@
  *   gemm     one matrix product
  *   attention  one attention, forward, and forward and backward
  *   train    a whole training step of a preset
+ *   tokenize text to ids
  *   compile  from a graph to a program that is ready, cold and with a cache
  *
  * In: sizes as flags. Out: the fastest and the median of runs that are equal
@@ -167,11 +168,13 @@ static const struct {
     const char *name;
     int (*check)(const struct flags *flags);
     int (*run)(const struct command_line *line, krs_device *device);
+    int (*run_alone)(const struct command_line *line); /* opens what it needs */
 } benches[] = {
-    {"gemm",      check_gemm,      bench_gemm     },
-    {"attention", check_attention, bench_attention},
-    {"train",     check_step,      bench_train    },
-    {"compile",   check_step,      NULL           },
+    {"gemm",      check_gemm,      bench_gemm,      NULL          },
+    {"attention", check_attention, bench_attention, NULL          },
+    {"train",     check_step,      bench_train,     NULL          },
+    {"compile",   check_step,      NULL,            bench_compile },
+    {"tokenize",  check_tokenize,  NULL,            bench_tokenize},
 };
 enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 
@@ -199,8 +202,8 @@ command_bench(const struct command_line *line)
     int code = benches[found].check(&line->flags);
     if (code != EXIT_OK)
         return code;
-    if (!benches[found].run)
-        return bench_compile(line);
+    if (benches[found].run_alone)
+        return benches[found].run_alone(line);
     code = open_device(line, &device);
     if (code != EXIT_OK)
         return code;

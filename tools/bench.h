@@ -78,4 +78,9 @@ int bench_train(const struct command_line *line, krs_device *device);
 /* opens devices of its own */
 int bench_compile(const struct command_line *line);
 
+/* bench_tokenize.c; needs no device */
+
+int check_tokenize(const struct flags *flags);
+int bench_tokenize(const struct command_line *line);
+
 #endif
