@@ -102,3 +102,100 @@ cases() {
     run -1 --separate-stderr "$KERSEY" tokenize -t bytes --data "$folder/text"
     [[ "$stderr" == *"not UTF-8 at byte 1, 0xff"* ]]
 }
+
+@test "every kind of part of a tokenizer.json does what the original does" {
+    local count=0
+    charsmap=$(jq -c '.normalizer.normalizers[0].precompiled_charsmap' \
+        "$golden/spm_unigram/tokenizer.json")
+    while IFS= read -r line; do
+        jq -c --slurpfile map <(echo "$charsmap") '.tokenizer |
+            if .normalizer.type == "Precompiled"
+            then .normalizer.precompiled_charsmap = $map[0] else . end' \
+            <<< "$line" > "$folder/t.json"
+        jq -c '.cases[]' <<< "$line" > "$folder/cases.jsonl"
+        run -0 "$KERSEY" tokenize -t "$folder/t.json" --cases "$folder/cases.jsonl"
+        [[ "${lines[-1]}" == *" passed, 0 failed" ]]
+        count=$((count + 1))
+    done < "$golden/parts.jsonl"
+    [ "$count" -eq 85 ]
+}
+
+@test "training BPE gives the golden merges and vocabulary" {
+    run -0 "$KERSEY" tokenizer train --kind bpe --vocab 600 \
+        --data "$golden/train/text.txt" -o "$folder/out"
+    cmp <(jq -c '.model.merges' "$folder/out/tokenizer.json") \
+        <(jq -c '.merges' "$golden/train/bpe_bytelevel.json")
+    cmp <(jq -cS '.model.vocab' "$folder/out/tokenizer.json") \
+        <(jq -cS '.vocab' "$golden/train/bpe_bytelevel.json")
+    cp "$folder/out/tokenizer.json" "$folder/first.json"
+    run -0 "$KERSEY" tokenizer train --kind bpe --vocab 600 \
+        --data "$golden/train/text.txt" -o "$folder/out"
+    cmp "$folder/out/tokenizer.json" "$folder/first.json"
+}
+
+@test "training BPE over characters gives the golden merges and vocabulary" {
+    run -0 "$KERSEY" tokenizer train --kind bpe-chars --vocab 600 \
+        --min-frequency 2 --limit-alphabet 100 \
+        --data "$golden/train/text.txt" -o "$folder/out"
+    cmp <(jq -c '.model.merges' "$folder/out/tokenizer.json") \
+        <(jq -c '.merges' "$golden/train/bpe_chars.json")
+    cmp <(jq -c '.model.vocab | to_entries | sort_by(.value) | map(.key)' \
+        "$folder/out/tokenizer.json") \
+        <(jq -c '.vocab_in_id_order' "$golden/train/bpe_chars.json")
+}
+
+@test "training WordPiece gives the golden vocabulary" {
+    run -0 "$KERSEY" tokenizer train --kind wordpiece --vocab 600 \
+        --limit-alphabet 200 --data "$golden/train/text.txt" -o "$folder/out"
+    cmp <(jq -r '.model.vocab | to_entries | sort_by(.value)[].key' \
+        "$folder/out/tokenizer.json") "$golden/train/wordpiece_vocab.txt"
+    run -0 "$KERSEY" tokenize -t "$folder/out" --plain "The thing"
+    [ -n "$output" ]
+}
+
+@test "training unigram is the same each time, and cuts a text it can put together" {
+    for name in a b; do
+        run -0 "$KERSEY" tokenizer train --kind unigram --vocab 400 \
+            --data "$golden/train/text.txt" -o "$folder/$name"
+    done
+    cmp "$folder/a/tokenizer.json" "$folder/b/tokenizer.json"
+    [ "$(jq '.model.vocab | length' "$folder/a/tokenizer.json")" -eq 400 ]
+    # a text of the training has fewer pieces than characters, and none unknown
+    text=$(sed -n 20p "$golden/train/text.txt" | tr -s ' ')
+    run -0 "$KERSEY" tokenize -t "$folder/a" "$text"
+    ids=$output
+    [ "$(wc -w <<< "$ids")" -lt "${#text}" ]
+    [[ " $ids " != *" 0 "* ]]
+    run -0 "$KERSEY" tokenize -t "$folder/a" --decode "$ids"
+    [ "$output" = "$text" ]
+}
+
+@test "training refuses what it cannot do" {
+    run -2 --separate-stderr "$KERSEY" tokenizer train
+    [[ "$stderr" == *"which text? --data FILE"* ]]
+    run -2 --separate-stderr "$KERSEY" tokenizer train --data x --kind sentence
+    [[ "$stderr" == *"expected bpe, bpe-chars, wordpiece or unigram"* ]]
+    run -2 --separate-stderr "$KERSEY" tokenizer learn --data x
+    [[ "$stderr" == *"can train, not \"learn\""* ]]
+    run -1 --separate-stderr "$KERSEY" tokenizer train --vocab 200 \
+        --data "$golden/train/text.txt" -o "$folder/out"
+    [[ "$stderr" == *"are 257 tokens, the vocabulary shall have 200"* ]]
+}
+
+@test "bench tokenize tells what it measured" {
+    run -0 "$KERSEY" bench tokenize -t "$golden/bytelevel_bpe" \
+        --data "$golden/train/text.txt" --threads 2 --steps 1 --json
+    [ "$(jq '.bytes == 201183 and .tokens > 1000 and .seconds_median > 0' \
+        <<< "$output")" = true ]
+    run -2 --separate-stderr "$KERSEY" bench tokenize
+    [[ "$stderr" == *"-t TOKENIZER --data"* ]]
+}
+
+@test "a mebibyte of one letter is encoded in less than a second a tokenizer" {
+    head -c 1048576 /dev/zero | tr '\0' a > "$folder/a.txt"
+    for name in bert_wordpiece bytelevel_bpe smollm_bpe spm_bpe spm_unigram; do
+        run -0 "$KERSEY" bench tokenize -t "$golden/$name" --whole \
+            --data "$folder/a.txt" --threads 1 --steps 3 --json
+        [ "$(jq '.seconds_min < 1' <<< "$output")" = true ] || [ -n "$KERSEY_SLOW" ]
+    done
+}

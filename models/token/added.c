@@ -45,6 +45,7 @@ krsi_added_add(krsi_added *added, const krsi_added_token *token, krs_error *err)
 krs_status
 krsi_added_index(krsi_added *added, krs_error *err)
 {
+    static const char word[] = "[\\w\\x{200c}\\x{200d}]"; /* as Rust's \w */
     for (size_t i = 0; i < added->count; i++)
         if (added->items[i].id >= added->limit)
             added->limit = (size_t)added->items[i].id + 1;
@@ -64,8 +65,8 @@ krsi_added_index(krsi_added *added, krs_error *err)
                            match, bytes, (uint32_t)i))
             return krsi_no_memory(err, "added tokens");
         if (token->single_word && !added->word)
-            KRS_TRY(krsi_pattern_regex("[\\w\\x{200c}\\x{200d}]", 22,
-                                       &added->word, err));
+            KRS_TRY(
+                krsi_pattern_regex(word, sizeof word - 1, &added->word, err));
     }
     return KRS_OK;
 }

@@ -88,7 +88,8 @@ krsi_pattern_regex(const char *text, size_t bytes, krsi_pattern **out,
     if (!p->splitter) {
         status = krsi_regex_translate(text, bytes, &translated, err);
         if (status == KRS_OK)
-            status = compile(p, translated.bytes, translated.count, err);
+            status = compile(p, translated.bytes ? translated.bytes : "",
+                             translated.count, err);
         krsi_buffer_free(&translated);
     }
     if (status != KRS_OK)

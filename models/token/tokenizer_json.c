@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONGEST_PADDING = 1 << 20 }; /* tokens that a file may ask for */
+
 static krs_status
 check_id(const krsi_json *value, const krs_tokenizer *t,
          const krsi_added_token *token, uint32_t *next, krs_error *err)
@@ -115,15 +117,15 @@ read_padding(const krsi_json *root, krs_tokenizer *t, krs_error *err)
     KRS_TRY(krsi_json_object(root, "padding", &it, err));
     KRS_TRY(krsi_json_member(&it, "strategy", &strategy, err));
     if (krsi_json_is_object(&strategy)) {
-        KRS_TRY(
-            krsi_json_int(&strategy, "Fixed", 0, INT32_MAX, &p->length, err));
+        KRS_TRY(krsi_json_int(&strategy, "Fixed", 0, LONGEST_PADDING,
+                              &p->length, err));
     } else {
         static const char *const longest[] = {"BatchLongest"};
         size_t i;
         KRS_TRY(krsi_json_choice(&it, "strategy", longest, 1, &i, err));
     }
     KRS_TRY(krsi_json_choice(&it, "direction", directions, 2, &direction, err));
-    KRS_TRY(krsi_json_int_or(&it, "pad_to_multiple_of", 0, INT32_MAX, 0,
+    KRS_TRY(krsi_json_int_or(&it, "pad_to_multiple_of", 0, LONGEST_PADDING, 0,
                              &p->multiple, err));
     KRS_TRY(krsi_json_int(&it, "pad_id", 0, UINT32_MAX - 1, &id, err));
     KRS_TRY(krsi_json_int(&it, "pad_type_id", 0, UINT32_MAX, &type_id, err));
