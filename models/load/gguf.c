@@ -468,7 +468,15 @@ place_tensors(const cursor *c)
         qsort(g->tensors, g->tensor_count, sizeof *g->tensors, by_place);
     for (size_t i = 0; i < g->tensor_count; i++) {
         krsi_entry *e = &g->tensors[i];
-        uint64_t bytes = e->weight.bytes, at = g->data_at + e->at;
+        uint64_t bytes = e->weight.bytes;
+        if (e->at > data_bytes || bytes > data_bytes - e->at)
+            return wrong_tensor(c, e, g->data_at,
+                                "of %" PRIu64 " bytes at %" PRIu64
+                                " of the data lies outside the file, which has "
+                                "%" PRIu64
+                                " bytes of data; it may have been cut short",
+                                bytes, e->at, data_bytes);
+        uint64_t at = g->data_at + e->at;
         if (e->at < end)
             return wrong_tensor(c, e, at, "overlaps the tensor before it");
         if (e->at > end)
@@ -476,12 +484,6 @@ place_tensors(const cursor *c)
                                 "has a gap of %" PRIu64
                                 " bytes before it that belong to no tensor",
                                 e->at - end);
-        if (e->at > data_bytes || bytes > data_bytes - e->at)
-            return wrong_tensor(
-                c, e, at,
-                "of %" PRIu64 " bytes lies outside the file, which has "
-                "%" PRIu64 " bytes of data; it may have been cut short",
-                bytes, data_bytes);
         e->at = at;
         end = padded(end + bytes, g->alignment);
     }

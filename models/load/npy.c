@@ -167,18 +167,21 @@ take_members(reader *r, krs_weight *w, bool *columns_first)
 }
 
 static krs_status
-count(const char *place, krs_weight *w, krs_error *err)
+count(const char *place, size_t at, krs_weight *w, krs_error *err)
 {
     w->count = 1;
     for (int i = 0; i < w->rank; i++)
         if (__builtin_mul_overflow(w->count, w->shape[i], &w->count))
             return krs_fail(err, KRS_E_FORMAT,
-                            "%s: the array has more than 2^63 elements", place);
+                            "%s: offset %zu: the array has more than 2^63 "
+                            "elements",
+                            place, at);
     if (__builtin_mul_overflow((uint64_t)w->count, krs_stored_bytes(w->stored),
                                &w->bytes) ||
         w->bytes > INT64_MAX)
         return krs_fail(err, KRS_E_FORMAT,
-                        "%s: the array has more than 2^63 bytes", place);
+                        "%s: offset %zu: the array has more than 2^63 bytes",
+                        place, at);
     return KRS_OK;
 }
 
@@ -191,13 +194,13 @@ read_lengths(const char *place, const char *begin, size_t bytes,
                         "%s: offset 0: an array begins with \\x93NUMPY and a "
                         "header",
                         place);
-    int version = begin[6];
+    int version = (unsigned char)begin[6], minor = (unsigned char)begin[7];
     uint32_t length = 0;
-    if (version < 1 || version > 3 || begin[7] != 0)
+    if (version < 1 || version > 3 || minor != 0)
         return krs_fail(err, KRS_E_UNSUPPORTED,
                         "%s: offset 6: version %d.%d; 1.0, 2.0 and 3.0 are "
                         "read",
-                        place, version, begin[7]);
+                        place, version, minor);
     *text_at = version == 1 ? 10 : 12;
     memcpy(&length, begin + 8, *text_at - 8);
     *text_bytes = length;
@@ -231,11 +234,11 @@ krsi_npy_parse(const char *place, const char *begin, size_t bytes,
         return expected(&r, "no NUL character");
     if (columns_first && weight->rank > 1)
         return krs_fail(err, KRS_E_UNSUPPORTED,
-                        "%s: the array lies columns first (fortran_order); "
-                        "save numpy.ascontiguousarray of it",
-                        place);
+                        "%s: offset %zu: the array lies columns first "
+                        "(fortran_order); save numpy.ascontiguousarray of it",
+                        place, text_at);
     *used = text_at + text_bytes;
-    return count(place, weight, err);
+    return count(place, text_at, weight, err);
 }
 
 /* NULL if NumPy has no such type */

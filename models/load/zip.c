@@ -96,6 +96,7 @@ find_directory(const krsi_file *file, directory *d, krs_error *err)
                      k - 1 + END_BYTES + number(tail + k - 1 + 20, 2) != bytes))
         k--;
     uint64_t end = begin + k - 1;
+    bool is_split = false;
     if (status == KRS_OK && k == 0)
         status = wrong(file, file->bytes,
                        "a zip file ends with its directory, which is missing; "
@@ -103,6 +104,7 @@ find_directory(const krsi_file *file, directory *d, krs_error *err)
                        err);
     if (status == KRS_OK) {
         const unsigned char *e = tail + k - 1;
+        is_split = number(e + 8, 2) != number(e + 10, 2);
         *d = (directory){.count = number(e + 10, 2),
                          .bytes = number(e + 12, 4),
                          .at = number(e + 16, 4)};
@@ -111,6 +113,8 @@ find_directory(const krsi_file *file, directory *d, krs_error *err)
     }
     free(tail);
     KRS_TRY(status);
+    if (is_split)
+        return wrong(file, end, "the directory lies on several disks", err);
     if (d->at > end || d->bytes > end - d->at)
         return wrong(file, end, "the directory lies outside the file", err);
     if (d->count > d->bytes / ENTRY_BYTES)
