@@ -16,6 +16,30 @@ blocks() {
         "$top/README.md"
 }
 
+@test "libkersey-io reads files alone, with no compiler in it" {
+    cat >io.c <<'C'
+#include <krs/weights.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+    krs_weights *w;
+    krs_error err;
+    if (argc != 2 || krs_weights_open(argv[1], &w, &err))
+        return 1;
+    printf("%zu\n", krs_weights_count(w));
+    krs_weights_close(w);
+    return 0;
+}
+C
+    library="$(dirname "$KERSEY")/libkersey-io.a"
+    "${CC:-cc}" -std=c11 $KERSEY_CFLAGS io.c -I"$top/include" "$library" \
+        -ljansson -lz -lm -o io
+    run -0 ./io "$top/tests/golden/gguf/llama_gqa.gguf"
+    [ "$output" = 29 ]
+    ! nm "$library" 2>/dev/null | grep -E ' [TU] .*(LLVM|krs_graph_|krs_program_)'
+}
+
 @test "the C example compiles without a warning and prints what it says" {
     blocks c >example.c
     [ "$(wc -l <example.c)" -gt 20 ]

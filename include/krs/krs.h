@@ -14,11 +14,14 @@
  *   weights.h   tensors in safetensors, GGUF, .npy and .npz files: list, read,
  *               write, convert, compare, describe
  *   gguf.h      settings, vocabulary and chat template of a GGUF file
+ *   dlpack.h    tensors in memory from and to other libraries
  *   block.h     block-quantised weights as numbers and back
  *   causal.h    decoder-only language models, whichever
  *   llama.h     LLaMA, its settings and folders
  *   rope.h      rotary frequencies for long contexts
  *   token.h     text to ids and back: the tokenizers of models
+ *   pretrained.h  how a model generates, its special tokens: the small files
+ *   corpus.h    documents out of text files; token ids into shards
  *   data.h      text as training batches
  *   train.h     training: schedules, optimizers, the trainer
  *   generate.h  sampling, decoding with a cache, text
@@ -35,7 +38,9 @@
 #include <krs/block.h>
 #include <krs/causal.h>
 #include <krs/check.h>
+#include <krs/corpus.h>
 #include <krs/data.h>
+#include <krs/dlpack.h>
 #include <krs/dtype.h>
 #include <krs/generate.h>
 #include <krs/gguf.h>
@@ -44,6 +49,7 @@
 #include <krs/nn.h>
 #include <krs/opinfo.h>
 #include <krs/ops.h>
+#include <krs/pretrained.h>
 #include <krs/program.h>
 #include <krs/random.h>
 #include <krs/rope.h>

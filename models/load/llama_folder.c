@@ -1,20 +1,16 @@
-/* llama_folder.c -- a LLaMA to and from a folder in the Hugging Face format:
- * config.json beside model.safetensors (or shards with their index); and from
- * a GGUF file.
+/* llama_folder.c -- a LLaMA from a folder or GGUF file into a store, and from
+ * there to a folder in the Hugging Face format: config.json beside
+ * model.safetensors.
  *
  * In: a folder or file and a store. Out: settings, and the parameters in the store
  * under the names of the checkpoint; or the other way round. The parameters
  * are those that the forward pass declares, so neither side lists names.
  */
-#include "llama_gguf.h"
-
-#include <krs/gguf.h>
 #include <krs/llama.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static krs_status
 join(const char *folder, const char *file, char **out, krs_error *err)
@@ -24,52 +20,6 @@ join(const char *folder, const char *file, char **out, krs_error *err)
     if (*out == NULL)
         return krs_fail(err, KRS_E_MEMORY, "%s: no memory for a path", folder);
     snprintf(*out, length, "%s/%s", folder, file);
-    return KRS_OK;
-}
-
-static krs_status
-open_folder(const char *folder, krs_llama_config *config, krs_weights **out,
-            krs_error *err)
-{
-    char *path;
-    KRS_TRY(join(folder, "config.json", &path, err));
-    krs_status status = krs_llama_config_read(path, config, err);
-    free(path);
-    KRS_TRY(status);
-    return krs_weights_open(folder, out, err);
-}
-
-static krs_status
-open_gguf(const char *path, krs_llama_config *config, krs_weights **out,
-          krs_error *err)
-{
-    krs_status status = KRS_OK;
-    KRS_TRY(krs_weights_open(path, out, err));
-    if (!krs_weights_gguf(*out))
-        status = krs_fail(err, KRS_E_UNSUPPORTED,
-                          "%s: is no GGUF file; of a model in another format "
-                          "the folder with its config.json is needed",
-                          path);
-    else
-        status = krsi_llama_from_gguf(*out, config, err);
-    if (status != KRS_OK)
-        krs_weights_close(*out);
-    return status;
-}
-
-krs_status
-krs_llama_weights(const char *model, krs_llama_config *out,
-                  krs_weights **out_weights, krs_error *err)
-{
-    struct stat info;
-    krs_llama_config config;
-    krs_weights *weights;
-    if (stat(model, &info) == 0 && !S_ISDIR(info.st_mode))
-        KRS_TRY(open_gguf(model, &config, &weights, err));
-    else
-        KRS_TRY(open_folder(model, &config, &weights, err));
-    *out = config;
-    *out_weights = weights;
     return KRS_OK;
 }
 
