@@ -120,3 +120,25 @@ refused() {
     refused 77 "abacus" compile --backend abacus
     refused 1 "" gemm --m 9223372036854775807 --backend eval
 }
+
+@test "attention reports sizes, times and rates of both directions" {
+    for backend in interp cpu; do
+        needs $backend
+        holds '.forward_s_min > 0 and .forward_s_median >= .forward_s_min and
+            .both_s_min > 0 and .both_s_median >= .both_s_min and
+            .forward_gflops > 0 and .both_gflops > 0 and .batch == 2 and
+            .heads == 4 and .kv_heads == 2 and .seq == 10 and
+            .head_dim == 6 and .causal and .dtype == "bf16" and .threads >= 1' \
+            attention --batch 2 --heads 4 --kv-heads 2 --seq 10 --head-dim 6 \
+            --dtype bf16 --causal --backend $backend
+    done
+}
+
+@test "attention refuses sizes and types that cannot be" {
+    run -2 --separate-stderr "$KERSEY" bench attention --seq 0
+    [[ "$stderr" == *"--seq"*"at least 1"* ]]
+    run -2 --separate-stderr "$KERSEY" bench attention --dtype i32
+    [[ "$stderr" == *"--dtype i32"* ]]
+    run -1 --separate-stderr "$KERSEY" bench attention --heads 3 --kv-heads 2
+    [[ "$stderr" == *"3 query heads are not a multiple of 2 key heads"* ]]
+}

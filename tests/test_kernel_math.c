@@ -30,6 +30,19 @@ rsqrt_of(double x)
     return 1 / sqrt(x);
 }
 
+/* exp_fall is for numbers up to 88 only: here, for none above 0 */
+static krsi_kv
+fall(krsi_kb *kb, krsi_kv x)
+{
+    return krsi_kmath_exp_fall(kb, krsi_kb_neg(kb, krsi_kb_abs(kb, x)));
+}
+
+static double
+fall_of(double x)
+{
+    return -fabs(x) < -0x1.5d589ep+6 ? 0 : exp(-fabs(x));
+}
+
 /* Function, reference, and the range that gets half of the samples. */
 static const struct function {
     const char *name;
@@ -37,16 +50,17 @@ static const struct function {
     double (*reference)(double);
     float low, high;
 } functions[] = {
-    {"exp",     krsi_kmath_exp,     exp,        -104,  89   },
-    {"log",     krsi_kmath_log,     log,        0.25f, 4    },
-    {"log1p",   krsi_kmath_log1p,   log1p,      -1,    3    },
-    {"tanh",    krsi_kmath_tanh,    tanh,       -9,    9    },
-    {"erf",     krsi_kmath_erf,     erf,        -4,    4    },
-    {"erfc",    krsi_kmath_erfc,    erfc,       -4,    10.1f},
-    {"sin",     krsi_kmath_sin,     sin,        -1e5f, 1e5f },
-    {"cos",     krsi_kmath_cos,     cos,        -1e5f, 1e5f },
-    {"sigmoid", krsi_kmath_sigmoid, sigmoid_of, -104,  89   },
-    {"rsqrt",   krsi_kmath_rsqrt,   rsqrt_of,   0,     4    }
+    {"exp",      krsi_kmath_exp,     exp,        -104,  89   },
+    {"exp_fall", fall,               fall_of,    -88,   88   },
+    {"log",      krsi_kmath_log,     log,        0.25f, 4    },
+    {"log1p",    krsi_kmath_log1p,   log1p,      -1,    3    },
+    {"tanh",     krsi_kmath_tanh,    tanh,       -9,    9    },
+    {"erf",      krsi_kmath_erf,     erf,        -4,    4    },
+    {"erfc",     krsi_kmath_erfc,    erfc,       -4,    10.1f},
+    {"sin",      krsi_kmath_sin,     sin,        -1e5f, 1e5f },
+    {"cos",      krsi_kmath_cos,     cos,        -1e5f, 1e5f },
+    {"sigmoid",  krsi_kmath_sigmoid, sigmoid_of, -104,  89   },
+    {"rsqrt",    krsi_kmath_rsqrt,   rsqrt_of,   0,     4    }
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
 

@@ -178,6 +178,8 @@ krsi_kv krsi_kb_row_tree(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts,
  * stand in kernel_math.c. */
 #define KRSI_KMATH_LIST(X)                                  \
     X(EXP, exp, 1, 1, 1, "e^a")                             \
+    X(EXP_FALL, exp_fall, 1, 1, 1,                          \
+      "e^a for a up to 88, 0 where that is below 2^-126")   \
     X(LOG, log, 1, 1, 1, "ln a")                            \
     X(LOG1P, log1p, 1, 1.5, 1.5, "ln (1 + a)")              \
     X(TANH, tanh, 1, 1.5, 1.5, "tanh a")                    \

@@ -143,6 +143,21 @@ krsi_kmath_exp(krsi_kb *kb, krsi_kv a)
     return scale(kb, ADD(F(1), t), n);
 }
 
+/* 2^n by a shift: the sum with 1.5 2^23 + 127 rounds to n and leaves n + 127 in
+ * the lowest bits, which are the exponent of 2^n. Below ln 2^-126 that is no
+ * exponent, and the result 0. */
+krsi_kv
+krsi_kmath_exp_fall(krsi_kb *kb, krsi_kv a)
+{
+    krsi_kv magic = F(0x1.8p23f + 127);
+    krsi_kv sum = MAD(a, F(LOG2_E), magic);
+    krsi_kv k = SUB(sum, magic);
+    krsi_kv r = MAD(k, F(-(LN2_LOW)), MAD(k, F(-LN2_HIGH), a));
+    krsi_kv power = BITS(F32, SHL(BITS(I32, sum), I(23)));
+    krsi_kv e = MUL(ADD(F(1), expm1_core(kb, r)), power);
+    return SELECT(LT(a, F(-0x1.5d589ep+6f)), F(0), e);
+}
+
 /* ln(1 + f) + k ln 2 for 1 + f in [sqrt(1/2), sqrt(2)]: f - f^2/2 + f^3 P(f);
  * fitting error 2^-29.9 */
 static krsi_kv

@@ -6,7 +6,8 @@
  * queries a strip of register-tile rows at a time: scores of the strip into
  * scratch, the online softmax on them, their product with v added to sums in
  * scratch that decay by the softmax's factor (lower_attention.h has the order
- * of every sum). Blocks, strips and panels that a causal limit or a window
+ * of every sum). Where there are few rows, as in decoding, k is turned in
+ * registers and v read where it lies. Blocks, strips and panels that a causal limit or a window
  * leaves without keys are not visited.
  *
  * Source: Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1.
@@ -17,6 +18,7 @@
 
 enum {
     ALIGN = 64,
+    FEW = 8, /* rows for which packing keys would cost more than it gives */
     ITEM_ROWS = 512, /* of an item, at most, where there is enough work */
     LEAST_ROWS = 64, /* packing a block costs as much as a few rows */
     ITEMS_A_WORKER = 4
@@ -81,6 +83,19 @@ krsi_flash_load(krsi_lowering *l, const char *name, int load)
                               krsi_tile_load_type(l->cut, load), KRS_K_READ);
 }
 
+/* A view of queries [B,H,T,..] as [B,K,G,..], if there is one query: so the
+ * heads of a group meet each key at once. */
+static krsi_view
+rows_of(const krsi_flash *f, const krsi_view *queries)
+{
+    krsi_view v = *queries;
+    if (f->by_heads) {
+        v.stride[2] = v.stride[1];
+        v.stride[1] *= f->max_T;
+    }
+    return v;
+}
+
 void
 krsi_flash_begin(krsi_flash *f, krsi_lowering *l)
 {
@@ -96,19 +111,32 @@ krsi_flash_begin(krsi_flash *f, krsi_lowering *l)
                       .max_T = q->max[2],
                       .max_S = k->max[2],
                       .max_D = q->max[3]};
+    krs_index queries = q->extent[2];
+    f->by_heads = at->cotangent < 0 && f->max_T == 1 && !queries.terms;
+    if (f->by_heads) {
+        f->max_T = f->max_G;
+        f->max_G = 1;
+        queries = KRS_INDEX(f->max_T);
+    }
     f->G = number(f, f->max_G);
-    f->T = krsi_tile_integer(l, q->extent[2]);
+    f->T = krsi_tile_integer(l, queries);
     f->S = krsi_tile_integer(l, k->extent[2]);
     f->D = number(f, f->max_D);
-    f->q = krsi_flash_load(l, "q", at->q);
+    krsi_view rows = rows_of(f, q);
+    f->q = krsi_flash_declare(l, "q", &rows, krsi_tile_load_type(l->cut, at->q),
+                              KRS_K_READ);
     f->k = krsi_flash_load(l, "k", at->k);
     if (at->v >= 0) {
         f->max_E = l->cut->load[at->v].view.max[3];
         f->E = number(f, f->max_E);
         f->v = krsi_flash_load(l, "v", at->v);
     }
-    if (at->mask >= 0)
-        f->mask = krsi_flash_load(l, "mask", at->mask);
+    if (at->mask >= 0) {
+        rows = rows_of(f, &l->cut->load[at->mask].view);
+        f->mask = krsi_flash_declare(l, "mask", &rows,
+                                     krsi_tile_load_type(l->cut, at->mask),
+                                     KRS_K_READ);
+    }
     f->scale = krsi_tile_float(l, at->scale);
     if (at->causal)
         f->offset = krsi_tile_integer(l, at->offset);
@@ -205,8 +233,20 @@ krsi_flash_score_strip(krsi_tile *t, krsi_kv row, krsi_kv first, krsi_kv to)
     krsi_kb *kb = t->kb;
     t->out_offset = krsi_kb_sub(
         kb, to, krsi_kb_add(kb, krsi_kb_mul(kb, row, t->out_row), first));
+    if (t->template == KRSI_TILE_TURNED) {
+        t->m0 = row;
+        krsi_tile_turned(t);
+        return;
+    }
     krsi_tile_ready_a(t, row);
     krsi_tile_strip(t, row);
+}
+
+/* of row i among the keys */
+static krsi_kv
+position(krsi_flash *f, krsi_kv i)
+{
+    return f->by_heads ? f->offset : krsi_kb_add(f->kb, i, f->offset);
 }
 
 krsi_kv
@@ -215,7 +255,7 @@ krsi_flash_last(krsi_flash *f, krsi_kv i, krsi_kv end)
     krsi_kb *kb = f->kb;
     if (!f->at->causal)
         return end;
-    return krsi_kb_min(kb, end, plus(f, krsi_kb_add(kb, i, f->offset), 1));
+    return krsi_kb_min(kb, end, plus(f, position(f, i), 1));
 }
 
 krsi_kv
@@ -224,7 +264,7 @@ krsi_flash_first(krsi_flash *f, krsi_kv i, krsi_kv first)
     krsi_kb *kb = f->kb;
     if (!f->window.ref)
         return first;
-    krsi_kv from = krsi_kb_sub(kb, krsi_kb_add(kb, i, f->offset), f->window);
+    krsi_kv from = krsi_kb_sub(kb, position(f, i), f->window);
     return krsi_kb_max(kb, first, plus(f, from, 1));
 }
 
@@ -279,6 +319,7 @@ typedef struct forward {
     krsi_tile o; /* p v */
     krsi_flash_tensor out, lse;
     krsi_kbuf scores, most, sum, decay; /* scratch, f32 */
+    bool few;                           /* rows: k and v stay where they are */
     krsi_kv rows;                       /* queries of an item */
     krsi_kv q0, q1;                     /* of the item */
 } forward;
@@ -305,13 +346,15 @@ declare_forward(forward *w, krsi_lowering *l)
     krsi_kb *kb = l->kb;
     const krsi_attention *at = l->cut->attention;
     krsi_flash_begin(f, l);
-    if (at->out >= 0)
-        w->out =
-            krsi_flash_declare(l, "out", &l->cut->out[at->out].view,
-                               krsi_tile_load_type(l->cut, at->q), KRS_K_WRITE);
-    if (at->out_lse >= 0)
-        w->lse = krsi_flash_declare(l, "lse", &l->cut->out[at->out_lse].view,
-                                    KRS_F32, KRS_K_WRITE);
+    if (at->out >= 0) {
+        krsi_view out = rows_of(f, &l->cut->out[at->out].view);
+        w->out = krsi_flash_declare(
+            l, "out", &out, krsi_tile_load_type(l->cut, at->q), KRS_K_WRITE);
+    }
+    if (at->out_lse >= 0) {
+        krsi_view lse = rows_of(f, &l->cut->out[at->out_lse].view);
+        w->lse = krsi_flash_declare(l, "lse", &lse, KRS_F32, KRS_K_WRITE);
+    }
     krsi_flash_tile(f, &w->s, f->max_E, f->max_T, f->max_D);
     krsi_flash_tile(f, &w->o, f->max_E, f->max_T, KRSI_FLASH_KEYS);
     int strip = w->s.rows;
@@ -328,12 +371,21 @@ declare_forward(forward *w, krsi_lowering *l)
     w->decay =
         krsi_kb_scratch(kb, "decay", KRS_F32, strip, KRSI_KV_NONE, ALIGN);
     krsi_flash_score_tile(f, &w->s, w->scores, KRSI_FLASH_KEYS);
-    krsi_flash_declare_b(f, &w->s, "k_pack", KRSI_FLASH_KEYS);
+    w->few = f->max_T <= FEW && f->k.unit[3] && w->s.lanes > 1 &&
+             (at->v < 0 || f->v.unit[3]);
+    if (w->few)
+        w->s.template = KRSI_TILE_TURNED;
+    else
+        krsi_flash_declare_b(f, &w->s, "k_pack", KRSI_FLASH_KEYS);
     if (at->out >= 0) {
         krsi_tile *o = &w->o;
-        krsi_flash_declare_b(f, o, "v_pack", f->max_E);
+        if (w->few)
+            o->template = KRSI_TILE_DIRECT;
+        else
+            krsi_flash_declare_b(f, o, "v_pack", f->max_E);
         o->b = krsi_flash_across(&f->v);
-        o->a = (krsi_tile_operand){.buffer = w->scores};
+        o->reading = KRSI_TILE_ROWS_PACKED;
+        o->a_pack = w->scores;
         o->a_step = 1;
         o->has_sums = o->decays = true;
         o->decay = w->decay;
@@ -344,11 +396,11 @@ declare_forward(forward *w, krsi_lowering *l)
         o->n0 = krsi_kb_i64(kb, 0);
         o->n1 = f->E;
     }
-    for (int a = 0; a < 3; a++)
-        l->grid[a] = (krsi_grid){a == 0   ? l->cut->load[at->q].view.extent[2]
-                                 : a == 1 ? KRS_INDEX(f->max_K)
-                                          : KRS_INDEX(f->max_B),
-                                 a == 0 ? rows : 1};
+    l->grid[0] = (krsi_grid){f->by_heads ? KRS_INDEX(f->max_T)
+                                         : l->cut->load[at->q].view.extent[2],
+                             rows};
+    l->grid[1] = (krsi_grid){KRS_INDEX(f->max_K), 1};
+    l->grid[2] = (krsi_grid){KRS_INDEX(f->max_B), 1};
 }
 
 /* value in all `count` elements, which scratch may go beyond by a vector */
@@ -429,7 +481,7 @@ exp_row(forward *w, krsi_kv r, krsi_kv first, krsi_kv end, krsi_kv m)
     for (int p = 0; p < vectors; p++) {
         krsi_kmem at = score(w, r, first, plus(&w->f, key, (int64_t)p * lanes));
         krsi_kv e =
-            krsi_kmath_exp(kb, krsi_kb_sub(kb, krsi_kb_load(kb, at), m));
+            krsi_kmath_exp_fall(kb, krsi_kb_sub(kb, krsi_kb_load(kb, at), m));
         krsi_kb_store(kb, at, e);
         next[p] = krsi_kb_add(kb, part[p], e);
     }
@@ -457,7 +509,7 @@ soften(forward *w, krsi_kv row, krsi_kv r, krsi_kv g, krsi_kv first,
     krsi_kv before = krsi_kb_load(kb, most_at);
     krsi_kv m = larger(kb, mask_row(w, r, i, first, end), before);
     krsi_kv from = krsi_kb_select(kb, krsi_kb_eq(kb, m, none), zero, m);
-    krsi_kv decay = krsi_kmath_exp(kb, krsi_kb_sub(kb, before, from));
+    krsi_kv decay = krsi_kmath_exp_fall(kb, krsi_kb_sub(kb, before, from));
     krsi_kv sum = exp_row(w, r, first, end, from);
     krsi_kv old = krsi_kb_mul(kb, krsi_kb_load(kb, sum_at), decay);
     krsi_kb_store(kb, most_at, m);
@@ -514,12 +566,14 @@ visit_keys(forward *w)
     s->n0 = first;
     s->n1 = past;
     s->b.offset = krsi_flash_base(f, &f->k, f->key_head);
-    krsi_tile_pack_b(s);
+    if (!w->few)
+        krsi_tile_pack_b(s);
     if (f->at->out >= 0) {
         o->first = first;
         o->end = o->k = past;
         o->b.offset = krsi_flash_base(f, &f->v, f->key_head);
-        krsi_tile_pack_b(o);
+        if (!w->few)
+            krsi_tile_pack_b(o);
     }
     krsi_kv g = krsi_kb_for(kb, zero, f->G, one);
     f->head = krsi_kb_add(kb, krsi_kb_mul(kb, f->key_head, f->G), g);

@@ -59,6 +59,8 @@ typedef struct krsi_flash {
     krsi_kv G, T, S, D, E; /* heads of a group, queries, keys, sizes */
     krsi_kv scale, offset, window;
     krsi_flash_tensor q, k, v, mask;
+    bool by_heads; /* one query: the rows are the heads of a group instead, and
+                      G is 1 */
     /* of the item */
     krsi_kv b, head, key_head;
 } krsi_flash;

@@ -24,6 +24,7 @@ typedef struct gradient {
     krsi_flash_tensor result, lse, cotangent, to_q, to_k, to_v;
     krsi_kbuf p, ds, delta; /* scratch: tiles [QUERIES][KEYS]; [G*T] */
     krsi_kv k0, k1, q0, q1; /* the blocks at hand */
+    krsi_kv seen;           /* keys of the block that a query sees end here */
     krsi_kv group_row;      /* first query of the head, in delta */
 } gradient;
 
@@ -268,12 +269,12 @@ soften(gradient *w, krsi_kv r)
     krsi_kv delta = krsi_kb_load(
         kb, (krsi_kmem){.buffer = w->delta,
                         .index = krsi_kb_add(kb, w->group_row, i)});
-    krsi_kv key = krsi_kb_for(kb, w->k0, w->k1, krsi_kb_i64(kb, lanes));
+    krsi_kv key = krsi_kb_for(kb, w->k0, w->seen, krsi_kb_i64(kb, lanes));
     krsi_kmem at_p = tile_at(w, w->p, r, key);
     krsi_kmem at_ds = tile_at(w, w->ds, r, key);
     krsi_kv s = krsi_flash_masked(f, krsi_kb_load(kb, at_p), i, key, first,
                                   last, lanes, &seen);
-    krsi_kv p = krsi_kmath_exp(kb, krsi_kb_sub(kb, s, lse));
+    krsi_kv p = krsi_kmath_exp_fall(kb, krsi_kb_sub(kb, s, lse));
     krsi_kv dp = krsi_kb_load(kb, at_ds);
     krsi_kv ds = krsi_kb_mul(kb, p, krsi_kb_sub(kb, dp, delta));
     ds = krsi_kb_mul(kb, ds, f->scale);
@@ -330,19 +331,25 @@ add_queries(gradient *w)
     krsi_kb_end(kb);
 }
 
-/* dk += ds^T q, or dv += p^T g */
+/* dk += ds^T q, or dv += p^T g: for the keys that a query sees, over the
+ * queries that see the first of a strip. */
 static void
 add_keys(gradient *w, krsi_tile *t, const krsi_flash_tensor *to)
 {
     krsi_flash *f = &w->f;
     krsi_kb *kb = f->kb;
     t->m0 = w->k0;
-    t->m1 = w->k1;
+    t->m1 = w->seen;
     t->out_offset = krsi_flash_base(f, to, f->key_head);
-    krsi_kv key = krsi_kb_for(kb, w->k0, w->k1, krsi_kb_i64(kb, t->rows));
+    krsi_kv key = krsi_kb_for(kb, w->k0, w->seen, krsi_kb_i64(kb, t->rows));
     for (int r = 0; r < t->rows; r++)
         t->a_at[r] = krsi_kb_sub(
-            kb, krsi_kb_min(kb, plus(w, key, r), plus(w, w->k1, -1)), w->k0);
+            kb, krsi_kb_min(kb, plus(w, key, r), plus(w, w->seen, -1)), w->k0);
+    if (f->at->causal) {
+        krsi_kv query = krsi_kb_sub(kb, key, f->offset);
+        t->low =
+            krsi_kb_max(kb, krsi_kb_i64(kb, 0), krsi_kb_sub(kb, query, w->q0));
+    }
     krsi_tile_strip(t, key);
     krsi_kb_end(kb);
 }
@@ -404,6 +411,7 @@ krsi_lower_attention_grad(krsi_lowering *l)
     bound_queries(&w, &first, &end);
     w.q0 = krsi_kb_for(kb, first, end, krsi_kb_i64(kb, QUERIES));
     w.q1 = krsi_kb_min(kb, plus(&w, w.q0, QUERIES), end);
+    w.seen = krsi_flash_last(f, plus(&w, w.q1, -1), w.k1);
     pack(&w, &w.dk, &f->q, f->head, w.q0, w.q1);
     pack(&w, &w.dv, &w.cotangent, f->head, w.q0, w.q1);
     fill_tiles(&w);

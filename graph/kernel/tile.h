@@ -114,8 +114,9 @@ struct krsi_tile {
     krsi_kv factor; /* on finished sums, as they are stored; none: 1 */
     /* of the item */
     krsi_kv m0, m1, n0, n1;
-    /* of the chunk: words [first, end) of k, and are there sums already */
-    krsi_kv first, end, later;
+    /* of the chunk: words [first, end) of k, and are there sums already; the
+     * words of the chunk below `low` are left out (none: 0) */
+    krsi_kv first, end, later, low;
     krsi_kv a_at[KRSI_TILE_ROWS];   /* word 0 of the chunk, in elements */
     krsi_kv a_next[KRSI_TILE_ROWS]; /* of the tile below; read in place */
     int a_step;                     /* elements from word to word */

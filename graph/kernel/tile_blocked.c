@@ -250,7 +250,7 @@ compute(krsi_tile *t, place p)
         t->reading == KRSI_TILE_IN_PLACE)
         multiply_ahead(t, &p, words, s);
     else
-        multiply(t, &p, krsi_kb_i64(kb, 0), words, s);
+        multiply(t, &p, t->low.ref ? t->low : krsi_kb_i64(kb, 0), words, s);
     deliver(t, &p, s);
 }
 
