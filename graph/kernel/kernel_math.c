@@ -14,7 +14,7 @@
  *
  *     exp 0.99 0.97    log 0.79 0.79     log1p 1.29 1.29  tanh 1.28 1.28
  *     erf 1.04 1.29    erfc 1.86 3.26    sin 0.98 0.98    cos 0.96 0.96
- *     pow 1.09 1.05    sigmoid 1.34 1.31 rsqrt 1.48 1.48
+ *     pow 1.09 1.05    sigmoid 1.34 1.31 rsqrt 1.48 1.48  exp_fall 0.99 0.98
  *
  * Nothing needs mad to be exact: where an error term must be, products are
  * split into halves of 12 bits (Dekker 1971).

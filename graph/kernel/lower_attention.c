@@ -24,295 +24,6 @@ enum {
     ITEMS_A_WORKER = 4
 };
 
-/* ---- shorthands ---- */
-
-static krsi_kv
-plus(krsi_flash *f, krsi_kv a, int64_t b)
-{
-    return krsi_kb_add(f->kb, a, krsi_kb_i64(f->kb, b));
-}
-
-static krsi_kv
-number(krsi_flash *f, int64_t value)
-{
-    return krsi_tile_integer(f->l, KRS_INDEX(value));
-}
-
-static int64_t
-parts(int64_t whole, int64_t part)
-{
-    return whole / part + (whole % part != 0);
-}
-
-static int64_t
-most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* ---- what forward and gradient share ---- */
-
-krsi_flash_tensor
-krsi_flash_place(krsi_lowering *l, krsi_kbuf buffer, krs_dtype dtype,
-                 const krsi_view *view)
-{
-    krsi_flash_tensor x = {.buffer = buffer, .dtype = dtype};
-    x.offset = krsi_tile_integer(l, view->offset);
-    for (int a = 0; a < view->rank && a < 4; a++) {
-        x.unit[a] = view->stride[a] == 1;
-        x.repeat[a] = view->stride[a] == 0;
-        x.stride[a] = x.unit[a] || x.repeat[a]
-                          ? krsi_kb_i64(l->kb, view->stride[a])
-                          : krsi_tile_integer(l, KRS_INDEX(view->stride[a]));
-    }
-    return x;
-}
-
-krsi_flash_tensor
-krsi_flash_declare(krsi_lowering *l, const char *name, const krsi_view *view,
-                   krs_dtype dtype, int access)
-{
-    krsi_kbuf buffer = krsi_tile_buffer(l, name, view->value, dtype, access);
-    return krsi_flash_place(l, buffer, dtype, view);
-}
-
-krsi_flash_tensor
-krsi_flash_load(krsi_lowering *l, const char *name, int load)
-{
-    return krsi_flash_declare(l, name, &l->cut->load[load].view,
-                              krsi_tile_load_type(l->cut, load), KRS_K_READ);
-}
-
-/* A view of queries [B,H,T,..] as [B,K,G,..], if there is one query: so the
- * heads of a group meet each key at once. */
-static krsi_view
-rows_of(const krsi_flash *f, const krsi_view *queries)
-{
-    krsi_view v = *queries;
-    if (f->by_heads) {
-        v.stride[2] = v.stride[1];
-        v.stride[1] *= f->max_T;
-    }
-    return v;
-}
-
-void
-krsi_flash_begin(krsi_flash *f, krsi_lowering *l)
-{
-    const krsi_attention *at = l->cut->attention;
-    const krsi_view *q = &l->cut->load[at->q].view;
-    const krsi_view *k = &l->cut->load[at->k].view;
-    *f = (krsi_flash){.l = l,
-                      .kb = l->kb,
-                      .at = at,
-                      .max_B = q->max[0],
-                      .max_K = k->max[1],
-                      .max_G = q->max[1] / k->max[1],
-                      .max_T = q->max[2],
-                      .max_S = k->max[2],
-                      .max_D = q->max[3]};
-    krs_index queries = q->extent[2];
-    f->by_heads = at->cotangent < 0 && f->max_T == 1 && !queries.terms;
-    if (f->by_heads) {
-        f->max_T = f->max_G;
-        f->max_G = 1;
-        queries = KRS_INDEX(f->max_T);
-    }
-    f->G = number(f, f->max_G);
-    f->T = krsi_tile_integer(l, queries);
-    f->S = krsi_tile_integer(l, k->extent[2]);
-    f->D = number(f, f->max_D);
-    krsi_view rows = rows_of(f, q);
-    f->q = krsi_flash_declare(l, "q", &rows, krsi_tile_load_type(l->cut, at->q),
-                              KRS_K_READ);
-    f->k = krsi_flash_load(l, "k", at->k);
-    if (at->v >= 0) {
-        f->max_E = l->cut->load[at->v].view.max[3];
-        f->E = number(f, f->max_E);
-        f->v = krsi_flash_load(l, "v", at->v);
-    }
-    if (at->mask >= 0) {
-        rows = rows_of(f, &l->cut->load[at->mask].view);
-        f->mask = krsi_flash_declare(l, "mask", &rows,
-                                     krsi_tile_load_type(l->cut, at->mask),
-                                     KRS_K_READ);
-    }
-    f->scale = krsi_tile_float(l, at->scale);
-    if (at->causal)
-        f->offset = krsi_tile_integer(l, at->offset);
-    if (at->causal && at->window)
-        f->window = number(f, at->window);
-}
-
-krsi_kv
-krsi_flash_base(krsi_flash *f, const krsi_flash_tensor *x, krsi_kv head)
-{
-    krsi_kb *kb = f->kb;
-    return krsi_kb_add(kb, x->offset,
-                       krsi_kb_add(kb, krsi_kb_mul(kb, f->b, x->stride[0]),
-                                   krsi_kb_mul(kb, head, x->stride[1])));
-}
-
-void
-krsi_flash_tile(krsi_flash *f, krsi_tile *t, int64_t columns, int64_t rows,
-                int64_t depth)
-{
-    enum { UNIT = 64 };
-    *t = (krsi_tile){.kb = f->kb,
-                     .template = KRSI_TILE_BLOCKED,
-                     .unit = 1,
-                     .chunk = (int)(parts(most(depth, 1), UNIT) * UNIT),
-                     .out_dtype = KRS_F32,
-                     .even = true};
-    krsi_tile_choose(t, f->l->facts, columns);
-    for (int fewer = 1; fewer < t->rows; fewer *= 2)
-        if (rows <= fewer)
-            t->rows = fewer;
-    for (t->wide = 1; t->wide < t->rows;)
-        t->wide *= 2;
-    t->later = krsi_kb_bool(f->kb, true);
-    t->out_column = krsi_kb_i64(f->kb, 1);
-    t->out_contiguous = true;
-}
-
-krsi_tile_operand
-krsi_flash_rows(const krsi_flash_tensor *x)
-{
-    return (krsi_tile_operand){.buffer = x->buffer,
-                               .dtype = x->dtype,
-                               .offset = x->offset,
-                               .outer = x->stride[2],
-                               .inner = x->stride[3],
-                               .along_outer = x->unit[2],
-                               .along_inner = x->unit[3]};
-}
-
-krsi_tile_operand
-krsi_flash_across(const krsi_flash_tensor *x)
-{
-    return (krsi_tile_operand){.buffer = x->buffer,
-                               .dtype = x->dtype,
-                               .offset = x->offset,
-                               .outer = x->stride[3],
-                               .inner = x->stride[2],
-                               .along_outer = x->unit[3],
-                               .along_inner = x->unit[2] && !x->unit[3]};
-}
-
-void
-krsi_flash_declare_b(krsi_flash *f, krsi_tile *t, const char *name,
-                     int64_t columns)
-{
-    int64_t width = (int64_t)t->vectors * t->lanes;
-    t->b_pack =
-        krsi_kb_scratch(f->kb, name, KRS_F32, width * t->chunk,
-                        number(f, parts(most(columns, 1), width)), ALIGN);
-}
-
-/* ---- scores ---- */
-
-void
-krsi_flash_score_tile(krsi_flash *f, krsi_tile *t, krsi_kbuf scores,
-                      int columns)
-{
-    t->a = krsi_flash_rows(&f->q);
-    t->b = krsi_flash_rows(&f->k);
-    krsi_tile_choose_reading(t);
-    krsi_tile_declare_a(t, "q_rows");
-    t->one_chunk = true;
-    t->factor = f->scale;
-    t->out = scores;
-    t->out_row = krsi_kb_i64(f->kb, columns);
-    t->first = krsi_kb_i64(f->kb, 0);
-    t->end = t->k = t->words = f->D;
-}
-
-void
-krsi_flash_score_strip(krsi_tile *t, krsi_kv row, krsi_kv first, krsi_kv to)
-{
-    krsi_kb *kb = t->kb;
-    t->out_offset = krsi_kb_sub(
-        kb, to, krsi_kb_add(kb, krsi_kb_mul(kb, row, t->out_row), first));
-    if (t->template == KRSI_TILE_TURNED) {
-        t->m0 = row;
-        krsi_tile_turned(t);
-        return;
-    }
-    krsi_tile_ready_a(t, row);
-    krsi_tile_strip(t, row);
-}
-
-/* of row i among the keys */
-static krsi_kv
-position(krsi_flash *f, krsi_kv i)
-{
-    return f->by_heads ? f->offset : krsi_kb_add(f->kb, i, f->offset);
-}
-
-krsi_kv
-krsi_flash_last(krsi_flash *f, krsi_kv i, krsi_kv end)
-{
-    krsi_kb *kb = f->kb;
-    if (!f->at->causal)
-        return end;
-    return krsi_kb_min(kb, end, plus(f, position(f, i), 1));
-}
-
-krsi_kv
-krsi_flash_first(krsi_flash *f, krsi_kv i, krsi_kv first)
-{
-    krsi_kb *kb = f->kb;
-    if (!f->window.ref)
-        return first;
-    krsi_kv from = krsi_kb_sub(kb, position(f, i), f->window);
-    return krsi_kb_max(kb, first, plus(f, from, 1));
-}
-
-/* elements of the mask for query i and keys j, j + 1, ... below `last` */
-static krsi_kv
-mask_at(krsi_flash *f, krsi_kv i, krsi_kv j, krsi_kv below, int lanes)
-{
-    krsi_kb *kb = f->kb;
-    const krsi_flash_tensor *x = &f->mask;
-    krsi_kmem at = {.buffer = x->buffer};
-    at.index = krsi_kb_add(kb, krsi_flash_base(f, x, f->head),
-                           krsi_kb_mul(kb, i, x->stride[2]));
-    if (!x->repeat[3]) {
-        at.index = krsi_kb_add(kb, at.index, krsi_kb_mul(kb, j, x->stride[3]));
-        at.lanes = lanes;
-        at.mask = below;
-        if (!x->unit[3] && lanes > 1)
-            at.offsets = krsi_kb_mul(
-                kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, lanes)),
-                x->stride[3]);
-    }
-    krsi_kv v = krsi_kb_load(kb, at);
-    return x->repeat[3] ? krsi_kb_broadcast(kb, lanes, v) : v;
-}
-
-krsi_kv
-krsi_flash_masked(krsi_flash *f, krsi_kv v, krsi_kv i, krsi_kv j, krsi_kv first,
-                  krsi_kv last, int lanes, krsi_kv *out_seen)
-{
-    krsi_kb *kb = f->kb;
-    krsi_kv seen = krsi_kb_below(kb, j, last, lanes);
-    krsi_kv inside = seen;
-    if (f->window.ref)
-        seen = krsi_kb_and(kb, seen,
-                           krsi_kb_not(kb, krsi_kb_below(kb, j, first, lanes)));
-    if (f->at->mask >= 0) {
-        krsi_kv m = mask_at(f, i, j, inside, lanes);
-        if (f->mask.dtype == KRS_BOOL)
-            seen = krsi_kb_and(kb, seen, m);
-        else
-            v = krsi_kb_add(kb, v, m);
-    }
-    *out_seen = seen;
-    return v;
-}
-
-/* ---- forward ---- */
-
 typedef struct forward {
     krsi_flash f;
     krsi_tile s; /* q k^T */
@@ -329,14 +40,15 @@ typedef struct forward {
 static int64_t
 item_rows(const krsi_flash *f, int64_t strip)
 {
-    int64_t items = most(f->max_B, 1) * f->max_K;
+    int64_t items = krsi_tile_most(f->max_B, 1) * f->max_K;
     int64_t wanted =
-        parts((int64_t)f->l->facts->workers * ITEMS_A_WORKER, most(items, 1));
-    int64_t rows = parts(most(f->max_T, 1), wanted);
-    rows = most(rows, parts(LEAST_ROWS, f->max_G));
-    if (rows > parts(ITEM_ROWS, f->max_G))
-        rows = parts(ITEM_ROWS, f->max_G);
-    return parts(rows, strip) * strip;
+        krsi_tile_parts((int64_t)f->l->facts->workers * ITEMS_A_WORKER,
+                        krsi_tile_most(items, 1));
+    int64_t rows = krsi_tile_parts(krsi_tile_most(f->max_T, 1), wanted);
+    rows = krsi_tile_most(rows, krsi_tile_parts(LEAST_ROWS, f->max_G));
+    if (rows > krsi_tile_parts(ITEM_ROWS, f->max_G))
+        rows = krsi_tile_parts(ITEM_ROWS, f->max_G);
+    return krsi_tile_parts(rows, strip) * strip;
 }
 
 static void
@@ -347,12 +59,12 @@ declare_forward(forward *w, krsi_lowering *l)
     const krsi_attention *at = l->cut->attention;
     krsi_flash_begin(f, l);
     if (at->out >= 0) {
-        krsi_view out = rows_of(f, &l->cut->out[at->out].view);
+        krsi_view out = krsi_flash_rows_of(f, &l->cut->out[at->out].view);
         w->out = krsi_flash_declare(
             l, "out", &out, krsi_tile_load_type(l->cut, at->q), KRS_K_WRITE);
     }
     if (at->out_lse >= 0) {
-        krsi_view lse = rows_of(f, &l->cut->out[at->out_lse].view);
+        krsi_view lse = krsi_flash_rows_of(f, &l->cut->out[at->out_lse].view);
         w->lse = krsi_flash_declare(l, "lse", &lse, KRS_F32, KRS_K_WRITE);
     }
     krsi_flash_tile(f, &w->s, f->max_E, f->max_T, f->max_D);
@@ -360,9 +72,9 @@ declare_forward(forward *w, krsi_lowering *l)
     int strip = w->s.rows;
     int64_t width = (int64_t)w->o.vectors * w->o.lanes;
     int64_t rows = item_rows(f, strip);
-    int64_t columns = parts(f->max_E, width) * width;
-    w->rows = number(f, rows);
-    krsi_kv all = number(f, rows * f->max_G + w->o.lanes);
+    int64_t columns = krsi_tile_parts(f->max_E, width) * width;
+    w->rows = krsi_flash_number(f, rows);
+    krsi_kv all = krsi_flash_number(f, rows * f->max_G + w->o.lanes);
     w->scores =
         krsi_kb_scratch(kb, "scores", KRS_F32, (int64_t)strip * KRSI_FLASH_KEYS,
                         KRSI_KV_NONE, ALIGN);
@@ -389,10 +101,11 @@ declare_forward(forward *w, krsi_lowering *l)
         o->a_step = 1;
         o->has_sums = o->decays = true;
         o->decay = w->decay;
-        o->sum_stride = number(f, columns);
-        o->sums = krsi_kb_scratch(kb, "sums", KRS_F32, 1,
-                                  number(f, most(rows * f->max_G * columns, 1)),
-                                  ALIGN);
+        o->sum_stride = krsi_flash_number(f, columns);
+        o->sums = krsi_kb_scratch(
+            kb, "sums", KRS_F32, 1,
+            krsi_flash_number(f, krsi_tile_most(rows * f->max_G * columns, 1)),
+            ALIGN);
         o->n0 = krsi_kb_i64(kb, 0);
         o->n1 = f->E;
     }
@@ -436,61 +149,39 @@ larger(krsi_kb *kb, krsi_kv a, krsi_kv b)
     return krsi_kb_select(kb, krsi_kb_gt(kb, a, b), a, b);
 }
 
-/* The largest of row r's scores that count; the others, among the keys that
- * some row of the strip sees, become -inf. */
+/* A row of the strip on its way to p. */
+typedef struct softening {
+    forward *w;
+    krsi_kv r, i, first;   /* of the strip, of all queries; of the keys */
+    krsi_kv from, last, m; /* keys that it sees; its largest score */
+} softening;
+
+/* the largest score that counts; the others become -inf */
 static krsi_kv
-mask_row(forward *w, krsi_kv r, krsi_kv i, krsi_kv first, krsi_kv end)
+mask_step(void *context, krsi_kv key, krsi_kv largest)
 {
-    krsi_kb *kb = w->f.kb;
-    int lanes = w->o.lanes, vectors = KRSI_ROW_LANES / lanes;
-    krsi_kv part[KRSI_ROW_LANES], next[KRSI_ROW_LANES];
-    krsi_kv from = krsi_flash_first(&w->f, i, first);
-    krsi_kv last = krsi_flash_last(&w->f, i, end);
-    krsi_kv none = krsi_kb_broadcast(kb, lanes, krsi_kb_f32(kb, -INFINITY));
-    krsi_kv key = krsi_kb_for(kb, first, end, krsi_kb_i64(kb, KRSI_ROW_LANES));
-    for (int p = 0; p < vectors; p++)
-        part[p] = krsi_kb_carry(kb, none);
-    for (int p = 0; p < vectors; p++) {
-        krsi_kv j = plus(&w->f, key, (int64_t)p * lanes), seen;
-        krsi_kmem at = score(w, r, first, j);
-        krsi_kv v = krsi_flash_masked(&w->f, krsi_kb_load(kb, at), i, j, from,
-                                      last, lanes, &seen);
-        v = krsi_kb_select(kb, seen, v, none);
-        krsi_kb_store(kb, at, v);
-        next[p] = larger(kb, v, part[p]);
-    }
-    for (int p = 0; p < vectors; p++)
-        krsi_kb_next(kb, part[p], next[p]);
-    krsi_kb_end(kb);
-    for (int p = 0; p < vectors; p++)
-        part[p] = krsi_kb_result(kb, part[p]);
-    return krsi_kb_row_tree(kb, KRS_KS_MAX, part, lanes);
+    softening *s = context;
+    krsi_kb *kb = s->w->f.kb;
+    krsi_kmem at = score(s->w, s->r, s->first, key);
+    krsi_kv none = krsi_kb_f32(kb, -INFINITY), seen;
+    krsi_kv v = krsi_flash_masked(&s->w->f, krsi_kb_load(kb, at), s->i, key,
+                                  s->from, s->last, s->w->o.lanes, &seen);
+    v = krsi_kb_select(kb, seen, v, none);
+    krsi_kb_store(kb, at, v);
+    return larger(kb, v, largest);
 }
 
-/* scores to e^(score - m); their sum */
+/* scores to e^(score - m), added up */
 static krsi_kv
-exp_row(forward *w, krsi_kv r, krsi_kv first, krsi_kv end, krsi_kv m)
+exp_step(void *context, krsi_kv key, krsi_kv sum)
 {
-    krsi_kb *kb = w->f.kb;
-    int lanes = w->o.lanes, vectors = KRSI_ROW_LANES / lanes;
-    krsi_kv part[KRSI_ROW_LANES], next[KRSI_ROW_LANES];
-    krsi_kv zero = krsi_kb_broadcast(kb, lanes, krsi_kb_f32(kb, 0));
-    krsi_kv key = krsi_kb_for(kb, first, end, krsi_kb_i64(kb, KRSI_ROW_LANES));
-    for (int p = 0; p < vectors; p++)
-        part[p] = krsi_kb_carry(kb, zero);
-    for (int p = 0; p < vectors; p++) {
-        krsi_kmem at = score(w, r, first, plus(&w->f, key, (int64_t)p * lanes));
-        krsi_kv e =
-            krsi_kmath_exp_fall(kb, krsi_kb_sub(kb, krsi_kb_load(kb, at), m));
-        krsi_kb_store(kb, at, e);
-        next[p] = krsi_kb_add(kb, part[p], e);
-    }
-    for (int p = 0; p < vectors; p++)
-        krsi_kb_next(kb, part[p], next[p]);
-    krsi_kb_end(kb);
-    for (int p = 0; p < vectors; p++)
-        part[p] = krsi_kb_result(kb, part[p]);
-    return krsi_kb_row_tree(kb, KRS_KS_ADD, part, lanes);
+    softening *s = context;
+    krsi_kb *kb = s->w->f.kb;
+    krsi_kmem at = score(s->w, s->r, s->first, key);
+    krsi_kv e =
+        krsi_kmath_exp_fall(kb, krsi_kb_sub(kb, krsi_kb_load(kb, at), s->m));
+    krsi_kb_store(kb, at, e);
+    return krsi_kb_add(kb, sum, e);
 }
 
 /* Row r of the strip at `row`, its keys in [first, end): scores become p, the
@@ -507,10 +198,16 @@ soften(forward *w, krsi_kv row, krsi_kv r, krsi_kv g, krsi_kv first,
     krsi_kmem most_at = {.buffer = w->most, .index = slot};
     krsi_kmem sum_at = {.buffer = w->sum, .index = slot};
     krsi_kv before = krsi_kb_load(kb, most_at);
-    krsi_kv m = larger(kb, mask_row(w, r, i, first, end), before);
-    krsi_kv from = krsi_kb_select(kb, krsi_kb_eq(kb, m, none), zero, m);
-    krsi_kv decay = krsi_kmath_exp_fall(kb, krsi_kb_sub(kb, before, from));
-    krsi_kv sum = exp_row(w, r, first, end, from);
+    softening s = {.w = w, .r = r, .i = i, .first = first};
+    s.from = krsi_flash_first(&w->f, i, first);
+    s.last = krsi_flash_last(&w->f, i, end);
+    krsi_flash_row masked = {mask_step, &s, KRS_KS_MAX, -INFINITY, w->o.lanes};
+    krsi_kv largest = krsi_flash_along_row(&w->f, &masked, first, end);
+    krsi_kv m = larger(kb, largest, before);
+    s.m = krsi_kb_select(kb, krsi_kb_eq(kb, m, none), zero, m);
+    krsi_kv decay = krsi_kmath_exp_fall(kb, krsi_kb_sub(kb, before, s.m));
+    krsi_flash_row summed = {exp_step, &s, KRS_KS_ADD, 0, w->o.lanes};
+    krsi_kv sum = krsi_flash_along_row(&w->f, &summed, first, end);
     krsi_kv old = krsi_kb_mul(kb, krsi_kb_load(kb, sum_at), decay);
     krsi_kb_store(kb, most_at, m);
     krsi_kb_store(kb, sum_at, krsi_kb_add(kb, old, sum));
@@ -526,7 +223,7 @@ meet(forward *w, krsi_kv row, krsi_kv g, krsi_kv first, krsi_kv end)
     krsi_tile *s = &w->s, *o = &w->o;
     krsi_kv rows =
         krsi_kb_min(kb, krsi_kb_sub(kb, w->q1, row), krsi_kb_i64(kb, s->rows));
-    krsi_kv last_row = plus(f, krsi_kb_add(kb, row, rows), -1);
+    krsi_kv last_row = krsi_flash_plus(f, krsi_kb_add(kb, row, rows), -1);
     krsi_kv limit = krsi_flash_last(f, last_row, end);
     krsi_kv begin = krsi_flash_first(f, row, first);
     krsi_tile_if_below(s, begin, limit);
@@ -540,9 +237,10 @@ meet(forward *w, krsi_kv row, krsi_kv g, krsi_kv first, krsi_kv end)
         o->end = limit;
         o->decay_from = row;
         for (int i = 0; i < o->rows; i++)
-            o->a_at[i] = krsi_kb_mul(
-                kb, krsi_kb_min(kb, krsi_kb_i64(kb, i), plus(f, rows, -1)),
-                krsi_kb_i64(kb, KRSI_FLASH_KEYS));
+            o->a_at[i] = krsi_kb_mul(kb,
+                                     krsi_kb_min(kb, krsi_kb_i64(kb, i),
+                                                 krsi_flash_plus(f, rows, -1)),
+                                     krsi_kb_i64(kb, KRSI_FLASH_KEYS));
         krsi_tile_strip(o, row);
     }
     krsi_kb_end(kb);
@@ -555,12 +253,12 @@ visit_keys(forward *w)
     krsi_kb *kb = f->kb;
     krsi_tile *s = &w->s, *o = &w->o;
     krsi_kv block = krsi_kb_i64(kb, KRSI_FLASH_KEYS), zero = krsi_kb_i64(kb, 0);
-    krsi_kv one = krsi_kb_i64(kb, 1);
-    krsi_kv end = krsi_flash_last(f, plus(f, w->q1, -1), f->S);
+    krsi_kv end = krsi_flash_last(f, krsi_flash_plus(f, w->q1, -1), f->S);
     krsi_kv begin = krsi_flash_first(f, w->q0, zero);
     begin = krsi_kb_sub(kb, begin, krsi_kb_rem(kb, begin, block));
     krsi_kv first = krsi_kb_for(kb, begin, end, block);
-    krsi_kv past = krsi_kb_min(kb, plus(f, first, KRSI_FLASH_KEYS), end);
+    krsi_kv past =
+        krsi_kb_min(kb, krsi_flash_plus(f, first, KRSI_FLASH_KEYS), end);
     s->m0 = o->m0 = w->q0;
     s->m1 = o->m1 = w->q1;
     s->n0 = first;
@@ -575,8 +273,7 @@ visit_keys(forward *w)
         if (!w->few)
             krsi_tile_pack_b(o);
     }
-    krsi_kv g = krsi_kb_for(kb, zero, f->G, one);
-    f->head = krsi_kb_add(kb, krsi_kb_mul(kb, f->key_head, f->G), g);
+    krsi_kv g = krsi_flash_open_heads(f);
     if (f->at->out >= 0)
         o->sum_start =
             krsi_kb_mul(kb, krsi_kb_mul(kb, g, w->rows), o->sum_stride);
@@ -638,7 +335,7 @@ krsi_lower_attention(krsi_lowering *l)
         return;
     }
     declare_forward(&w, l);
-    krsi_kv zero = krsi_kb_i64(kb, 0), one = krsi_kb_i64(kb, 1);
+    krsi_kv one = krsi_kb_i64(kb, 1);
     f->b = krsi_kb_axis(kb, 2);
     f->key_head = krsi_kb_axis(kb, 1);
     w.q0 = krsi_kb_mul(kb, krsi_kb_axis(kb, 0), w.rows);
@@ -649,8 +346,7 @@ krsi_lower_attention(krsi_lowering *l)
     if (at->out >= 0)
         fill(&w, w.o.sums, krsi_kb_mul(kb, all, w.o.sum_stride), 0);
     visit_keys(&w);
-    krsi_kv g = krsi_kb_for(kb, zero, f->G, one);
-    f->head = krsi_kb_add(kb, krsi_kb_mul(kb, f->key_head, f->G), g);
+    krsi_kv g = krsi_flash_open_heads(f);
     krsi_kv i = krsi_kb_for(kb, w.q0, w.q1, one);
     deliver_row(&w, g, i);
     krsi_kb_end(kb);

@@ -65,7 +65,27 @@ typedef struct krsi_flash {
     krsi_kv b, head, key_head;
 } krsi_flash;
 
-/* ---- lower_attention.c ---- */
+/* ---- lower_attention_parts.c ---- */
+
+/* a + b; an argument of the launch */
+krsi_kv krsi_flash_plus(krsi_flash *f, krsi_kv a, int64_t b);
+krsi_kv krsi_flash_number(krsi_flash *f, int64_t value);
+/* A view of queries [B,H,T,..] as [B,K,G,..] where rows are heads. */
+krsi_view krsi_flash_rows_of(const krsi_flash *f, const krsi_view *queries);
+/* open the loop over the heads of the group, sets head; the number in it */
+krsi_kv krsi_flash_open_heads(krsi_flash *f);
+
+/* Something along a row, in the 64 virtual lanes and the tree of kb.h. */
+typedef struct krsi_flash_row {
+    /* what a vector of lanes becomes at elements `at`, at + 1, ... */
+    krsi_kv (*step)(void *context, krsi_kv at, krsi_kv so_far);
+    void *context;
+    krs_kscalar join; /* of the lanes */
+    float first;
+    int lanes;
+} krsi_flash_row;
+krsi_kv krsi_flash_along_row(krsi_flash *f, const krsi_flash_row *row,
+                             krsi_kv low, krsi_kv high);
 
 /* arguments and buffers that forward and gradient have in common */
 void krsi_flash_begin(krsi_flash *f, krsi_lowering *l);

@@ -29,12 +29,6 @@ typedef struct gradient {
 } gradient;
 
 static krsi_kv
-plus(gradient *w, krsi_kv a, int64_t b)
-{
-    return krsi_kb_add(w->f.kb, a, krsi_kb_i64(w->f.kb, b));
-}
-
-static krsi_kv
 times(gradient *w, krsi_kv a, int64_t b)
 {
     return krsi_kb_mul(w->f.kb, a, krsi_kb_i64(w->f.kb, b));
@@ -172,41 +166,21 @@ lse_of(gradient *w, krsi_kv i)
     return krsi_kb_load(kb, (krsi_kmem){.buffer = w->lse.buffer, .index = at});
 }
 
-/* sum_e of the cotangent times the result, of query i: a row sum */
-static krsi_kv
-dot_row(gradient *w, krsi_kv i)
-{
-    krsi_kb *kb = w->f.kb;
-    int lanes = w->dq.lanes, vectors = KRSI_ROW_LANES / lanes;
-    krsi_kv part[KRSI_ROW_LANES], next[KRSI_ROW_LANES];
-    krsi_kv zero = krsi_kb_broadcast(kb, lanes, krsi_kb_f32(kb, 0));
-    krsi_kv e = krsi_kb_for(kb, krsi_kb_i64(kb, 0), w->f.E,
-                            krsi_kb_i64(kb, KRSI_ROW_LANES));
-    for (int p = 0; p < vectors; p++)
-        part[p] = krsi_kb_carry(kb, zero);
-    for (int p = 0; p < vectors; p++) {
-        krsi_kv at = plus(w, e, (int64_t)p * lanes);
-        krsi_kv product = krsi_kb_mul(kb, row_vector(w, &w->cotangent, i, at),
-                                      row_vector(w, &w->result, i, at));
-        next[p] = krsi_kb_add(kb, part[p], product);
-    }
-    for (int p = 0; p < vectors; p++)
-        krsi_kb_next(kb, part[p], next[p]);
-    krsi_kb_end(kb);
-    for (int p = 0; p < vectors; p++)
-        part[p] = krsi_kb_result(kb, part[p]);
-    return krsi_kb_row_tree(kb, KRS_KS_ADD, part, lanes);
-}
+typedef struct dot {
+    gradient *w;
+    krsi_kv i; /* query */
+} dot;
 
-/* heads of the group: opens a loop, sets head and group_row */
-static void
-open_heads(gradient *w)
+/* sum + cotangent times result, by lane */
+static krsi_kv
+dot_step(void *context, krsi_kv e, krsi_kv sum)
 {
-    krsi_flash *f = &w->f;
-    krsi_kb *kb = f->kb;
-    krsi_kv g = krsi_kb_for(kb, krsi_kb_i64(kb, 0), f->G, krsi_kb_i64(kb, 1));
-    f->head = krsi_kb_add(kb, krsi_kb_mul(kb, f->key_head, f->G), g);
-    w->group_row = krsi_kb_mul(kb, g, f->T);
+    dot *d = context;
+    krsi_kb *kb = d->w->f.kb;
+    krsi_kv product =
+        krsi_kb_mul(kb, row_vector(d->w, &d->w->cotangent, d->i, e),
+                    row_vector(d->w, &d->w->result, d->i, e));
+    return krsi_kb_add(kb, sum, product);
 }
 
 /* delta of all rows; dq and dk zero, dv too unless the statistic of a row is
@@ -226,12 +200,15 @@ begin(gradient *w)
     krsi_kv g = krsi_kb_for(kb, none, f->G, krsi_kb_i64(kb, 1));
     krsi_kv outer = krsi_kb_carry(kb, zero);
     f->head = krsi_kb_add(kb, first_head, g);
+    krsi_flash_row summed = {dot_step, NULL, KRS_KS_ADD, 0, w->dq.lanes};
     krsi_kv i = krsi_kb_for(kb, none, f->T, krsi_kb_i64(kb, 1));
     krsi_kv inner = krsi_kb_carry(kb, outer);
     krsi_kv row = krsi_kb_add(kb, krsi_kb_mul(kb, g, f->T), i);
     krsi_kv lse = lse_of(w, i);
+    dot d = {w, i};
+    summed.context = &d;
     krsi_kb_store(kb, (krsi_kmem){.buffer = w->delta, .index = row},
-                  dot_row(w, i));
+                  krsi_flash_along_row(f, &summed, none, f->E));
     krsi_kb_next(kb, inner,
                  krsi_kb_select(kb, krsi_kb_ne(kb, lse, lse), lse, inner));
     krsi_kb_end(kb);
@@ -297,7 +274,7 @@ fill_tiles(gradient *w)
     krsi_kv row = krsi_kb_for(kb, w->q0, w->q1, krsi_kb_i64(kb, s->rows));
     krsi_kv rows =
         krsi_kb_min(kb, krsi_kb_sub(kb, w->q1, row), krsi_kb_i64(kb, s->rows));
-    krsi_kv last_row = plus(w, krsi_kb_add(kb, row, rows), -1);
+    krsi_kv last_row = krsi_flash_plus(&w->f, krsi_kb_add(kb, row, rows), -1);
     krsi_kv local = krsi_kb_sub(kb, row, w->q0);
     s->n1 = dp->n1 = krsi_flash_last(f, last_row, w->k1);
     krsi_flash_score_strip(s, row, w->k0, times(w, local, KEYS));
@@ -320,11 +297,12 @@ add_queries(gradient *w)
     t->m1 = w->q1;
     t->out_offset = krsi_flash_base(f, &w->to_q, f->head);
     krsi_kv row = krsi_kb_for(kb, w->q0, w->q1, krsi_kb_i64(kb, t->rows));
-    krsi_kv last = plus(w, w->q1, -1);
-    krsi_kv past = krsi_kb_min(kb, plus(w, row, t->rows - 1), last);
+    krsi_kv last = krsi_flash_plus(&w->f, w->q1, -1);
+    krsi_kv past =
+        krsi_kb_min(kb, krsi_flash_plus(&w->f, row, t->rows - 1), last);
     t->end = krsi_flash_last(f, past, w->k1);
     for (int r = 0; r < t->rows; r++) {
-        krsi_kv i = krsi_kb_min(kb, plus(w, row, r), last);
+        krsi_kv i = krsi_kb_min(kb, krsi_flash_plus(&w->f, row, r), last);
         t->a_at[r] = times(w, krsi_kb_sub(kb, i, w->q0), KEYS);
     }
     krsi_tile_strip(t, row);
@@ -343,8 +321,11 @@ add_keys(gradient *w, krsi_tile *t, const krsi_flash_tensor *to)
     t->out_offset = krsi_flash_base(f, to, f->key_head);
     krsi_kv key = krsi_kb_for(kb, w->k0, w->seen, krsi_kb_i64(kb, t->rows));
     for (int r = 0; r < t->rows; r++)
-        t->a_at[r] = krsi_kb_sub(
-            kb, krsi_kb_min(kb, plus(w, key, r), plus(w, w->seen, -1)), w->k0);
+        t->a_at[r] =
+            krsi_kb_sub(kb,
+                        krsi_kb_min(kb, krsi_flash_plus(&w->f, key, r),
+                                    krsi_flash_plus(&w->f, w->seen, -1)),
+                        w->k0);
     if (f->at->causal) {
         krsi_kv query = krsi_kb_sub(kb, key, f->offset);
         t->low =
@@ -387,7 +368,7 @@ bound_queries(gradient *w, krsi_kv *out_first, krsi_kv *out_end)
     if (f->window.ref) {
         krsi_kv last =
             krsi_kb_sub(kb, krsi_kb_add(kb, w->k1, f->window), f->offset);
-        *out_end = krsi_kb_min(kb, *out_end, plus(w, last, -1));
+        *out_end = krsi_kb_min(kb, *out_end, krsi_flash_plus(&w->f, last, -1));
     }
 }
 
@@ -403,15 +384,15 @@ krsi_lower_attention_grad(krsi_lowering *l)
     f->b = krsi_kb_axis(kb, 1);
     begin(&w);
     w.k0 = krsi_kb_for(kb, krsi_kb_i64(kb, 0), f->S, krsi_kb_i64(kb, KEYS));
-    w.k1 = krsi_kb_min(kb, plus(&w, w.k0, KEYS), f->S);
+    w.k1 = krsi_kb_min(kb, krsi_flash_plus(&w.f, w.k0, KEYS), f->S);
     pack_turned(&w, &w.s, &f->k);
     pack_turned(&w, &w.dp, &f->v);
     pack(&w, &w.dq, &f->k, f->key_head, w.k0, w.k1);
-    open_heads(&w);
+    w.group_row = krsi_kb_mul(kb, krsi_flash_open_heads(f), f->T);
     bound_queries(&w, &first, &end);
     w.q0 = krsi_kb_for(kb, first, end, krsi_kb_i64(kb, QUERIES));
-    w.q1 = krsi_kb_min(kb, plus(&w, w.q0, QUERIES), end);
-    w.seen = krsi_flash_last(f, plus(&w, w.q1, -1), w.k1);
+    w.q1 = krsi_kb_min(kb, krsi_flash_plus(&w.f, w.q0, QUERIES), end);
+    w.seen = krsi_flash_last(f, krsi_flash_plus(&w.f, w.q1, -1), w.k1);
     pack(&w, &w.dk, &f->q, f->head, w.q0, w.q1);
     pack(&w, &w.dv, &w.cotangent, f->head, w.q0, w.q1);
     fill_tiles(&w);

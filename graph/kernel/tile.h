@@ -170,6 +170,17 @@ void krsi_tile_finish(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask,
                       krsi_kv sums);
 
 /* tile_contract.c */
+/* pieces of a size, the last one perhaps smaller; the larger of two sizes */
+static inline int64_t
+krsi_tile_parts(int64_t whole, int64_t part)
+{
+    return whole / part + (whole % part != 0);
+}
+static inline int64_t
+krsi_tile_most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
 /* arguments and buffers of a launch, one more each */
 krsi_kv krsi_tile_integer(krsi_lowering *l, krs_index value);
 krsi_kv krsi_tile_float(krsi_lowering *l, double value);

@@ -267,18 +267,6 @@ fit_tile(krsi_tile *t, const product *p)
 }
 
 static int64_t
-parts(int64_t whole, int64_t part)
-{
-    return whole / part + (whole % part != 0);
-}
-
-static int64_t
-most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t
 least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -289,7 +277,8 @@ batch_items(const product *p)
 {
     int64_t items = 1;
     for (int i = p->batches > 2 ? p->batches - 2 : 0; i < p->batches; i++)
-        if (__builtin_mul_overflow(items, most(p->batch_max[i], 1), &items))
+        if (__builtin_mul_overflow(items, krsi_tile_most(p->batch_max[i], 1),
+                                   &items))
             return INT32_MAX;
     return least(items, INT32_MAX);
 }
@@ -298,10 +287,12 @@ static split
 split_thin(const krsi_tile *t, const product *p, int64_t workers)
 {
     int64_t unit = (int64_t)t->vectors * t->lanes;
-    int64_t strips = most(parts(p->max_n, STRIP),
-                          least(4 * workers, parts(p->max_n, 4 * unit)));
-    int64_t columns = parts(most(p->max_n, 1), most(strips, 1));
-    return (split){t->rows, parts(columns, unit) * unit};
+    int64_t strips =
+        krsi_tile_most(krsi_tile_parts(p->max_n, STRIP),
+                       least(4 * workers, krsi_tile_parts(p->max_n, 4 * unit)));
+    int64_t columns =
+        krsi_tile_parts(krsi_tile_most(p->max_n, 1), krsi_tile_most(strips, 1));
+    return (split){t->rows, krsi_tile_parts(columns, unit) * unit};
 }
 
 /* Columns of B that an item may hold packed, in panels. */
@@ -310,9 +301,9 @@ most_panels(const krsi_tile *t, const product *p, const krsi_facts *facts)
 {
     int64_t cache = facts->cache_bytes[1] ? (int64_t)facts->cache_bytes[1]
                                           : INT64_C(1) << 20;
-    int64_t depth = most(least(p->max_k, KRSI_TILE_CHUNK), 1);
+    int64_t depth = krsi_tile_most(least(p->max_k, KRSI_TILE_CHUNK), 1);
     int64_t bytes = (int64_t)t->vectors * t->lanes * depth * 4;
-    return least(most(cache / 2 / bytes, 1), MAX_PANELS);
+    return least(krsi_tile_most(cache / 2 / bytes, 1), MAX_PANELS);
 }
 
 /* What the busiest worker does if `down` by `across` items for each of the
@@ -329,7 +320,7 @@ cost_of(const krsi_tile *t, const product *p, double workers, int64_t down,
     double items = each * (double)batch_items(p);
     double turns = (double)(int64_t)(items / workers);
     turns += turns < items / workers;
-    double depth = (double)most(p->max_k, 1);
+    double depth = (double)krsi_tile_most(p->max_k, 1);
     double meet = items > 1 ? MEET_COST / depth : 0;
     double late = workers > 1 ? LATE / 100.0 : 0;
     return (work / each + ITEM_COST / depth) * (turns + late) + meet;
@@ -339,21 +330,24 @@ static split
 split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
 {
     int64_t width = (int64_t)t->vectors * t->lanes;
-    int64_t max_m = most(p->max_m, 1), max_n = most(p->max_n, 1);
-    int64_t panels = parts(max_n, width), tiles = parts(max_m, t->rows);
+    int64_t max_m = krsi_tile_most(p->max_m, 1),
+            max_n = krsi_tile_most(p->max_n, 1);
+    int64_t panels = krsi_tile_parts(max_n, width),
+            tiles = krsi_tile_parts(max_m, t->rows);
     int64_t most_down = p->batches >= 2 ? 1 : least(tiles, MAX_PARTS);
-    int64_t least_across = parts(panels, most_panels(t, p, facts));
+    int64_t least_across = krsi_tile_parts(panels, most_panels(t, p, facts));
     int64_t most_across = least(panels, least_across + MAX_PARTS);
     double best = 0;
     bool found_fits = false;
     split found = {0, 0};
     for (int64_t down = 1; down <= most_down; down++)
         for (int64_t across = least_across; across <= most_across; across++) {
-            split s = {parts(tiles, down) * t->rows,
-                       parts(panels, across) * width};
+            split s = {krsi_tile_parts(tiles, down) * t->rows,
+                       krsi_tile_parts(panels, across) * width};
             double cost =
-                cost_of(t, p, (double)most(facts->workers, 1),
-                        parts(max_m, s.rows), parts(max_n, s.columns));
+                cost_of(t, p, (double)krsi_tile_most(facts->workers, 1),
+                        krsi_tile_parts(max_m, s.rows),
+                        krsi_tile_parts(max_n, s.columns));
             bool fits = !t->has_sums || s.rows * s.columns <= SUMS;
             if (found.rows &&
                 (fits < found_fits || (fits == found_fits && cost >= best)))
@@ -600,8 +594,9 @@ krsi_lower_contract(krsi_lowering *l)
     t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
     bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finishes;
     t.has_sums = t.template == KRSI_TILE_STREAM || !(t.one_chunk || out_adds);
-    split s = is_thin(&t) ? split_thin(&t, &p, most(l->facts->workers, 1))
-                          : split_tiles(&t, &p, l->facts);
+    split s = is_thin(&t)
+                  ? split_thin(&t, &p, krsi_tile_most(l->facts->workers, 1))
+                  : split_tiles(&t, &p, l->facts);
 
     declare_operand(l, &t.a, "left", p.a, p.a_m, p.a_k);
     declare_operand(l, &t.b, "right", p.b, p.b_n, p.b_k);
