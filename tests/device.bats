@@ -128,6 +128,33 @@ golden() {
     done
 }
 
+@test "little memory on cpu is a sentence and exit code 1, never a crash" {
+    needs cpu
+    # a sanitizer reserves terabytes of addresses
+    (ulimit -v 4000000 && "$KERSEY" --version >/dev/null 2>&1) ||
+        skip "no limit can be set here"
+    declare -A codes=()
+    export KRS_CACHE=off
+    for kilobytes in 100000 205000 220000 240000 300000 1000000; do
+        code=0
+        rm -rf "$BATS_TEST_TMPDIR/run"
+        (
+            ulimit -v $kilobytes
+            "$KERSEY" train llama-tiny --data "$TESTS_DIR/cli.bats" --steps 1 \
+                --batch 1 --seq 16 --out "$BATS_TEST_TMPDIR/run" \
+                --backend cpu --threads 2
+        ) >/dev/null 2>"$BATS_TEST_TMPDIR/talk" || code=$?
+        codes[$code]=yes
+        echo "$kilobytes kB: exit code $code: $(cat "$BATS_TEST_TMPDIR/talk")"
+        [ $code -eq 0 ] || [ $code -eq 1 ] || [ $code -eq 77 ]
+        errors=$(grep -c "^kersey train: error: " "$BATS_TEST_TMPDIR/talk") ||
+            [ $code -eq 0 ]
+        [ $code -eq 0 ] || [ "$errors" -eq 1 ]
+    done
+    [ -n "${codes[0]}" ]
+    [ -n "${codes[1]}" ]
+}
+
 @test "--cpu and --threads are checked" {
     run -2 --separate-stderr "$KERSEY" graph "$mlp" --stage expand \
         --backend eval --cpu x86-64-v2

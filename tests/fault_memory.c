@@ -31,8 +31,8 @@ int __wrap_posix_memalign(void **out, size_t align, size_t bytes);
 void __real_free(void *data);
 void __wrap_free(void *data);
 
-static bool
-strikes(void)
+bool
+memory_strikes(void)
 {
     if (atomic_load(&countdown) <= 0)
         return false;
@@ -57,32 +57,33 @@ counted(void *data, bool is_new)
 void *
 __wrap_malloc(size_t bytes)
 {
-    return counted(strikes() ? NULL : __real_malloc(bytes), true);
+    return counted(memory_strikes() ? NULL : __real_malloc(bytes), true);
 }
 
 void *
 __wrap_calloc(size_t count, size_t bytes)
 {
-    return counted(strikes() ? NULL : __real_calloc(count, bytes), true);
+    return counted(memory_strikes() ? NULL : __real_calloc(count, bytes), true);
 }
 
 void *
 __wrap_realloc(void *old, size_t bytes)
 {
     bool is_new = old == NULL;
-    return counted(strikes() ? NULL : __real_realloc(old, bytes), is_new);
+    return counted(memory_strikes() ? NULL : __real_realloc(old, bytes),
+                   is_new);
 }
 
 char *
 __wrap_strdup(const char *text)
 {
-    return counted(strikes() ? NULL : __real_strdup(text), true);
+    return counted(memory_strikes() ? NULL : __real_strdup(text), true);
 }
 
 int
 __wrap_posix_memalign(void **out, size_t align, size_t bytes)
 {
-    if (strikes())
+    if (memory_strikes())
         return ENOMEM;
     int failed = __real_posix_memalign(out, align, bytes);
     if (!failed)

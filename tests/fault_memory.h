@@ -24,6 +24,10 @@ void memory_fail_from(long n);
 /* did one fail? From here on none does. */
 bool memory_struck(void);
 
+/* does this call fail? For other functions that a suite puts in between and
+ * that count as allocations; errno is ENOMEM then. */
+bool memory_strikes(void);
+
 /* allocations that have not been freed */
 long memory_alive(void);
 

@@ -262,7 +262,7 @@ open_store(const char *device_name, const char *cpu, krs_device **out,
            krs_error *err)
 {
     krs_device_options options = {.struct_size = sizeof options,
-                                  .threads = 2,
+                                  .threads = 1,
                                   .cpu = cpu,
                                   .modules = KERSEY_MODULE_DIR,
                                   .cache = cpu ? temp_folder() : NULL};

@@ -2,8 +2,8 @@
  *
  * target.c knows the machine, emit*.c turn a kernel into LLVM IR, codegen.c
  * turns that into an object, link.c makes the object callable, threads.c runs
- * it, cpu_backend.c puts these behind the seam. LLVM is known in this folder
- * only.
+ * it, cpu_backend.c puts these behind the seam. room.c asks for memory before
+ * LLVM does. LLVM is known in this folder only.
  */
 #ifndef KRSI_CPU_H
 #define KRSI_CPU_H
@@ -63,6 +63,19 @@ krs_status krsi_cpu_listing(const krsi_cpu_target *target,
                             LLVMTargetMachineRef machine,
                             const krs_kernel *kernel, krsi_cpu_form form,
                             char **out_text, krs_error *err);
+
+/* room.c -- what LLVM asks for must not fail, or it ends the process.
+ * krsi_cpu_has_room: so many bytes could be had now. krsi_cpu_need: MEMORY if
+ * not, with a sentence that says what they are for ("link a kernel").
+ * krsi_cpu_compile_bytes: what compiling this kernel takes at most. */
+enum {
+    KRSI_CPU_OPEN_BYTES = 12 << 20, /* targets and linker: 7 MB measured */
+    KRSI_CPU_LINK_BYTES = 2 << 20,  /* and 8 times the object */
+    KRSI_CPU_LINK_FACTOR = 8
+};
+bool krsi_cpu_has_room(size_t bytes);
+krs_status krsi_cpu_need(size_t bytes, const char *what, krs_error *err);
+size_t krsi_cpu_compile_bytes(const krs_kernel *kernel);
 
 /* link.c -- objects to addresses. One for a device; thread-safe. */
 typedef struct krsi_cpu_linker krsi_cpu_linker;

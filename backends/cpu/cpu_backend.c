@@ -34,19 +34,45 @@ cpu_close(krs_backend_device *device)
     free(device);
 }
 
+static void
+start_heap(void *context, uint32_t worker)
+{
+    void *volatile piece = malloc(64);
+    (void)context;
+    (void)worker;
+    free(piece);
+}
+
+/* How many workers may compile. The C library reserves 64 MB of addresses for
+ * the heap of a thread when it first allocates, out of 128 MB that it takes
+ * for a moment. Done now, so that it does not take what is found to be there
+ * for LLVM later. A thread that got no heap maps every piece by itself, which
+ * exhausts the rest: then the caller compiles alone. */
+static uint32_t
+start_heaps(const krs_backend_device *device, uint32_t workers)
+{
+    enum { HEAP_BYTES = 128 << 20 };
+    if (workers > 1 && !krsi_cpu_has_room((workers - 1) * (size_t)HEAP_BYTES))
+        return 1;
+    krsi_team_run(device->team, start_heap, NULL);
+    return workers;
+}
+
 static krs_status
 fill_device(krs_backend_device *device, const krs_backend_options *options,
             krs_error *err)
 {
     uint32_t workers =
         options->workers ? options->workers : krsi_cpu_processors();
-    KRS_TRY(krsi_cpu_target_open(options->cpu, options->effort, &device->target,
-                                 err));
     device->team = krsi_team_new(workers);
     if (!device->team)
         return krs_fail(err, KRS_E_MEMORY, "cpu: no memory for %u threads",
                         workers);
     workers = krsi_team_workers(device->team);
+    device->compilers = start_heaps(device, workers);
+    KRS_TRY(krsi_cpu_need(KRSI_CPU_OPEN_BYTES, "prepare LLVM", err));
+    KRS_TRY(krsi_cpu_target_open(options->cpu, options->effort, &device->target,
+                                 err));
     krsi_cpu_limits(&device->target, workers, &device->limits);
     device->workers = calloc(workers, sizeof *device->workers);
     if (!device->workers)
@@ -97,6 +123,7 @@ typedef struct building {
     const krs_kernel *const *kernels;
     size_t count;
     krs_backend_blob *blobs;
+    uint32_t compilers; /* workers that there is memory for */
     _Atomic size_t next;
     _Atomic size_t failed; /* the first kernel that failed, or count */
     krs_error *errors;     /* one a worker */
@@ -127,7 +154,6 @@ static krs_status
 build_one(building *b, size_t i, krsi_cpu_worker *worker, krs_error *err)
 {
     const krsi_cpu_target *target = &b->device->target;
-    KRS_TRY(check_limits(b->kernels[i], &b->device->limits, err));
     if (!worker->machine)
         worker->machine = krsi_cpu_target_machine(target, err);
     if (!worker->machine)
@@ -141,6 +167,8 @@ build_some(void *context, uint32_t worker)
 {
     building *b = context;
     size_t i;
+    if (worker >= b->compilers)
+        return;
     while (atomic_load(&b->failed) == b->count &&
            (i = atomic_fetch_add(&b->next, 1)) < b->count) {
         krs_error *err = &b->errors[worker];
@@ -170,6 +198,26 @@ first_failure(const building *b, uint32_t workers, krs_error *err)
     return status;
 }
 
+/* Are all kernels within the limits, and for how many workers is there memory
+ * to compile them? */
+static krs_status
+prepare(building *b, krs_error *err)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        KRS_TRY(check_limits(b->kernels[i], &b->device->limits, err));
+        size_t bytes = krsi_cpu_compile_bytes(b->kernels[i]);
+        largest = bytes > largest ? bytes : largest;
+    }
+    b->compilers = b->device->compilers;
+    if (b->compilers > b->count)
+        b->compilers = (uint32_t)b->count;
+    while (b->compilers > 1 && !krsi_cpu_has_room(b->compilers * largest))
+        b->compilers--;
+    return b->compilers == 1 ? krsi_cpu_need(largest, "compile a kernel", err)
+                             : KRS_OK;
+}
+
 static krs_status
 cpu_build(krs_backend_device *device, const krs_kernel *const *kernels,
           size_t count, krs_backend_blob *out_blobs, krs_error *err)
@@ -185,13 +233,15 @@ cpu_build(krs_backend_device *device, const krs_kernel *const *kernels,
     atomic_store(&b.failed, count);
     for (size_t i = 0; i < count; i++)
         out_blobs[i] = (krs_backend_blob){0};
-    if (b.errors && b.which) {
+    if (!b.errors || !b.which)
+        status = krs_fail(err, KRS_E_MEMORY, "cpu: no memory to build");
+    else
+        status = prepare(&b, err);
+    if (status == KRS_OK) {
         for (uint32_t w = 0; w < workers; w++)
             b.which[w] = count;
         krsi_team_run(device->team, build_some, &b);
         status = first_failure(&b, workers, err);
-    } else {
-        status = krs_fail(err, KRS_E_MEMORY, "cpu: no memory to build");
     }
     for (size_t i = 0; i < count && status != KRS_OK; i++) {
         free(out_blobs[i].data);
@@ -216,6 +266,11 @@ cpu_load(krs_backend_device *device, const krs_kernel *kernel,
         return krs_fail(err, KRS_E_FORMAT,
                         "cpu: %s: %zu bytes that are no object file",
                         kernel->name, blob->bytes);
+    size_t need;
+    if (__builtin_mul_overflow(blob->bytes, KRSI_CPU_LINK_FACTOR, &need) ||
+        __builtin_add_overflow(need, KRSI_CPU_LINK_BYTES, &need))
+        need = SIZE_MAX;
+    KRS_TRY(krsi_cpu_need(need, "link a kernel", err));
     krs_backend_code *code = calloc(1, sizeof *code);
     if (!code)
         return krs_fail(err, KRS_E_MEMORY, "cpu: %s: no memory to load it",
@@ -260,6 +315,8 @@ cpu_listing(krs_backend_device *device, const krs_kernel *kernel,
     for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
         if (strcmp(stage, stages[i].stage) != 0)
             continue;
+        KRS_TRY(krsi_cpu_need(krsi_cpu_compile_bytes(kernel),
+                              "compile a kernel", err));
         LLVMTargetMachineRef machine =
             krsi_cpu_target_machine(&device->target, err);
         if (!machine)

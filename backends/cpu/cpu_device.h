@@ -30,6 +30,7 @@ struct krs_backend_device {
     krs_backend_limits limits;
     krsi_team *team;
     krsi_cpu_worker *workers; /* as many as the team has */
+    uint32_t compilers;       /* of them, those that can compile */
     krsi_cpu_linker *linker;
     struct krsi_cpu_state *states; /* of the launches of a submission */
     size_t state_room;

@@ -132,6 +132,12 @@ krsi_cpu_target_open(const char *cpu, krs_backend_effort effort,
     *out = (krsi_cpu_target){.effort = effort,
                              .triple = LLVMGetDefaultTargetTriple()};
     char *host = LLVMGetHostCPUFeatures();
+    if (!out->triple || !host) {
+        LLVMDisposeMessage(host);
+        krsi_cpu_target_free(out);
+        return krs_fail(err, KRS_E_MEMORY,
+                        "cpu: no memory for the name of the processor");
+    }
     if (!cpu || strcmp(cpu, "native") == 0) {
         out->cpu = LLVMGetHostCPUName();
         out->features = host;
