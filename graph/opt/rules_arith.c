@@ -265,11 +265,12 @@ krsi_rule_mul_neg(krsi_site *s)
     return with_constant(s, 1, c);
 }
 
+/* without a sign, -x is another number, and |x| is x */
 krsi_verdict
 krsi_rule_abs_sign(krsi_site *s)
 {
     uint32_t x = negand(s, 0);
-    if (x)
+    if (x && s->type->dtype != KRS_U8)
         return krsi_becomes(s, KRSI_ABS, 1, x, 0);
     return krsi_operand_is(s, 0, KRSI_ABS) ? krsi_is(s, s->in[0]) : KRSI_STAYS;
 }
