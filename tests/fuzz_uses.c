@@ -593,6 +593,19 @@ use_repeated(fuzz_gen *g)
     }
 }
 
+/* ---- what a gradient computes again ---- */
+
+static krs_node
+use_checkpoint(fuzz_gen *g)
+{
+    krs_node x = fuzz_pick(g, fuzz_any, 0);
+    if (fuzz_chance(g, 25))
+        return krs_recompute(x);
+    krs_node y = g->pool[g->count - 1];
+    const krs_node inputs[2] = {x, g->pool[fuzz_below(g, g->count)]};
+    return krs_checkpoint(y, inputs, 1 + (size_t)fuzz_below(g, 2));
+}
+
 typedef krs_node use(fuzz_gen *g);
 
 /* more of what schedulers find hard */
@@ -605,7 +618,8 @@ static use *const uses[] = {use_unary,     use_unary,  use_binary,
                             use_matmul,    use_gather, use_gather,
                             use_attention, use_random, use_rope,
                             use_leaf,      use_signs,  use_special_constant,
-                            use_truths,    use_pieces, use_repeated};
+                            use_truths,    use_pieces, use_repeated,
+                            use_checkpoint};
 
 krs_node
 fuzz_use(fuzz_gen *g)

@@ -290,6 +290,42 @@ UNARY(silu, real, -2, 2)
 UNARY(gelu, real, -2, 2)
 UNARY(gelu_tanh, real, -2, 2)
 
+/* with numbers of our own: the builder takes a new one each time */
+krs_node
+sample_recompute(sample *s, int which)
+{
+    switch (which) {
+    case 0: return krsi_recompute(KRS_HERE, real(s, S(2, 3), -1, 1), 7);
+    case 1:
+        return krsi_recompute(KRS_HERE, live(s, real(s, S(3, 2), -1, 1), 0), 0);
+    case 2: return krsi_recompute(KRS_HERE, INTS(s, KRS_I64, S0, 5), -1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_checkpoint(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 3), -1, 1), y = real(s, S(2, 3), -1, 1);
+    krs_node inside = krs_tanh(krs_mul(x, y));
+    krs_node out = krs_mul(krs_exp(inside), x), many[9];
+    switch (which) {
+    case 0: return krs_checkpoint(out, &x, 1);
+    case 1: {
+        const krs_node both[2] = {x, y};
+        return krs_checkpoint(out, both, 2);
+    }
+    case 2: /* more operands than fit on a stack of eight */
+        many[0] = x;
+        for (int i = 1; i < 9; i++)
+            many[i] = krs_sin(many[i - 1]);
+        return krs_checkpoint(krs_mul(many[8], out), many, 9);
+    case 3: return krs_checkpoint(krs_exp(live(s, x, 1)), &x, 1);
+    case 4: return krs_checkpoint(x, &y, 1); /* nothing in between */
+    default: return KRS_NONE;
+    }
+}
+
 krs_node
 sample_not(sample *s, int which)
 {

@@ -49,6 +49,7 @@ mlp(model *m)
     krs_node w1 = krs_state(g, "w", KRS_F32, KRS_SHAPE(5, 3));
     krs_node b1 = krs_state(g, "b", KRS_F32, KRS_SHAPE(5));
     krs_node h = krs_gelu(krs_linear(x, w1, b1)); /* [4,5] */
+    h = krs_checkpoint(h, &x, 1);
     krs_scope_pop(g);
     krs_scope_push(g, "layers.%d", 1);
     krs_node w2 = krs_state(g, "w", KRS_F32, KRS_SHAPE(6, 5));

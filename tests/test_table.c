@@ -166,11 +166,11 @@ expand_all(sample *s, krs_node first, int op, int which)
 {
     const krsi_node *use = krsi_get(first);
     for (uint32_t id = first.id; id <= krs_graph_size(s->graph); id++) {
-        krs_node x = krs_graph_node(s->graph, id), in[8];
+        krs_node x = krs_graph_node(s->graph, id), in[16];
         const krsi_node *n = krsi_get(x);
         if (!krsi_ops[n->op].composite)
             continue;
-        ck_assert_uint_le(n->count, 8);
+        ck_assert_uint_le(n->count, 16);
         for (uint32_t i = 0; i < n->count; i++)
             in[i] = krs_graph_node(s->graph, n->in[i]);
         krsi_use parts = {KRS_HERE, s->graph, n, in, (int)n->count};

@@ -13,6 +13,9 @@
  * the same walk over the region between the composite's operands and the
  * expanded result. Such regions nest as deep as composites do (three), not as
  * deep as the graph.
+ *
+ * Where the walk meets a checkpoint, what lies before it is made again
+ * (checkpoint.c), and from then on rules read the copies.
  */
 #include "grad.h"
 
@@ -32,6 +35,7 @@
 #define composite_vjp_cross_entropy krsi_vjp_cross_entropy
 #define composite_vjp_attention     krsi_vjp_attention
 #define composite_vjp_rope          krsi_vjp_rope
+#define composite_vjp_checkpoint    krsi_vjp_checkpoint
 #define composite_vjp_expand        NULL
 static krsi_vjp_rule *const rules[KRSI_OP_COUNT] = {
 #include "../ir/ops.def"
@@ -49,6 +53,8 @@ typedef struct region {
     size_t table_capacity;
     krs_node *cotangent; /* one a slot; id 0: none yet */
     bool *depends;       /* on something in wrt */
+    uint32_t *again;     /* by id: copy that rules read instead; 0: none. NULL
+                            before the first checkpoint */
 } region;
 
 static void
@@ -58,6 +64,7 @@ region_free(region *r)
     free(r->table);
     free(r->cotangent);
     free(r->depends);
+    free(r->again);
 }
 
 static size_t
@@ -192,12 +199,28 @@ krsi_vjp_through_expansion(krsi_vjp *v)
             v->out[i] = KRS_NONE;
 }
 
+/* Make what lies before a checkpoint again, unless another one did. */
+static bool
+pass_checkpoint(region *r, uint32_t id)
+{
+    krs_graph *g = r->graph;
+    uint32_t last = r->id[r->count - 1];
+    if (!r->again && !(r->again = calloc((size_t)last + 1, sizeof *r->again)))
+        return krsi_refuse_memory(g);
+    return r->again[id] || krsi_checkpoint_copy(g, id, r->again);
+}
+
 /* Call the rule of one node and add what it gives to its operands. */
 static bool
 propagate(region *r, size_t slot)
 {
     krs_graph *g = r->graph;
     const krsi_node *n = g->node[r->id[slot]];
+    if (n->op == KRSI_CHECKPOINT && !pass_checkpoint(r, r->id[slot]))
+        return false;
+    uint32_t y = r->id[slot]; /* what the rule reads, of y and operands */
+    if (r->again && r->again[y] && n->op != KRSI_CHECKPOINT)
+        y = r->again[y];
     krs_node few_in[8], few_out[8];
     bool few_need[8];
     size_t count = n->count;
@@ -213,20 +236,14 @@ propagate(region *r, size_t slot)
     }
     for (size_t i = 0; i < count; i++) {
         int64_t from = slot_of(r, n->in[i]);
-        in[i] = krsi_handle(g, n->in[i]);
+        in[i] = krsi_handle(g, g->node[y]->in[i]);
         need[i] = from >= 0 && r->depends[from];
         out[i] = KRS_NONE;
     }
     krs_place at = {g->string[n->file], (int)n->line};
-    krsi_vjp v = {at,
-                  g,
-                  n,
-                  krsi_handle(g, r->id[slot]),
-                  in,
-                  (int)count,
-                  r->cotangent[slot],
-                  need,
-                  out};
+    krsi_vjp v = {
+        at,   g,  n, krsi_handle(g, y), in, (int)count, r->cotangent[slot],
+        need, out};
     size_t scope = g->scopes; /* messages name the scope of the forward node */
     g->scope[g->scopes++] = n->scope;
     if (rules[n->op])

@@ -29,6 +29,11 @@ typedef void krsi_vjp_rule(krsi_vjp *v);
  * for a rule that does not always apply */
 void krsi_vjp_through_expansion(krsi_vjp *v);
 
+/* checkpoint.c -- make what lies between the inputs of checkpoint node `id` and
+ * its value again: again[i] of a node i becomes its copy, by id up to `id`; 0:
+ * there is none. One scope can be pushed. false: error recorded. */
+bool krsi_checkpoint_copy(krs_graph *g, uint32_t id, uint32_t *again);
+
 #define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, ...) \
     void krsi_vjp_##vjp(krsi_vjp *v);
 #define COMPOSITE PRIMITIVE

@@ -12,6 +12,20 @@ krsi_vjp_none(krsi_vjp *v)
     (void)v; /* on purpose: piecewise constant, or not a float */
 }
 
+/* a copy of the value: all of it passes */
+void
+krsi_vjp_recompute(krsi_vjp *v)
+{
+    v->out[0] = v->g;
+}
+
+/* the value again (grad.c made what it is made of again) */
+void
+krsi_vjp_checkpoint(krsi_vjp *v)
+{
+    v->out[0] = v->g;
+}
+
 void
 krsi_vjp_neg(krsi_vjp *v)
 {

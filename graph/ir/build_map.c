@@ -5,6 +5,9 @@
  */
 #include "ir.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define UNARY(name, ID)                                      \
     krs_node krs_##name##_at(krs_place at, krs_node x)       \
     {                                                        \
@@ -30,6 +33,55 @@ UNARY(gelu, GELU)
 UNARY(gelu_tanh, GELU_TANH)
 UNARY(not, NOT)
 UNARY(stop_gradient, STOP_GRADIENT)
+
+krs_node
+krsi_recompute(krs_place at, krs_node x, int64_t k)
+{
+    krsi_words words = {.count = 0};
+    krsi_put_int(&words, k);
+    return krsi_build(at, NULL, KRSI_RECOMPUTE, &x, 1, &words);
+}
+
+/* The number of nodes so far is a k that no builder took; one that was read
+ * from a text may have it. */
+krs_node
+krs_recompute_at(krs_place at, krs_node x)
+{
+    if (!krsi_operands_ok(at, KRSI_RECOMPUTE, &x, 1))
+        return krsi_poison(x.graph);
+    uint32_t size = krs_graph_size(x.graph);
+    krs_node y = krsi_recompute(at, x, size);
+    for (int64_t k = size; krs_node_is_valid(y) && y.id <= size;)
+        y = krsi_recompute(at, x, ++k);
+    return y;
+}
+
+krs_node
+krs_checkpoint_at(krs_place at, krs_node y, const krs_node *inputs,
+                  size_t count)
+{
+    krs_node few[8] = {y};
+    krs_node *in = few;
+    if (count == 0 || count > INT32_MAX - 1) {
+        if (y.graph)
+            krsi_refuse(y.graph, at, "checkpoint", KRS_E_ARGUMENT,
+                        "name the values that are kept, to compute y from",
+                        "%zu inputs", count);
+        return krsi_poison(y.graph);
+    }
+    if (count >= 8 && !(in = malloc((count + 1) * sizeof *in))) {
+        if (y.graph)
+            krsi_refuse_memory(y.graph);
+        return krsi_poison(y.graph);
+    }
+    in[0] = y;
+    memcpy(in + 1, inputs, count * sizeof *in);
+    krs_node c =
+        krsi_build(at, NULL, KRSI_CHECKPOINT, in, (int)count + 1, NULL);
+    if (in != few)
+        free(in);
+    return c;
+}
 
 #define BINARY(name, ID)                                           \
     krs_node krs_##name##_at(krs_place at, krs_node a, krs_node b) \

@@ -74,6 +74,12 @@ krsi_eval_stop_gradient(krsi_call *call)
     return krsi_out_alias(call, 0);
 }
 
+krs_status
+krsi_eval_recompute(krsi_call *call)
+{
+    return krsi_out_alias(call, 0);
+}
+
 /* Float to integer as krsi_store_double does; the rest is exact or wraps. */
 krs_status
 krsi_eval_cast(krsi_call *call)

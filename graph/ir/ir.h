@@ -316,6 +316,8 @@ krs_node krsi_slice(krs_place at, krs_node x, const krs_index *starts,
 krs_node krsi_set_slice(krs_place at, krs_node x, krs_node v,
                         const krs_index *starts, const int64_t *steps);
 krs_node krsi_matmul(krs_place at, krs_node a, krs_node b, bool ta, bool tb);
+/* x under a number of the caller's */
+krs_node krsi_recompute(krs_place at, krs_node x, int64_t k);
 krs_node krsi_cumsum(krs_place at, krs_node x, int axis, bool reverse);
 krs_node krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
                      bool keep);

@@ -155,6 +155,13 @@ krsi_shape_same(krsi_make *m)
 }
 
 bool
+krsi_shape_first(krsi_make *m)
+{
+    result_like(m, 0);
+    return true;
+}
+
+bool
 krsi_shape_axis_same(krsi_make *m)
 {
     result_like(m, 0);

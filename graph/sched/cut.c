@@ -162,9 +162,10 @@ static const krsi_node *
 constant_of(const krsi_maker *m, uint32_t id)
 {
     static const bool moves_only[KRSI_OP_COUNT] = {
-        [KRSI_EXPAND] = true,  [KRSI_RESHAPE] = true,
-        [KRSI_PERMUTE] = true, [KRSI_SLICE] = true,
-        [KRSI_LIVE] = true,    [KRSI_STOP_GRADIENT] = true,
+        [KRSI_EXPAND] = true,    [KRSI_RESHAPE] = true,
+        [KRSI_PERMUTE] = true,   [KRSI_SLICE] = true,
+        [KRSI_LIVE] = true,      [KRSI_STOP_GRADIENT] = true,
+        [KRSI_RECOMPUTE] = true,
     };
     const krsi_node *n = maker_node(m, id);
     while (moves_only[n->op] || n->op == KRSI_UPDATE)

@@ -223,6 +223,34 @@ KRS_API krs_status krs_grad_at(krs_place at, krs_node y, const krs_node *wrt,
                                size_t count, krs_node *grads);
 #define krs_grad(...) krs_grad_at(KRS_HERE, __VA_ARGS__)
 
+/* krs_checkpoint(y, inputs, count) -- y; what it is made of is not kept.
+ *
+ *      h = krs_checkpoint(layer(h), &h, 1);
+ *
+ * A gradient that comes to the returned node computes what lies between the
+ * inputs and y again, from the inputs, instead of keeping it from the forward
+ * pass. What does not depend on an input (weights, masks, tables of angles) is
+ * not computed again. Random numbers are: a dropout drops the same elements.
+ *
+ *   y       any type and shape
+ *   inputs  count nodes, at least one, that are kept: for a layer, what comes in
+ *   ->      as y
+ *
+ * With one a layer, memory for activations is that of the inputs of all layers
+ * and of the inside of one. A checkpoint inside the part of another is part of
+ * it. Without a gradient it changes nothing.
+ *
+ * Errors     ARGUMENT without an input; GRAPH (nodes of different graphs).
+ * Gradient   y: g; every gradient is the same to the last bit as without. In
+ *            the gradient of a gradient the values and their copies are summed
+ *            apart, so that may differ by rounding.
+ * Cost       one forward pass of the part, when a gradient passes; building is
+ *            linear in the nodes built between the first input and y.
+ * Source     Chen et al. 2016, section 3. */
+KRS_API krs_node krs_checkpoint_at(krs_place at, krs_node y,
+                                   const krs_node *inputs, size_t count);
+#define krs_checkpoint(...) krs_checkpoint_at(KRS_HERE, __VA_ARGS__)
+
 /* ---- text ---- */
 
 typedef struct krs_print_options {

@@ -101,6 +101,25 @@ KRS_API krs_node krs_stop_gradient_at(krs_place at, krs_node x);
 #define krs_not(...)           krs_not_at(KRS_HERE, __VA_ARGS__)
 #define krs_stop_gradient(...) krs_stop_gradient_at(KRS_HERE, __VA_ARGS__)
 
+/* krs_recompute(x) -- x as another node.
+ *
+ *      y = x
+ *
+ *   x   any type, any shape
+ *   ->  as x, live lengths too; a new node with each call
+ *
+ * Equal operations on equal operands are one node; what is built on y is not
+ * the node that the same operation gives on x. So it is computed again, later,
+ * instead of being kept for later. It costs nothing itself: no kernel, no
+ * memory. krs_checkpoint (graph.h) uses it for whole layers.
+ *
+ * Errors     GRAPH if x is of no graph.
+ * Gradient   x: g.
+ * Cost       none.
+ * Source     as krs_checkpoint. */
+KRS_API krs_node krs_recompute_at(krs_place at, krs_node x);
+#define krs_recompute(...) krs_recompute_at(KRS_HERE, __VA_ARGS__)
+
 /* ---- element-wise, two operands: krs_node krs_<op>(krs_node a, krs_node b)
  *
  *   add sub mul div   any number; integer division by 0 gives 0 and
