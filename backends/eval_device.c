@@ -113,6 +113,23 @@ prepare(void *state, const krs_graph *g, const uint32_t *roots, size_t count,
     return KRS_OK;
 }
 
+static krs_status
+equip(void *p, krs_error *err)
+{
+    (void)p;
+    (void)err;
+    return KRS_OK;
+}
+
+static krs_status
+no_plan(const void *p, krs_memory_info *out, krs_error *err)
+{
+    (void)p;
+    (void)out;
+    return krs_fail(err, KRS_E_UNSUPPORTED,
+                    "program_memory: eval plans no memory");
+}
+
 static void
 bind_leaf(void *p, uint32_t id, krsi_memory *memory)
 {
@@ -179,6 +196,8 @@ const krsi_device_kind krsi_eval_device = {
     .write = write_memory,
     .read = read_memory,
     .prepare = prepare,
+    .equip = equip,
+    .memory = no_plan,
     .discard = discard,
     .bind_leaf = bind_leaf,
     .bind_root = bind_root,

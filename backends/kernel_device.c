@@ -72,15 +72,40 @@ open_machine(const char *name, const krs_device_options *options,
 static void
 describe(const void *state, krs_device_info *out)
 {
-    const krs_backend_limits *limits = ((const krsi_machine *)state)->limits;
+    const krsi_machine *m = state;
+    const krs_backend_limits *limits = m->limits;
     *out = (krs_device_info){.struct_size = sizeof *out,
                              .model = limits->name,
                              .target = limits->target,
                              .threads = limits->workers,
-                             .has_fma = limits->facts.has_fma};
+                             .has_fma = limits->facts.has_fma,
+                             .updates_in_place = m->sharing == KRSI_SHARE,
+                             .bytes = atomic_load(&m->bytes),
+                             .most_bytes = atomic_load(&m->most_bytes)};
 }
 
 /* ---- memory ---- */
+
+krs_status
+krsi_machine_alloc(krsi_machine *m, size_t bytes, krs_backend_memory **out,
+                   krs_error *err)
+{
+    KRS_TRY(m->backend->alloc(m->device, bytes, out, err));
+    uint64_t now = atomic_fetch_add(&m->bytes, bytes) + bytes;
+    uint64_t most = atomic_load(&m->most_bytes);
+    while (now > most &&
+           !atomic_compare_exchange_weak(&m->most_bytes, &most, now))
+        continue;
+    return KRS_OK;
+}
+
+void
+krsi_machine_free(krsi_machine *m, krs_backend_memory *memory, size_t bytes)
+{
+    if (memory)
+        atomic_fetch_sub(&m->bytes, bytes);
+    m->backend->free(m->device, memory);
+}
 
 static void
 free_memory(void *state, krsi_memory *memory)
@@ -88,7 +113,7 @@ free_memory(void *state, krsi_memory *memory)
     krsi_machine *m = state;
     if (!memory)
         return;
-    m->backend->free(m->device, memory->memory);
+    krsi_machine_free(m, memory->memory, memory->bytes);
     free(memory);
 }
 
@@ -114,8 +139,7 @@ alloc_memory(void *state, size_t bytes, krsi_memory **out, krs_error *err)
     if (!memory)
         return krs_fail(err, KRS_E_MEMORY, "no memory for %zu bytes", bytes);
     memory->bytes = bytes;
-    krs_status status =
-        m->backend->alloc(m->device, bytes, &memory->memory, err);
+    krs_status status = krsi_machine_alloc(m, bytes, &memory->memory, err);
     if (status == KRS_OK)
         status = krsi_machine_fill(m, memory->memory, 0, bytes, 0, err);
     if (status != KRS_OK) {
@@ -171,6 +195,8 @@ const krsi_device_kind krsi_kernel_device = {
     .write = write_memory,
     .read = read_memory,
     .prepare = krsi_ready_prepare,
+    .equip = krsi_ready_equip,
+    .memory = krsi_ready_memory,
     .discard = krsi_ready_discard,
     .bind_leaf = bind_leaf,
     .bind_root = bind_root,

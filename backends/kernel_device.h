@@ -1,6 +1,7 @@
 /* kernel_device.h -- what the files of the device of kernels share:
  * kernel_device.c has the machine and its memory, kernel_ready.c makes a
- * program ready, kernel_run.c runs it, kernel_listing.c shows it.
+ * program ready, kernel_memory.c counts its bytes, kernel_run.c runs it,
+ * kernel_poison.c does so that stale reads show, kernel_listing.c shows it.
  */
 #ifndef KRSI_KERNEL_DEVICE_H
 #define KRSI_KERNEL_DEVICE_H
@@ -19,7 +20,8 @@ typedef struct krsi_machine {
     krsi_cache *cache; /* NULL: none */
     bool fuses;        /* cuts are merged */
     krsi_sharing sharing;
-    bool poisons; /* KRS_MEMORY_POISONED */
+    bool poisons;                       /* KRS_MEMORY_POISONED */
+    _Atomic uint64_t bytes, most_bytes; /* allocated */
 } krsi_machine;
 
 struct krsi_memory {
@@ -34,7 +36,8 @@ typedef struct krsi_ready {
     krs_backend_code **code; /* one a kernel */
     krs_backend_memory *arena, *constants, *faults;
     size_t *constant_offset; /* by value */
-    krsi_memory **leaf;      /* by node id */
+    size_t constants_bytes;
+    krsi_memory **leaf; /* by node id */
     krsi_memory **root;
     bool *root_is_live; /* must be zeroed before a run */
     krs_backend_launch *launches;
@@ -53,7 +56,11 @@ typedef struct krsi_ready {
 /* What a fault slot holds when there is none. */
 #define KRSI_NO_FAULT INT64_MIN
 
-/* kernel_device.c */
+/* kernel_device.c -- memory of the backend, counted; NULL can be freed */
+krs_status krsi_machine_alloc(krsi_machine *m, size_t bytes,
+                              krs_backend_memory **out, krs_error *err);
+void krsi_machine_free(krsi_machine *m, krs_backend_memory *memory,
+                       size_t bytes);
 /* every byte of a stretch */
 krs_status krsi_machine_fill(krsi_machine *m, krs_backend_memory *memory,
                              size_t offset, size_t bytes, unsigned char with,
@@ -63,7 +70,13 @@ krs_status krsi_machine_fill(krsi_machine *m, krs_backend_memory *memory,
 krs_status krsi_ready_prepare(void *state, const krs_graph *g,
                               const uint32_t *roots, size_t count, void **out,
                               krs_error *err);
+krs_status krsi_ready_equip(void *prepared, krs_error *err);
 void krsi_ready_discard(void *prepared);
+size_t krsi_ready_fault_bytes(const krsi_ready *r);
+
+/* kernel_memory.c */
+krs_status krsi_ready_memory(const void *prepared, krs_memory_info *out,
+                             krs_error *err);
 
 /* kernel_run.c */
 krs_status krsi_ready_run(void *prepared, const int64_t *var,

@@ -1,7 +1,8 @@
 /* kernel_ready.c -- a graph of primitives made ready to run on a backend.
  *
- * The plan (graph/kernel/plan.c) says which kernels run on which values; here
- * they are built through the cache, loaded, and given memory: one arena for
+ * First the plan (graph/kernel/plan.c), which says which kernels run on which
+ * values, and where these lie; with it alone nothing is allocated. Then they
+ * are built through the cache, loaded, and given memory: one arena for
  * temporaries, one memory for constants, one for faults. Leaves and roots are
  * bound by the program.
  */
@@ -17,12 +18,13 @@ krsi_ready_discard(void *prepared)
     krsi_ready *r = prepared;
     if (!r)
         return;
-    const krs_backend *b = r->m->backend;
+    krsi_machine *m = r->m;
     if (r->code)
-        krsi_backend_drop_all(b, r->m->device, r->code, r->plan.kernel_count);
-    b->free(r->m->device, r->arena);
-    b->free(r->m->device, r->constants);
-    b->free(r->m->device, r->faults);
+        krsi_backend_drop_all(m->backend, m->device, r->code,
+                              r->plan.kernel_count);
+    krsi_machine_free(m, r->arena, r->plan.layout.arena_bytes);
+    krsi_machine_free(m, r->constants, r->constants_bytes);
+    krsi_machine_free(m, r->faults, krsi_ready_fault_bytes(r));
     free(r->code);
     free(r->constant_offset);
     free(r->leaf);
@@ -39,21 +41,32 @@ krsi_ready_discard(void *prepared)
     free(r);
 }
 
-/* All constants in one memory. */
+size_t
+krsi_ready_fault_bytes(const krsi_ready *r)
+{
+    return r->plan.sched.fault_count * sizeof *r->fault;
+}
+
+/* All constants lie in one memory. */
+static void
+place_constants(krsi_ready *r)
+{
+    const krsi_sched *s = &r->plan.sched;
+    for (size_t i = 0; i < s->value_count; i++) {
+        if (s->values[i].kind != KRSI_STORAGE_CONSTANT)
+            continue;
+        r->constant_offset[i] = r->constants_bytes;
+        r->constants_bytes += (s->values[i].bytes + CONSTANT_ALIGN - 1) /
+                              CONSTANT_ALIGN * CONSTANT_ALIGN;
+    }
+}
+
 static krs_status
 make_constants(krsi_ready *r, krs_error *err)
 {
     krsi_machine *m = r->m;
     const krsi_sched *s = &r->plan.sched;
-    size_t bytes = 0;
-    for (size_t i = 0; i < s->value_count; i++) {
-        if (s->values[i].kind != KRSI_STORAGE_CONSTANT)
-            continue;
-        r->constant_offset[i] = bytes;
-        bytes += (s->values[i].bytes + CONSTANT_ALIGN - 1) / CONSTANT_ALIGN *
-                 CONSTANT_ALIGN;
-    }
-    KRS_TRY(m->backend->alloc(m->device, bytes, &r->constants, err));
+    KRS_TRY(krsi_machine_alloc(m, r->constants_bytes, &r->constants, err));
     for (size_t i = 0; i < s->value_count; i++) {
         const krsi_node *n = s->graph->node[s->values[i].node];
         if (s->values[i].kind != KRSI_STORAGE_CONSTANT)
@@ -142,29 +155,38 @@ prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
     free(outputs);
     KRS_TRY(status);
     const krsi_sched *s = &r->plan.sched;
-    r->code = calloc(r->plan.kernel_count + 1, sizeof(krs_backend_code *));
     r->constant_offset = calloc(s->value_count + 1, sizeof(size_t));
     r->leaf = calloc(g->nodes + 1, sizeof(krsi_memory *));
     r->root = calloc(count, sizeof(krsi_memory *));
     r->root_is_live = calloc(count, sizeof *r->root_is_live);
     r->fault = calloc(s->fault_count + 1, sizeof *r->fault);
-    if (!r->code || !r->constant_offset || !r->leaf || !r->root ||
-        !r->root_is_live || !r->fault)
+    if (!r->constant_offset || !r->leaf || !r->root || !r->root_is_live ||
+        !r->fault)
         return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
     for (size_t i = 0; i < count; i++)
         r->root_is_live[i] = g->node[roots[i]]->live_axes != 0;
     for (size_t i = 0; i < s->fault_count; i++)
         r->fault[i] = KRSI_NO_FAULT;
-    size_t fault_bytes = s->fault_count * sizeof *r->fault;
+    place_constants(r);
+    return KRS_OK;
+}
+
+krs_status
+krsi_ready_equip(void *prepared, krs_error *err)
+{
+    krsi_ready *r = prepared;
+    krsi_machine *m = r->m;
+    r->code = calloc(r->plan.kernel_count + 1, sizeof(krs_backend_code *));
+    if (!r->code)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
     KRS_TRY(krsi_backend_build(m->backend, m->device, m->cache,
                                (const krs_kernel *const *)r->plan.kernels,
                                r->plan.kernel_count, r->code, err));
     KRS_TRY(make_constants(r, err));
-    KRS_TRY(m->backend->alloc(m->device, r->plan.layout.arena_bytes, &r->arena,
-                              err));
-    KRS_TRY(m->backend->alloc(m->device, fault_bytes, &r->faults, err));
-    KRS_TRY(
-        m->backend->write(m->device, r->faults, 0, r->fault, fault_bytes, err));
+    KRS_TRY(krsi_machine_alloc(m, r->plan.layout.arena_bytes, &r->arena, err));
+    KRS_TRY(krsi_machine_alloc(m, krsi_ready_fault_bytes(r), &r->faults, err));
+    KRS_TRY(m->backend->write(m->device, r->faults, 0, r->fault,
+                              krsi_ready_fault_bytes(r), err));
     if (m->poisons)
         KRS_TRY(krsi_poison_prepare(r, err));
     return make_launches(r, err);

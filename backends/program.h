@@ -33,10 +33,16 @@ typedef struct krsi_device_kind {
                         size_t bytes, krs_error *err);
     krs_status (*read)(void *state, const krsi_memory *memory, void *data,
                        size_t bytes, krs_error *err);
-    /* ready to compute roots of g, which outlives the result */
+    /* plan to compute roots of g, which outlives the result: it can be
+     * printed, asked for memory and discarded */
     krs_status (*prepare)(void *state, const krs_graph *g,
                           const uint32_t *roots, size_t count, void **out,
                           krs_error *err);
+    /* then: code and memory, so that it can be bound and run */
+    krs_status (*equip)(void *prepared, krs_error *err);
+    /* what the kind itself allocates, and the peak; the rest is zero */
+    krs_status (*memory)(const void *prepared, krs_memory_info *out,
+                         krs_error *err);
     void (*discard)(void *prepared); /* NULL is fine */
     /* where an input or state lies, and where a root goes: its maximal shape,
      * zero beyond live lengths; borrowed until the next bind */

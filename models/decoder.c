@@ -64,6 +64,8 @@ prepare(const krs_decoder *d, krs_store *store, const krs_causal_model *model,
     if (status == KRS_OK)
         status =
             krs_program_new(store, outputs, 1 + result.update_count, out, err);
+    if (status == KRS_OK) /* a step must not copy the cache */
+        status = krs_program_require_in_place(*out, err);
     krs_graph_free(g);
     free(outputs);
     return status;

@@ -202,3 +202,36 @@ commands() {
     [[ "$output" == *"error: unknown command"* ]]
     [[ "$output" != *$'\033'* ]]
 }
+
+@test "plan tells the memory of a training step, and what is shared" {
+    sum() {
+        local total=0 part
+        for part in weights optimizer gradients activations spare workspace \
+            constants inputs outputs; do
+            total=$((total + $(field "$part")))
+        done
+        echo "$total"
+    }
+    field() { sed -n "s/.*\"$1_bytes\":\([0-9]*\).*/\1/p" <<<"$output"; }
+    run -0 "$KERSEY" plan llama-tiny --batch 2 --seq 16 --backend interp --json
+    [ "$(sum)" -eq "$(field total)" ]
+    [ "$(field optimizer)" -eq $((2 * $(field weights) + 8)) ]
+    [ "$(field gradients)" -gt 0 ]
+    [ "$(field exchanged)" -eq 0 ]
+    total="$(field total)"
+    KRS_PLAN=off run -0 "$KERSEY" plan llama-tiny --batch 2 --seq 16 \
+        --backend interp --json
+    [ "$(sum)" -eq "$(field total)" ]
+    [ "$(field exchanged)" -gt 0 ]
+    [ "$(field total)" -gt "$total" ]
+    run -0 "$KERSEY" plan llama-tiny --batch 2 --seq 16 --backend interp \
+        --forward --json
+    [ "$(field optimizer)" -eq 0 ]
+    [ "$(field gradients)" -eq 0 ]
+    run -0 "$KERSEY" plan "$TESTS_DIR/golden/models/llama_gqa" --backend interp
+    [[ "${lines[0]}" == *"training step of 8 x 64 tokens, 72576 parameters"* ]]
+    [[ "${lines[-1]}" == "fullest is wave "*" of "*".c:"*")" ]]
+    run -2 "$KERSEY" plan llama-tiny --batch 0
+    run -2 "$KERSEY" plan nothing
+    run -1 "$KERSEY" plan llama-tiny --backend eval
+}

@@ -14,7 +14,7 @@ static krs_error err;
 static krs_device *device;
 static krs_store *store;
 static krs_graph *g;
-static krs_program *seen; /* the last one that was made */
+static krs_program *seen; /* the last one that was made and not freed */
 
 #define OK(call) ck_assert_msg((call) == KRS_OK, "%s", err.text)
 
@@ -173,6 +173,92 @@ START_TEST(updates_see_old_values_whoever_goes_first)
 }
 END_TEST
 
+START_TEST(a_second_copy_of_a_state_can_be_refused)
+{
+    for (int use = 0; use < 2; use++) {
+        begin_with(use ? KRS_MEMORY_SEPARATE : KRS_MEMORY_SHARED);
+        krs_node a = krs_state(g, "a", KRS_F32, KRS_SHAPE(2));
+        krs_node b = krs_state(g, "b", KRS_F32, KRS_SHAPE(2));
+        krs_node out[] = {krs_update(a, krs_neg(a)), krs_update(b, a)};
+        krs_program *p = program_of(out, 2);
+        OK(krs_program_require_in_place(p, &err));
+        krs_program_free(p);
+        out[1] = krs_update(b, krs_slice(b, 0, KRS_END, KRS_END, -1));
+        p = program_of(out, 2);
+        ck_assert_int_eq(krs_program_require_in_place(p, &err),
+                         use ? KRS_OK : KRS_E_UNSUPPORTED);
+        ck_assert(use || strstr(err.text, "the new value of state 'b' needs "
+                                          "memory of its own, 8 bytes, "));
+        end();
+    }
+}
+END_TEST
+
+/* ---- bytes ---- */
+
+static size_t model(krs_node out[6]);
+
+static uint64_t
+device_bytes(void)
+{
+    krs_device_info info = {.struct_size = sizeof info};
+    OK(krs_device_describe(device, &info, &err));
+    ck_assert_uint_le(info.bytes, info.most_bytes);
+    return info.bytes;
+}
+
+START_TEST(a_plan_tells_the_bytes_that_a_run_allocates)
+{
+    for (int use = 0; use < 4; use++) {
+        krs_memory_info plan = {.struct_size = sizeof plan}, made = plan;
+        float x[32] = {0};
+        const int64_t ids[4] = {1, 2, 3, 4};
+        krs_node out[6];
+        krs_program *p;
+        unfused = use / 2;
+        begin_with(use % 2 ? KRS_MEMORY_SEPARATE : KRS_MEMORY_SHARED);
+        size_t count = model(out);
+        OK(krs_program_plan(device, out, count, &p, &err));
+        OK(krs_program_memory(p, &plan, &err));
+        ck_assert_uint_eq(device_bytes(), 0);
+        ck_assert_int_eq(krs_program_run(p, &err), KRS_E_ARGUMENT);
+        ck_assert_int_eq(krs_program_set_input(p, "x", x, sizeof x, &err),
+                         KRS_E_ARGUMENT);
+        ck_assert_str_eq(err.text,
+                         "program_set_input: the program has no code and no "
+                         "memory: it was made by krs_program_plan; use "
+                         "krs_program_new");
+        ck_assert_uint_eq(krs_store_count(store), 0);
+        ck_assert_str_ne(plan.peak_op, "");
+        ck_assert_ptr_nonnull(strstr(plan.peak_file, "test_kernel_run.c"));
+        krs_program_free(p);
+        p = program_of(out, count);
+        OK(krs_program_set_input(p, "x", x, sizeof x, &err));
+        OK(krs_program_set_input(p, "ids", ids, sizeof ids, &err));
+        OK(krs_program_set_var(p, "t", 2, &err));
+        OK(krs_program_run(p, &err));
+        OK(krs_program_memory(p, &made, &err));
+        ck_assert_uint_eq(device_bytes(),
+                          made.total_bytes - made.workspace_bytes);
+        ck_assert_uint_eq(made.total_bytes, plan.total_bytes);
+        ck_assert_uint_eq(made.states_bytes, (48 + 48 + 8) * sizeof(float));
+        ck_assert_uint_eq(made.inputs_bytes, sizeof x + sizeof ids);
+        ck_assert_uint_eq(made.exchanged_bytes,
+                          use % 2 ? made.states_bytes : 0);
+        ck_assert_uint_gt(made.gradients_bytes + made.activations_bytes, 0);
+        ck_assert_uint_ge(made.temporaries_bytes,
+                          made.gradients_bytes + made.activations_bytes);
+        ck_assert_int_lt(made.peak_wave, made.waves);
+        krs_program_free(p);
+        seen = NULL;
+        krs_store_free(store);
+        ck_assert_uint_eq(device_bytes(), 0);
+        OK(krs_store_new(device, &store, &err));
+        end();
+    }
+}
+END_TEST
+
 /* ---- what does not go well ---- */
 
 /* An update in place, and an index that may be wrong, taken from the result
@@ -206,6 +292,52 @@ START_TEST(a_fault_is_found_before_any_state_is_written)
     OK(krs_program_run(p, &err));
     assert_state("w", (const float[]){1, 1, 1, 1}, 4);
     end();
+}
+END_TEST
+
+/* w becomes w + 1, and is then read where i says, after rows of a table. */
+static krs_program *
+read_twice(int64_t rows, int64_t part)
+{
+    krs_node w = krs_state(g, "w", KRS_F32, KRS_SHAPE(4));
+    krs_node i = krs_input(g, "i", KRS_I64, KRS_SHAPE(3));
+    krs_node table = krs_input(g, "table", KRS_F32, KRS_SHAPE(rows));
+    krs_node some = part < 3 ? krs_slice(i, 0, 0, part, 1) : i;
+    krs_node next = krs_update(w, krs_offset(w, 1));
+    krs_node out[] = {krs_take(table, some, 0), next, krs_take(next, i, 0)};
+    krs_program *p = program_of(out, 3);
+    OK(krs_program_set_input(p, "table", (const float[5]){0},
+                             (size_t)rows * sizeof(float), &err));
+    return p;
+}
+
+START_TEST(an_index_that_was_seen_whole_cannot_fault_again)
+{
+    static const struct {
+        int64_t rows, part;
+        bool in_place;
+    } cases[] = {
+        {4, 3, true },
+        {5, 3, false}, /* another bound */
+        {4, 2, false}, /* another index */
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        begin_with(KRS_MEMORY_SHARED);
+        krs_program *p = read_twice(cases[c].rows, cases[c].part);
+        ck_assert_int_eq(lines_with("memory", "in place"), cases[c].in_place);
+        int64_t index[3] = {1, 2, 4};
+        float w = 1, got[3];
+        OK(krs_program_set_input(p, "i", index, sizeof index, &err));
+        ck_assert_int_eq(krs_program_run(p, &err), KRS_E_RANGE);
+        assert_state("w", (const float[]){0, 0, 0, 0}, 4);
+        index[2] = 3;
+        OK(krs_program_set_input(p, "i", index, sizeof index, &err));
+        OK(krs_program_run(p, &err));
+        assert_state("w", (const float[]){1, 1, 1, 1}, 4);
+        OK(krs_program_read(p, 2, got, sizeof got, &err));
+        ck_assert(got[0] == w && got[1] == w && got[2] == w);
+        end();
+    }
 }
 END_TEST
 
@@ -367,6 +499,7 @@ START_TEST(poison_shows_a_value_that_is_given_up_too_early)
     krs_node y = krs_sin(krs_sum_keep(a, KRS_ALL_AXES));
     krs_node root = krs_sum(krs_add(a, krs_sin(y)), KRS_ALL_AXES);
     OK(kind->prepare(device->state, g, &root.id, 1, &prepared, &err));
+    OK(kind->equip(prepared, &err));
     OK(kind->alloc(device->state, sizeof x, &in, &err));
     OK(kind->alloc(device->state, sizeof *sum, &out, &err));
     OK(kind->write(device->state, in, x, sizeof x, &err));
@@ -394,7 +527,10 @@ SUITE(states_take_their_new_values_in_place,
       a_cache_takes_a_block_without_being_copied,
       a_block_made_of_its_neighbours_is_copied_first,
       updates_see_old_values_whoever_goes_first,
+      a_second_copy_of_a_state_can_be_refused,
+      a_plan_tells_the_bytes_that_a_run_allocates,
       a_fault_is_found_before_any_state_is_written,
+      an_index_that_was_seen_whole_cannot_fault_again,
       a_cancelled_run_has_written_no_state,
       a_request_to_stop_that_comes_too_late_waits_for_the_next_run,
       shared_and_poisoned_memory_give_the_bits_of_separate_memory,

@@ -7,6 +7,8 @@
 
 #include "command.h"
 
+#include "model_step.h"
+
 #include <jansson.h>
 
 /* bench.c */
@@ -53,11 +55,9 @@ int bench_threads(const krs_device *device);
 /* A training step of a preset as a program. */
 struct bench_step {
     krs_llama_config config;
-    krs_causal_model model;
     krs_store *store;
-    krs_graph *graph;
+    struct model_step graph;
     krs_program *program;
-    int64_t parameters; /* elements */
     double weights_s;   /* to fill them */
     double graph_s;     /* forward, backward, optimizer as a graph */
     double program_s;   /* of that graph, compiled and in memory */

@@ -51,11 +51,11 @@ print_text(const struct flags *f, const struct bench_step *s,
     int threads = bench_threads(device);
     printf("%s, %lld x %lld tokens, %s, %lld parameters, on %s, %d thread%s\n",
            f->preset, (long long)f->batch, (long long)f->seq, f->dtype,
-           (long long)s->parameters, krs_device_name(device), threads,
+           (long long)s->graph.parameters, krs_device_name(device), threads,
            threads == 1 ? "" : "s");
     printf("%-10s %9.3f s\n", "weights", s->weights_s);
     printf("%-10s %9.3f s  %u nodes\n", "graph", s->graph_s,
-           (unsigned)krs_graph_size(s->graph));
+           (unsigned)krs_graph_size(s->graph.graph));
     printf("%-10s %9.3f s\n", "program", s->program_s);
     printf("%-10s %9.3f s\n", "first step", r->first_s);
     printf("%-10s %9.3f s  fastest %.3f of %d; %.0f tokens/s\n", "step",

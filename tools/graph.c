@@ -150,13 +150,8 @@ static krs_status
 load_folder(const char *folder, const struct flags *flags, struct loaded *out,
             krs_error *err)
 {
-    char path[PATH_BYTES];
     krs_llama_config config;
-    int length = snprintf(path, sizeof path, "%s/config.json", folder);
-    if (length < 0 || (size_t)length >= sizeof path)
-        return krs_fail(err, KRS_E_IO, "%.100s...: the path is too long",
-                        folder);
-    KRS_TRY(krs_llama_config_read(path, &config, err));
+    KRS_TRY(read_folder_config(folder, &config, err));
     return load_model(&config, flags, out, err);
 }
 

@@ -65,3 +65,14 @@ refuse_preset(const char *name, const char *what)
                           near >= 0 ? "did you mean" : "how about",
                           preset_name(near >= 0 ? near : 0));
 }
+
+krs_status
+read_folder_config(const char *folder, krs_llama_config *out, krs_error *err)
+{
+    char path[PATH_BYTES];
+    int length = snprintf(path, sizeof path, "%s/config.json", folder);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return krs_fail(err, KRS_E_IO, "%.100s...: the path is too long",
+                        folder);
+    return krs_llama_config_read(path, out, err);
+}

@@ -12,6 +12,10 @@ bool find_preset(const char *name, int64_t seq, krs_llama_config *out);
  * what: "a preset", "neither a file nor a preset". */
 int refuse_preset(const char *name, const char *what);
 
+/* read_folder_config(folder, config, err) -- the config.json of a model. */
+krs_status read_folder_config(const char *folder, krs_llama_config *out,
+                              krs_error *err);
+
 /* the i-th name, NULL past the last */
 const char *preset_name(int i);
 

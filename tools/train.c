@@ -85,9 +85,7 @@ choose_model(struct training *t)
     const char *name =
         t->line->operand_count ? t->line->operands[0] : preset_name(0);
     if (has_file(name, "config.json")) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/config.json", name);
-        if (krs_llama_config_read(path, &t->config, &err) != KRS_OK)
+        if (read_folder_config(name, &t->config, &err) != KRS_OK)
             return complain(&err);
         if (has_file(name, "model.safetensors"))
             t->weights = name;

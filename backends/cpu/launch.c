@@ -17,10 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-enum {
-    CHUNKS_A_WORKER = 8, /* few enough to be cheap, enough to even out */
-    SCRATCH_ALIGN = 64
-};
+enum { CHUNKS_A_WORKER = 8 }; /* few enough to be cheap, enough to even out */
 
 typedef struct krsi_cpu_state {
     int64_t items, chunk_items, chunks;
@@ -44,22 +41,6 @@ now_ns(void)
 
 /* ---- checking and making room ---- */
 
-/* The i-th scratch buffer's bytes at a launch, rounded up to the alignment. */
-static bool
-scratch_bytes(const krs_kbuffer *buffer, const krs_kargument *args, size_t *out)
-{
-    int64_t count = buffer->count;
-    size_t bytes;
-    if (buffer->count_arg >= 0 &&
-        __builtin_mul_overflow(count, args[buffer->count_arg].i, &count))
-        return false;
-    if (!krs_dtype_bytes(buffer->dtype, count, &bytes) ||
-        __builtin_add_overflow(bytes, SCRATCH_ALIGN - 1, &bytes))
-        return false;
-    *out = bytes / SCRATCH_ALIGN * SCRATCH_ALIGN;
-    return true;
-}
-
 static krs_status
 count_scratch(const krs_backend_launch *launch,
               const krs_backend_limits *limits, size_t *out, krs_error *err)
@@ -68,7 +49,7 @@ count_scratch(const krs_backend_launch *launch,
     *out = 0;
     for (uint32_t i = kernel->param_count; i < kernel->buffer_count; i++) {
         size_t bytes;
-        if (!scratch_bytes(&kernel->buffers[i], launch->args, &bytes) ||
+        if (!krs_kscratch_bytes(&kernel->buffers[i], launch->args, &bytes) ||
             __builtin_add_overflow(*out, bytes, out) ||
             *out > limits->scratch_bytes)
             return krs_fail(err, KRS_E_RANGE,
@@ -231,7 +212,7 @@ bind(krsi_cpu_worker *worker, const krs_backend_launch *launch)
         worker->buffers[i] =
             launch->bindings[i].memory->data + launch->bindings[i].offset_bytes;
     for (uint32_t i = kernel->param_count; i < kernel->buffer_count; i++) {
-        scratch_bytes(&kernel->buffers[i], launch->args, &bytes);
+        krs_kscratch_bytes(&kernel->buffers[i], launch->args, &bytes);
         worker->buffers[i] = worker->scratch + offset;
         offset += bytes;
     }

@@ -196,6 +196,12 @@ typedef union krs_kargument {
     float f;
 } krs_kargument;
 
+/* kernel_table.c -- bytes of a scratch buffer at a launch, rounded up so that
+ * the next one is aligned; false on overflow. */
+enum { KRS_K_SCRATCH_ALIGN = 64 };
+KRS_API bool krs_kscratch_bytes(const krs_kbuffer *buffer,
+                                const krs_kargument *args, size_t *out);
+
 typedef struct krs_klaunch {
     size_t struct_size;
     int64_t grid[KRS_K_AXES]; /* groups along each axis; unused axes: 1 */

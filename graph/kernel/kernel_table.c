@@ -62,3 +62,19 @@ krs_kscalar_commutes(krs_kscalar op)
 {
     return (unsigned)op < KRS_KS_COUNT && scalars[op].commutes;
 }
+
+bool
+krs_kscratch_bytes(const krs_kbuffer *buffer, const krs_kargument *args,
+                   size_t *out)
+{
+    int64_t count = buffer->count;
+    size_t bytes;
+    if (buffer->count_arg >= 0 &&
+        __builtin_mul_overflow(count, args[buffer->count_arg].i, &count))
+        return false;
+    if (!krs_dtype_bytes(buffer->dtype, count, &bytes) ||
+        __builtin_add_overflow(bytes, KRS_K_SCRATCH_ALIGN - 1, &bytes))
+        return false;
+    *out = bytes / KRS_K_SCRATCH_ALIGN * KRS_K_SCRATCH_ALIGN;
+    return true;
+}

@@ -38,7 +38,7 @@ typedef struct krsi_step {
     uint32_t *write;
     bool after;  /* earlier steps that write the same go first; later writers
                     of that value have `after` too */
-    bool faults; /* may report an index outside its axis */
+    bool faults; /* may be the first to report an index outside its axis */
     bool copies; /* write 0 becomes read 0, all of it: nothing is left to do
                     where both lie in one place */
     bool gone;   /* that is so */
@@ -78,6 +78,10 @@ typedef struct krsi_layout {
 /* layout_step.c -- a step for each cut of the schedule that stores anything;
  * step_of, by cut, is the number of its step or KRSI_NO_STEP. */
 bool krsi_layout_steps(krsi_layout *l, const krsi_sched *s, uint32_t *step_of);
+
+/* layout_fault.c -- krsi_step.faults, called by the former */
+bool krsi_layout_faults(krsi_layout *l, const krsi_sched *s,
+                        const uint32_t *step_of);
 
 /* layout.c -- everything from steps and values (fields up to step_count,
  * steps without wave and gone). false: no memory. krsi_layout_free takes a

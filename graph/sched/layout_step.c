@@ -85,23 +85,12 @@ find_usage(const krsi_cut *c, usage use[KRSI_CUT_LOADS])
 }
 
 static bool
-same_index(krs_index a, krs_index b)
-{
-    if (a.base != b.base || a.terms != b.terms)
-        return false;
-    for (int t = 0; t < a.terms; t++)
-        if (a.var[t] != b.var[t] || a.coefficient[t] != b.coefficient[t])
-            return false;
-    return true;
-}
-
-static bool
 same_address(const krsi_storage *values, const krsi_view *a, const krsi_view *b)
 {
     size_t of_a, of_b;
     return krs_dtype_bytes(values[a->value].dtype, 1, &of_a) &&
            krs_dtype_bytes(values[b->value].dtype, 1, &of_b) && of_a == of_b &&
-           a->rank == b->rank && same_index(a->offset, b->offset) &&
+           a->rank == b->rank && krs_index_equal(a->offset, b->offset) &&
            memcmp(a->stride, b->stride, (size_t)a->rank * sizeof *a->stride) ==
                0;
 }
@@ -161,14 +150,11 @@ add_step(krsi_layout *l, const krsi_cut *c)
     s->write = krsi_arena_array(&l->arena, (size_t)c->outs, sizeof *s->write);
     if (!s->read || !s->write)
         return false;
-    for (int o = 0; o < c->outs; o++) {
+    for (int o = 0; o < c->outs; o++)
         s->write[s->writes++] = c->out[o].view.value;
-        s->faults |= c->out[o].fault >= 0;
-    }
     find_usage(c, use);
     for (int i = 0; i < c->loads; i++) {
         krsi_read read = {c->load[i].view.value, 0};
-        s->faults |= c->load[i].fault >= 0;
         if (read.value == KRSI_NO_VALUE)
             continue;
         for (int o = 0; o < c->outs; o++)
@@ -195,5 +181,5 @@ krsi_layout_steps(krsi_layout *l, const krsi_sched *s, uint32_t *step_of)
         step_of[i] = (uint32_t)l->step_count;
         ok = add_step(l, s->cuts[i]);
     }
-    return ok;
+    return ok && krsi_layout_faults(l, s, step_of);
 }

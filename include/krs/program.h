@@ -97,6 +97,11 @@ typedef struct krs_device_info {
     const char *target; /* all that compiled code depends on; "" without code */
     uint32_t threads;   /* that work at the same time */
     bool has_fma;       /* products are added with one rounding */
+    bool updates_in_place; /* states take their new values where they lie,
+                              wherever that can be */
+    /* memory of stores and programs on the device now, and the most there was;
+     * not counted: the scratch of its workers. eval counts none. */
+    uint64_t bytes, most_bytes;
 } krs_device_info;
 
 /* krs_device_describe(device, &info, err) -- fill info. Errors: ARGUMENT for
@@ -196,6 +201,52 @@ KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
 KRS_API krs_status krs_program_print(const krs_program *program,
                                      const char *stage, char **out_text,
                                      krs_error *err);
+
+/* Memory of a program, in bytes. */
+typedef struct krs_memory_info {
+    size_t struct_size;       /* sizeof (krs_memory_info) */
+    uint64_t states_bytes;    /* tensors of the store that it binds */
+    uint64_t inputs_bytes;    /* that it needs */
+    uint64_t outputs_bytes;   /* but for updates in place */
+    uint64_t exchanged_bytes; /* part of outputs: updates that are not */
+    uint64_t constants_bytes;
+    uint64_t temporaries_bytes; /* the arena that they share */
+    uint64_t workspace_bytes;   /* scratch of all workers; reserved at the first
+                                   run, and kept for the next programs */
+    uint64_t total_bytes;       /* of the above */
+    /* of the temporaries that live in the fullest wave, rounded up to places:
+     * what output 0 is made of, and the rest: gradients, if output 0 is the
+     * loss */
+    uint64_t activations_bytes, gradients_bytes;
+    int waves, peak_wave;
+    /* the launch that uses most temporaries in that wave; borrowed from the
+     * program; "" and 0 if there are none */
+    const char *peak_op, *peak_scope, *peak_file;
+    int peak_line;
+} krs_memory_info;
+
+/* krs_program_memory(program, &info, err) -- known when the program is made,
+ * and exact but for workspace that depends on runtime integers: then it is the
+ * most there can be. Errors: ARGUMENT (struct_size); UNSUPPORTED on eval, which
+ * plans no memory; MEMORY. */
+KRS_API krs_status krs_program_memory(const krs_program *program,
+                                      krs_memory_info *out, krs_error *err);
+
+/* krs_program_plan(device, outputs, count, &program, err) -- as far as
+ * krs_program_new goes without compiling, allocating memory of the device or
+ * needing a store: the program can be printed and asked for its memory, and
+ * freed; all else is refused with ARGUMENT. */
+KRS_API krs_status krs_program_plan(krs_device *device, const krs_node *outputs,
+                                    size_t count, krs_program **out,
+                                    krs_error *err);
+
+/* krs_program_require_in_place(program, err) -- OK if every update is written
+ * where its state lies, or the device never does so (eval,
+ * KRS_MEMORY_SEPARATE). For programs that must not copy, such as those that add
+ * to a large cache. Errors: UNSUPPORTED, naming the first state of which a
+ * second copy is made. */
+KRS_API krs_status krs_program_require_in_place(const krs_program *program,
+                                                krs_error *err);
 
 /* One launch of a program, in the order they run. */
 typedef struct krs_launch_info {

@@ -1,0 +1,64 @@
+/* program_parts.h -- what a program is made of, for program_make.c, which makes
+ * it, and program.c, which uses it.
+ */
+#ifndef KRSI_PROGRAM_PARTS_H
+#define KRSI_PROGRAM_PARTS_H
+
+#include "program.h"
+
+/* An input of the user's graph, needed here or not. */
+typedef struct krsi_input {
+    char *name;
+    uint32_t id; /* in the compiled graph; 0: not needed */
+    krs_dtype dtype;
+    krs_shape shape;
+    size_t bytes;
+    krsi_memory *memory; /* NULL: never set */
+} krsi_input;
+
+typedef struct krsi_state {
+    uint32_t id;
+    krsi_tensor *tensor;
+} krsi_state;
+
+typedef struct krsi_update {
+    size_t output;
+    krsi_tensor *tensor;
+    bool is_in_place; /* the device writes it there */
+} krsi_update;
+
+struct krs_program {
+    krs_device *device;
+    const krsi_device_kind *kind; /* of device */
+    krs_graph *graph;             /* compiled: primitives only */
+    void *prepared;
+    uint32_t *output;     /* ids */
+    krsi_memory **memory; /* of the outputs */
+    size_t outputs;
+    krsi_input *input;
+    size_t inputs;
+    krsi_state *state;
+    size_t states;
+    krsi_update *update;
+    size_t updates;
+    bool writes_states;    /* in place */
+    bool is_planned;       /* and nothing more: krs_program_plan */
+    uint64_t states_bytes; /* of all that come into the store */
+    int64_t *var;
+    bool *var_set, *var_needed;
+    bool is_made; /* the observer knows it */
+    bool has_run; /* outputs can be read */
+    atomic_int cancelled;
+};
+
+/* ---- program_make.c ---- */
+
+size_t krsi_node_bytes(const krsi_node *n);
+/* of an input or state */
+const char *krsi_leaf_name(const krs_graph *g, const krsi_node *n);
+/* NULL if the user's graph has none of that name */
+krsi_input *krsi_program_input(const krs_program *p, const char *name);
+krs_status krsi_program_no_memory(const char *function, krs_error *err);
+void krsi_program_tell(krs_program *p, krs_program_event event);
+
+#endif
