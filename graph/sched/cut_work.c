@@ -33,7 +33,8 @@ axes_of(const krsi_view *v)
 static double
 count_operations(const krsi_cut *cut)
 {
-    unsigned varies[KRSI_CUT_EXPRS] = {0}, last = 1U << (cut->rank - 1);
+    unsigned varies[KRSI_CUT_EXPRS] = {0};
+    unsigned last = cut->rank > 0 ? 1U << (cut->rank - 1) : 0;
     double sum = 0;
     for (int i = 0; i < cut->exprs; i++) {
         const krsi_expr *e = &cut->expr[i];
