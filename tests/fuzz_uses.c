@@ -408,7 +408,7 @@ use_attention(fuzz_gen *g)
     krs_node keys = fuzz_leaf(g, type, KRS_SHAPE(b, k, s, d));
     krs_node values = fuzz_leaf(g, type, KRS_SHAPE(b, k, s, e)),
              mask = KRS_NONE;
-    if (g->lives && s > 1 && fuzz_chance(g, 40)) {
+    if (g->lives && fuzz_chance(g, 40)) {
         krs_index length = fuzz_variable(g, 1, s);
         keys = krs_live(keys, 2, length);
         values = krs_live(values, 2, length);

@@ -811,6 +811,7 @@ sample_attention(sample *s, int which)
 {
     krs_attention_options o = {sizeof o, 0, false, KRS_INDEX(0), 0};
     bool grouped = which == 1;
+    krs_index one;
     krs_node q = real(s, S(1, 2, 3, 2), -1, 1);
     krs_node k = real(s, grouped ? S(1, 1, 4, 2) : S(1, 2, 4, 2), -1, 1);
     krs_node v = real(s, grouped ? S(1, 1, 4, 3) : S(1, 2, 4, 3), -1, 1);
@@ -832,6 +833,13 @@ sample_attention(sample *s, int which)
         o.window = 2;
         o.offset = KRS_INDEX(1);
         return krs_attention(q, live(s, k, 2), live(s, v, 2), KRS_NONE, &o);
+    case 5: /* one key at most, heads in groups */
+    case 6: /* and one query */
+        one = var(s, "length", 1, 1);
+        q = which == 5 ? q : krs_live(real(s, S(1, 2, 1, 2), -1, 1), 2, one);
+        k = krs_live(real(s, S(1, 1, 1, 2), -1, 1), 2, one);
+        v = krs_live(real(s, S(1, 1, 1, 3), -1, 1), 2, one);
+        return krs_attention(q, k, v, KRS_NONE, &o);
     default: return KRS_NONE;
     }
 }

@@ -126,6 +126,21 @@ krs_squeeze_at(krs_place at, krs_node x, int axis)
     return krs_reshape_at(at, x, shape);
 }
 
+/* The new axis is made in front, where it cannot be taken for another of size
+ * 1, and then moved: a reshape could not tell which of them is live. */
+static krs_node
+unsqueeze_in_front(krs_place at, krs_node x, int to)
+{
+    const krsi_node *n = krsi_get(x);
+    krs_shape shape = {.rank = n->rank + 1, .dim = {1}};
+    krs_axes order = {.count = shape.rank};
+    for (int a = 0; a < n->rank; a++)
+        shape.dim[a + 1] = n->dim[a];
+    for (int a = 0; a < shape.rank; a++)
+        order.axis[a] = a == to ? 0 : a < to ? a + 1 : a;
+    return krs_permute_at(at, krs_expand_at(at, x, shape), order);
+}
+
 krs_node
 krs_unsqueeze_at(krs_place at, krs_node x, int axis)
 {
@@ -137,11 +152,16 @@ krs_unsqueeze_at(krs_place at, krs_node x, int axis)
         return REFUSE(at, x, RESHAPE, AXIS, NULL,
                       "a tensor of rank %d cannot get a new axis %d",
                       (int)shape.rank, axis);
+    const krsi_node *n = krsi_get(x);
+    bool ambiguous = false;
+    for (int a = 0; a < n->rank; a++)
+        ambiguous = ambiguous || (n->live_axes >> a & 1 && n->dim[a] == 1);
     for (int a = shape.rank; a > to; a--)
         shape.dim[a] = shape.dim[a - 1];
     shape.dim[to] = 1;
     shape.rank++;
-    return krs_reshape_at(at, x, shape);
+    return ambiguous ? unsqueeze_in_front(at, x, to)
+                     : krs_reshape_at(at, x, shape);
 }
 
 /* ---- slices ---- */

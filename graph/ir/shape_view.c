@@ -11,6 +11,38 @@ product(int64_t a, int64_t b)
     return a < 0 || __builtin_mul_overflow(a, b, &result) ? -1 : result;
 }
 
+/* Axes of size 1 from `axis` on. */
+static int
+ones(const int64_t *dim, int rank, int axis)
+{
+    int end = axis;
+    while (end < rank && dim[end] == 1)
+        end++;
+    return end - axis;
+}
+
+/* The axis of the result that has the size of axis a and as many elements
+ * before it; the rank if there is none. Axes of size 1 in a row all have: the
+ * n-th stays the n-th, or the last where the result has fewer. */
+static int
+same_axis(const krsi_make *m, int a)
+{
+    const krsi_node *x = m->in[0];
+    int64_t before = 1, sum = 1;
+    int to = 0, first = a;
+    for (int i = 0; i < a; i++)
+        before = product(before, x->dim[i]);
+    while (to < m->shape.rank &&
+           (sum < 0 || sum != before || m->shape.dim[to] != x->dim[a]))
+        sum = product(sum, m->shape.dim[to++]);
+    if (to == m->shape.rank || x->dim[a] != 1)
+        return to;
+    while (first > 0 && x->dim[first - 1] == 1)
+        first--;
+    int nth = a - first, count = ones(m->shape.dim, m->shape.rank, to);
+    return to + (nth < count ? nth : count - 1);
+}
+
 /* Live axes of a reshape survive if the same axis, with the same elements
  * before it, is in the result. */
 static bool
@@ -20,14 +52,8 @@ reshape_live(krsi_make *m)
     for (int a = 0; a < x->rank; a++) {
         if (!(x->live_axes >> a & 1))
             continue;
-        int64_t before = 1, sum = 1;
-        int to = 0;
-        for (int i = 0; i < a; i++)
-            before = product(before, x->dim[i]);
-        while (to < m->shape.rank &&
-               (sum < 0 || sum != before || m->shape.dim[to] != x->dim[a]))
-            sum = product(sum, m->shape.dim[to++]);
-        if (to == m->shape.rank)
+        int to = same_axis(m, a);
+        if (to == m->shape.rank || m->live_axes >> to & 1)
             return REFUSE(m, UNSUPPORTED, NULL,
                           "axis %d has a live length and would be split or "
                           "merged",
