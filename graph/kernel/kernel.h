@@ -214,7 +214,8 @@ typedef struct krs_klaunch {
 typedef struct krs_kfacts {
     size_t struct_size;
     bool has_fma;      /* mad rounds once */
-    bool dot2_flushes; /* dot2_bf16 takes and gives subnormals as zeros */
+    bool dot2_flushes; /* dot2_bf16 takes and gives subnormals as zeros, the
+                          smallest normal number perhaps too */
 } krs_kfacts;
 
 /* keval.c -- krs_keval_open decodes a kernel (verified by it) for a target;
