@@ -668,7 +668,7 @@ START_TEST(a_device_runs_graphs_optimised_or_as_they_are_defined)
 {
     krs_device_options options = {.struct_size = sizeof options,
                                   .stage = "expand"};
-    krs_device *plain;
+    krs_device *plain, *refused;
     krs_store *other;
     begin();
     OK(krs_device_open_with("eval", &options, &plain, &err));
@@ -689,7 +689,7 @@ START_TEST(a_device_runs_graphs_optimised_or_as_they_are_defined)
             "program_print: eval has no stage 'opt': it runs the graph as it "
             "is after the passes over graphs");
     options.stage = "graph";
-    REFUSED(krs_device_open_with("eval", &options, &plain, &err), NAME,
+    REFUSED(krs_device_open_with("eval", &options, &refused, &err), NAME,
             "device_open: no graph runs at stage 'graph'; there are expand and "
             "opt");
     free(opt);
