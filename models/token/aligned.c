@@ -58,7 +58,7 @@ void
 krsi_aligned_add(krsi_aligned *a, const char *bytes, size_t count,
                  krsi_span from)
 {
-    if (!grow(a, count))
+    if (count == 0 || !grow(a, count))
         return;
     memcpy(a->bytes + a->count, bytes, count);
     for (size_t i = 0; i < count; i++)

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LONGEST = 1024 }; /* bytes of a replacement; NFKC has 33 at most */
+
 struct krsi_charsmap {
     uint32_t *units;
     size_t unit_count;
@@ -42,6 +44,14 @@ krsi_charsmap_new(const char *where, const void *data, size_t bytes,
         return krs_fail(err, KRS_E_FORMAT,
                         "%s: the charsmap is not UTF-8 at its byte %zu", where,
                         sizeof size + size + bad);
+    for (size_t at = 0, n; at < rest_bytes; at += n + 1) {
+        n = strnlen(rest + at, rest_bytes - at);
+        if (n > LONGEST)
+            return krs_fail(err, KRS_E_FORMAT,
+                            "%s: the charsmap replaces by %zu bytes at its "
+                            "byte %zu, at most %d are possible",
+                            where, n, sizeof size + size + at, LONGEST);
+    }
     krsi_charsmap *map = calloc(1, sizeof *map);
     if (!map)
         return krsi_no_memory(err, "a charsmap");

@@ -51,7 +51,7 @@ item(const struct list *list, size_t i, size_t *bytes)
 {
     size_t begin = i ? list->ends[i - 1] : 0;
     *bytes = list->ends[i] - begin;
-    return list->text.bytes + begin;
+    return *bytes ? list->text.bytes + begin : "";
 }
 
 /* For each string of d->list: text, bytes. */
@@ -300,9 +300,8 @@ decode_STRIP(const krsi_step *step, struct decoding *d)
     return KRS_OK;
 }
 
-/* The byte that a token like <0x0A> stands for, or -1. */
-static int
-byte_of(const char *text, size_t bytes)
+int
+krsi_byte_token(const char *text, size_t bytes)
 {
     static const char digits[] = "0123456789abcdef0123456789ABCDEF";
     const char *high, *low;
@@ -338,7 +337,7 @@ decode_BYTE_FALLBACK(const krsi_step *step, struct decoding *d)
     (void)step;
     FOR_STRINGS(d, i, text, bytes)
     {
-        int byte = byte_of(text, bytes);
+        int byte = krsi_byte_token(text, bytes);
         if (byte >= 0) {
             char c = (char)byte;
             krsi_buffer_add(&run, &c, 1);

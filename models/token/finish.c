@@ -245,8 +245,8 @@ put_sequence(const struct finishing *f, int sequence, uint32_t type_id,
         const char *piece = NULL;
         size_t bytes = 0;
         if (f->options->pieces) {
-            piece = from->text + from->piece[i];
             bytes = from->piece[i + 1] - from->piece[i];
+            piece = bytes ? from->text + from->piece[i] : "";
         }
         if (!krsi_encoding_put(e, from->ids[i], type_id, from->spans[i],
                                sequence ? KRS_TOKEN_IS_PAIR : 0, piece, bytes))

@@ -187,7 +187,7 @@ put_all(const krs_tokenizer *t, const uint32_t *ids, size_t count,
         if (type == KRS_TOKEN_BYTE) {
             size_t bytes;
             const char *text = krsi_vocabulary_text(&t->vocabulary, id, &bytes);
-            char byte = (char)strtoul(text + 3, NULL, 16);
+            char byte = (char)krsi_byte_token(text, bytes);
             krsi_buffer_add(run, &byte, 1);
             continue;
         }

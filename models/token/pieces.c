@@ -58,11 +58,8 @@ add_pieces(krs_tokenizer *t, const krsi_pieces *p, krs_error *err)
             m->unk = (uint32_t)i;
         }
         if (it.type == KRS_TOKEN_BYTE) {
-            char *end = NULL;
-            long byte = it.bytes == 6 && !memcmp(it.text, "<0x", 3)
-                            ? strtol(it.text + 3, &end, 16)
-                            : -1;
-            if (byte < 0 || end != it.text + 5 || *end != '>')
+            int byte = krsi_byte_token(it.text, it.bytes);
+            if (byte < 0)
                 return wrong(p->name, err, i,
                              "is a byte and not written as <0x00>");
             bytes[byte] = true;

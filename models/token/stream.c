@@ -59,6 +59,8 @@ decode(krs_token_stream *s, size_t first, krsi_buffer *out, krs_error *err)
 {
     out->count = 0;
     out->failed = false;
+    if (s->count == first)
+        return KRS_OK;
     return krsi_decode(s->t, s->ids + first, s->count - first, s->skip_special,
                        out, err);
 }
@@ -81,7 +83,8 @@ give(krs_token_stream *s, krs_error *err)
         KRS_TRY(decode(s, s->known, &s->next, err));
         skip = 0;
     }
-    krsi_buffer_add(&s->given, s->next.bytes + skip, s->next.count - skip);
+    if (s->next.count > skip)
+        krsi_buffer_add(&s->given, s->next.bytes + skip, s->next.count - skip);
     memmove(s->ids, s->ids + s->known, (s->count - s->known) * sizeof *s->ids);
     s->count -= s->known;
     s->known = s->count;

@@ -643,7 +643,9 @@ krs_status krsi_pad(const krs_tokenizer *t, krs_encoding *e, size_t length,
 /* special tokens that are put around a text, or a pair */
 size_t krsi_post_added(const krs_tokenizer *t, bool pair);
 
-/* decode.c: appended to out */
+/* decode.c: the byte that a token like <0x0A> stands for, or -1 */
+int krsi_byte_token(const char *text, size_t bytes);
+/* appended to out */
 krs_status krsi_decode(const krs_tokenizer *t, const uint32_t *ids,
                        size_t count, bool skip_special, krsi_buffer *out,
                        krs_error *err);

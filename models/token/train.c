@@ -47,7 +47,8 @@ static const struct kind {
             {"{\"normalizer\":null,\"pre_tokenizer\":" BYTE_LEVEL(
                  "true") ",\"post_processor\":" BYTE_LEVEL("false") ",\"decoder"
                                                                     "\""
-                                                                    ":" BYTE_LEVEL("true") "}",
+                                                                    ":" BYTE_LEVEL(
+                                                                        "true") "}",
                              "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
              "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
              "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":"
@@ -55,7 +56,7 @@ static const struct kind {
         [KRS_TRAIN_BPE_CHARS] =
             {"{\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Whitespace\"},"
              "\"post_processor\":null,\"decoder\":{\"type\":\"BPEDecoder\","
-             "\"suffix\":\"</w>\"}}",                                                           "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":\"[UNK]\","
+             "\"suffix\":\"</w>\"}}",                                                "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":\"[UNK]\","
              "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":\"</"
              "w>\","
              "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":"
@@ -66,7 +67,7 @@ static const struct kind {
              "\"lowercase\":"
              "true},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
              "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":"
-             "[" SPECIAL("[CLS]") "," SEQUENCE("A",                                             "0") "," SPECIAL("[SEP]") "],\"pair\":[" SPECIAL("[CLS]") "," SEQUENCE(
+             "[" SPECIAL("[CLS]") "," SEQUENCE("A",                                  "0") "," SPECIAL("[SEP]") "],\"pair\":[" SPECIAL("[CLS]") "," SEQUENCE(
                  "A", "0") "," SPECIAL("[SEP]") "," SEQUENCE("B",
                              "1") "," PAIR_END
                                                              "],\"special_"
@@ -88,13 +89,13 @@ static const struct kind {
              "100}", bert_special, "##", "", false},
         [KRS_TRAIN_UNIGRAM] =
             {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{"
-                             "\"type\":"
+             "\"type\":"
              "\"NFKC\"},{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" "
              "{2,}\"},"
              "\"content\":\" \"}]},\"pre_tokenizer\":" METASPACE
              ",\"post_processor\":null,\"decoder\":" METASPACE "}",
                              "{\"type\":\"Unigram\",\"unk_id\":0,\"byte_fallback\":false}",
-                             unigram_special,                                                                                             "",                                                                                          "",                                                                                                    false                                                                                                                                                                                 },
+                             unigram_special,                                                                                             "",                                                                                          "",                                                                                                    false                                                                                                               },
 };
 
 bool

@@ -57,8 +57,9 @@ remember(krsi_work *w, word *slot, uint64_t hash, const char *text,
     *slot = (word){hash, (uint32_t)w->word_text.count, (uint32_t)bytes,
                    (uint32_t)kept->count, (uint32_t)count};
     krsi_buffer_add(&w->word_text, text, bytes);
-    memcpy(kept->items + kept->count, w->tokens.items + first,
-           count * sizeof *kept->items);
+    if (count > 0)
+        memcpy(kept->items + kept->count, w->tokens.items + first,
+               count * sizeof *kept->items);
     kept->count += count;
     w->word_count++;
     return !w->word_text.failed;
