@@ -261,7 +261,7 @@ START_TEST(rules_of_composites_agree_with_their_expansions)
         if (!krsi_ops[op].composite || !krsi_ops[op].differentiable)
             continue;
         for (int which = 0; begin(&r, op, which); which++, sample_free(&r.s)) {
-            krs_node root[ROOTS], wrt[SAMPLE_LEAVES], in[SAMPLE_LEAVES];
+            krs_node root[ROOTS], wrt[SAMPLE_LEAVES], in[32];
             double own[ROOTS][SAMPLE_ELEMENTS];
             int leaf[SAMPLE_LEAVES];
             int count = differentiable(&r, wrt, leaf);
