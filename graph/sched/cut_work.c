@@ -57,11 +57,11 @@ static double
 count_attention(const krsi_cut *cut)
 {
     const krsi_attention *a = cut->attention;
-    const krsi_view *q = &cut->load[a->q].view, *k = &cut->load[a->k].view,
-                    *v = &cut->load[a->v].view;
+    const krsi_view *q = &cut->load[a->q].view, *k = &cut->load[a->k].view;
     double scores = (double)q->max[0] * (double)q->max[1] * (double)q->max[2] *
                     (double)k->max[2];
-    double d = (double)q->max[3], e = (double)v->max[3];
+    double d = (double)q->max[3];
+    double e = a->v >= 0 ? (double)cut->load[a->v].view.max[3] : 0;
     double products = a->cotangent >= 0 ? 3 * d + 2 * e
                       : a->out >= 0     ? d + e
                                         : d;
