@@ -122,6 +122,28 @@ START_TEST(maps_around_a_product_become_part_of_it)
 }
 END_TEST
 
+START_TEST(what_is_read_twice_is_one_expression)
+{
+    krs_graph *g = krs_graph_new();
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(4, 3));
+    krs_node c = krs_input(g, "c", KRS_BOOL, KRS_SHAPE(4, 3));
+    krs_node w = krs_input(g, "w", KRS_F32, KRS_SHAPE(3, 65));
+    krs_node a = krs_where(c, krs_minimum(x, x),
+                           krs_full(g, KRS_F32, KRS_SHAPE(4, 3), 0));
+    krs_node y = krs_matmul(a, w);
+    assert_cuts(
+        &y, 1,
+        "\nwave 0: %8 matmul contract\n"
+        "    for i < 4, j < 65, k < 3\n"
+        "    a = f32 v0[3*i + k]\n"
+        "    b = bool v1[3*i + k]\n"
+        "    c = f32 v2[j + 65*k]\n"
+        "    v5[65*i + j] = (sum over k of where(b, minimum(a, a), 0) * "
+        "c)\n");
+    krs_graph_free(g);
+}
+END_TEST
+
 START_TEST(what_several_readers_want_is_stored_by_the_merged_cut)
 {
     krs_graph *g = krs_graph_new();
@@ -281,6 +303,7 @@ END_TEST
 SUITE(a_softmax_is_one_cut,
       loss_and_gradient_of_cross_entropy_read_the_logits_once,
       maps_around_a_product_become_part_of_it,
+      what_is_read_twice_is_one_expression,
       what_several_readers_want_is_stored_by_the_merged_cut,
       axes_are_split_where_views_need_it, the_step_of_an_optimizer_is_one_cut,
       independent_reductions_do_not_queue_up, rows_and_columns_stay_apart,

@@ -324,7 +324,8 @@ same_expr(const krsi_expr *a, const krsi_expr *b)
     return same;
 }
 
-/* number of the expression, or of an equal one; those of one cut differ */
+/* number of the expression, or of an equal one; of one cut only reads, whose
+ * loads may have become one, can be equal */
 static int
 add_expr(merger *m, krsi_expr e, bool is_first)
 {
@@ -364,7 +365,7 @@ add_exprs(merger *m, const krsi_cut *from, const int *known, int *at)
                 load.indirect = at[load.indirect];
             e.load = add_load(m, load);
         }
-        at[i] = add_expr(m, e, is_first);
+        at[i] = add_expr(m, e, is_first && !reads);
     }
 }
 
