@@ -155,6 +155,9 @@ fuzz_file(enum fuzz_kind kind, const uint8_t *data, size_t bytes)
     case FUZZ_GGUF:
     case FUZZ_NPY: fuzz_weights(data, bytes); break;
     case FUZZ_CONFIG: fuzz_config(data, bytes); break;
+    case FUZZ_TOKENIZER: fuzz_tokenizer(data, bytes); break;
+    case FUZZ_PIECES: fuzz_pieces(data, bytes); break;
+    case FUZZ_TEXT: fuzz_text(data, bytes); break;
     case FUZZ_KINDS: break;
     }
 }

@@ -10,7 +10,10 @@
     X(SAFETENSORS, safetensors) \
     X(GGUF, gguf)               \
     X(NPY, npy)                 \
-    X(CONFIG, config)
+    X(CONFIG, config)           \
+    X(TOKENIZER, tokenizer)     \
+    X(PIECES, pieces)           \
+    X(TEXT, text)
 
 enum fuzz_kind {
 #define FUZZ_ENUM(NAME, name) FUZZ_##NAME,
@@ -21,5 +24,10 @@ enum fuzz_kind {
 
 /* Opens the bytes as a file; what is accepted must be sound, or it traps. */
 void fuzz_file(enum fuzz_kind kind, const uint8_t *data, size_t bytes);
+
+/* fuzz_text.c: those that are about tokenizers */
+void fuzz_tokenizer(const uint8_t *data, size_t bytes);
+void fuzz_pieces(const uint8_t *data, size_t bytes);
+void fuzz_text(const uint8_t *data, size_t bytes);
 
 #endif

@@ -39,4 +39,6 @@ FUZZ_KIND_LIST(REPLAY)
 #undef REPLAY
 
 SUITE(the_corpus_of_safetensors_is_handled, the_corpus_of_gguf_is_handled,
-      the_corpus_of_npy_is_handled, the_corpus_of_config_is_handled)
+      the_corpus_of_npy_is_handled, the_corpus_of_config_is_handled,
+      the_corpus_of_tokenizer_is_handled, the_corpus_of_pieces_is_handled,
+      the_corpus_of_text_is_handled)
