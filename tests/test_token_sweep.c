@@ -6,6 +6,7 @@
  * both texts (golden/tokenizers/README.md). Code points that sweep_skew.txt
  * lists are left out: there the originals know another version of Unicode.
  *
+ * KERSEY_SLOW=1 (sanitizers) ends after the first two planes.
  * KRS_TEST_SWEEP=FOLDER makes the two files anew from what sweep.py wrote into
  * that folder. */
 #include "suite.h"
@@ -112,12 +113,18 @@ sum_of_block(const uint32_t *sums, const bool *skew)
     return crc;
 }
 
+static uint32_t
+last_code(void)
+{
+    return getenv("KERSEY_SLOW") ? 0x20000 : CODES;
+}
+
 static void
 sweep(int name, uint32_t *sums)
 {
     krs_tokenizer *t = open_golden(name);
     krs_encoding e = {0};
-    for (uint32_t c = 0; c < CODES; c++)
+    for (uint32_t c = 0; c < last_code(); c++)
         sums[c] = sum_of(t, c, &e);
     krs_encoding_free(&e);
     krs_tokenizer_free(t);
@@ -135,7 +142,7 @@ START_TEST(every_character_gives_the_golden_ids)
     read_skew();
     for (int i = 0; i < NAMES; i++) {
         sweep(i, sums);
-        for (int b = 0; b < BLOCKS; b++)
+        for (int b = 0; b < (int)last_code() / BLOCK; b++)
             ck_assert_msg(sum_of_block(sums + b * BLOCK,
                                        skewed[i] + b * BLOCK) == want[i][b],
                           "%s: U+%04X..U+%04X differ", names[i][0], b * BLOCK,

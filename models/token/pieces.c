@@ -59,7 +59,7 @@ add_pieces(krs_tokenizer *t, const krsi_pieces *p, krs_error *err)
         }
         if (it.type == KRS_TOKEN_BYTE) {
             int byte = krsi_byte_token(it.text, it.bytes);
-            if (byte < 0)
+            if (byte < 0 || it.text[3] >= 'a' || it.text[4] >= 'a')
                 return wrong(p->name, err, i,
                              "is a byte and not written as <0x00>");
             bytes[byte] = true;

@@ -201,6 +201,18 @@ piece_of(const krs_tokenizer *t, const char *word, const krsi_token *token,
     return krsi_vocabulary_text(&t->vocabulary, token->id, bytes);
 }
 
+/* sentencepiece gives unknown neighbours as one token; where each character
+ * or word of a .model is looked up by itself, they meet here. */
+static bool
+joins_unknown(const krs_tokenizer *t, const krsi_work *w, const krsi_part *part,
+              const krsi_token *token, uint32_t begin, const krs_encoding *e)
+{
+    return t->model.kind == KRSI_WORDLEVEL && t->model.pieces &&
+           token->id == t->model.unk && e->count > 0 && part > w->parts.items &&
+           part[-1].id == KRSI_NO_ID && e->ids[e->count - 1] == token->id &&
+           e->spans[e->count - 1].end == begin;
+}
+
 static krs_status
 put_word(const krs_tokenizer *t, krsi_work *w, const krsi_part *part,
          bool pieces, krs_encoding *e, krs_error *err)
@@ -215,6 +227,10 @@ put_word(const krs_tokenizer *t, krsi_work *w, const krsi_part *part,
         krsi_span from = krsi_work_span(w, part->begin + token->begin,
                                         part->begin + token->end);
         size_t bytes = 0;
+        if (joins_unknown(t, w, part, token, from.begin, e)) {
+            e->spans[e->count - 1].end = from.end;
+            continue;
+        }
         const char *piece = pieces ? piece_of(t, word, token, &bytes) : NULL;
         if (!krsi_encoding_put(e, token->id, 0,
                                (krs_token_span){from.begin, from.end}, 0, piece,

@@ -281,7 +281,7 @@ krsi_tokenizer_ready(krs_tokenizer *t, krs_error *err)
 {
     KRS_TRY(normalize_added(t, err));
     KRS_TRY(krsi_added_index(&t->added, err));
-    if (t->model.byte_fallback)
+    if (t->model.byte_fallback && !t->model.types)
         look_at_fallback(t);
     KRS_TRY(look_at_bytes(t, err));
     look_at_spaces(t);

@@ -21,9 +21,15 @@ put(krsi_tokens *out, uint32_t id, size_t begin, size_t end)
 }
 
 static krs_status
-put_unknown(const krs_tokenizer *t, krsi_tokens *out, size_t bytes,
-            krs_error *err)
+put_unknown(const krs_tokenizer *t, const char *word, size_t bytes,
+            krsi_tokens *out, krs_error *err)
 {
+    bool as_bytes = t->model.pieces && t->model.byte_fallback;
+    for (size_t i = 0; as_bytes && i < bytes; i++)
+        if (!put(out, t->model.byte_id[(uint8_t)word[i]], i, i + 1))
+            return krsi_no_memory(err, "tokens");
+    if (as_bytes)
+        return KRS_OK;
     if (t->model.unk == KRSI_NO_ID)
         return krs_fail(err, KRS_E_FORMAT,
                         "tokenizer: the text has a word that is not in the "
@@ -40,7 +46,7 @@ krsi_wordpiece(const krs_tokenizer *t, krsi_work *w, const char *word,
     size_t before = out->count;
     (void)w;
     if (bytes > m->max_chars && krsi_utf8_count(word, bytes) > m->max_chars)
-        return put_unknown(t, out, bytes, err);
+        return put_unknown(t, word, bytes, out, err);
     for (size_t at = 0, end = 0; at < bytes; at = end) {
         uint32_t node = at > 0 ? m->continuing : 0, id = KRSI_NO_ID;
         for (size_t i = at; i < bytes; i++) {
@@ -57,7 +63,7 @@ krsi_wordpiece(const krs_tokenizer *t, krsi_work *w, const char *word,
         }
         if (id == KRSI_NO_ID) {
             out->count = before;
-            return put_unknown(t, out, bytes, err);
+            return put_unknown(t, word, bytes, out, err);
         }
         if (!put(out, id, at, end))
             return krsi_no_memory(err, "tokens");
@@ -72,6 +78,6 @@ krsi_wordlevel(const krs_tokenizer *t, krsi_work *w, const char *word,
     uint32_t id = krsi_vocabulary_find(&t->vocabulary, word, bytes);
     (void)w;
     if (id == KRSI_NO_ID)
-        return put_unknown(t, out, bytes, err);
+        return put_unknown(t, word, bytes, out, err);
     return put(out, id, 0, bytes) ? KRS_OK : krsi_no_memory(err, "tokens");
 }
