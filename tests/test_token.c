@@ -363,6 +363,23 @@ END_TEST
 
 /* ---- vocabularies in memory ---- */
 
+/* of these tokens, no id being special */
+static krs_vocabulary
+vocabulary(krs_vocabulary_kind kind, const krs_text *tokens, size_t count)
+{
+    return (krs_vocabulary){.struct_size = sizeof(krs_vocabulary),
+                            .kind = kind,
+                            .count = count,
+                            .tokens = tokens,
+                            .bos = -1,
+                            .eos = -1,
+                            .unk = -1,
+                            .sep = -1,
+                            .pad = -1,
+                            .cls = -1,
+                            .mask = -1};
+}
+
 #define TEXT(s)          \
     {                    \
         s, sizeof(s) - 1 \
@@ -383,21 +400,13 @@ START_TEST(a_vocabulary_with_merges_is_byte_level)
     static const krs_text merges[] = {TEXT("h i"), TEXT("\xC4\xA0 hi"),
                                       TEXT("1 2")};
     static const int32_t types[] = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
-    krs_vocabulary v = {.struct_size = sizeof v,
-                        .kind = KRS_VOCABULARY_GPT2,
-                        .pre = "smollm",
-                        .count = 10,
-                        .tokens = tokens,
-                        .types = types,
-                        .merges = merges,
-                        .merge_count = 3,
-                        .bos = 0,
-                        .eos = 1,
-                        .unk = -1,
-                        .sep = -1,
-                        .pad = -1,
-                        .cls = -1,
-                        .mask = -1};
+    krs_vocabulary v = vocabulary(KRS_VOCABULARY_GPT2, tokens, 10);
+    v.pre = "smollm";
+    v.types = types;
+    v.merges = merges;
+    v.merge_count = 3;
+    v.bos = 0;
+    v.eos = 1;
     krs_tokenizer *t;
     krs_encoding e = {0};
     ck_assert_int_eq(krs_tokenizer_new(&v, &t, &err), 0);
@@ -447,21 +456,14 @@ START_TEST(a_vocabulary_with_scores_is_sentencepieces)
                                            "ab")};
     static const float scores[] = {0, 0, 0, 0, -5, -6, -7, -1, -2};
     static const int32_t types[] = {2, 3, 3, 4, 1, 1, 1, 1, 1};
-    krs_vocabulary v = {.struct_size = sizeof v,
-                        .kind = KRS_VOCABULARY_LLAMA,
-                        .count = 9,
-                        .tokens = tokens,
-                        .scores = scores,
-                        .types = types,
-                        .bos = 1,
-                        .eos = 2,
-                        .unk = 0,
-                        .sep = -1,
-                        .pad = -1,
-                        .cls = -1,
-                        .mask = -1,
-                        .adds_bos = true,
-                        .adds_space_prefix = true};
+    krs_vocabulary v = vocabulary(KRS_VOCABULARY_LLAMA, tokens, 9);
+    v.scores = scores;
+    v.types = types;
+    v.bos = 1;
+    v.eos = 2;
+    v.unk = 0;
+    v.adds_bos = true;
+    v.adds_space_prefix = true;
     krs_tokenizer *t;
     krs_encoding e = {0};
     ck_assert_int_eq(krs_tokenizer_new(&v, &t, &err), 0);
@@ -487,17 +489,11 @@ START_TEST(a_bert_vocabulary_marks_where_words_begin)
                                       TEXT("\xE2\x96\x81"
                                            "play"),
                                       TEXT("ing")};
-    krs_vocabulary v = {.struct_size = sizeof v,
-                        .kind = KRS_VOCABULARY_BERT,
-                        .count = 6,
-                        .tokens = tokens,
-                        .bos = -1,
-                        .eos = -1,
-                        .unk = 1,
-                        .sep = 3,
-                        .pad = 0,
-                        .cls = 2,
-                        .mask = -1};
+    krs_vocabulary v = vocabulary(KRS_VOCABULARY_BERT, tokens, 6);
+    v.unk = 1;
+    v.sep = 3;
+    v.pad = 0;
+    v.cls = 2;
     krs_tokenizer *t;
     krs_encoding e = {0};
     ck_assert_int_eq(krs_tokenizer_new(&v, &t, &err), 0);
@@ -562,20 +558,13 @@ with_template(const char *template)
                                       TEXT("a")};
     static const float scores[] = {0, 0, 0, -1};
     static const int32_t types[] = {2, 3, 3, 1};
-    krs_vocabulary v = {.struct_size = sizeof v,
-                        .kind = KRS_VOCABULARY_LLAMA,
-                        .count = 4,
-                        .tokens = tokens,
-                        .scores = scores,
-                        .types = types,
-                        .bos = 1,
-                        .eos = 2,
-                        .unk = 0,
-                        .sep = -1,
-                        .pad = -1,
-                        .cls = -1,
-                        .mask = -1,
-                        .chat_template = template};
+    krs_vocabulary v = vocabulary(KRS_VOCABULARY_LLAMA, tokens, 4);
+    v.scores = scores;
+    v.types = types;
+    v.bos = 1;
+    v.eos = 2;
+    v.unk = 0;
+    v.chat_template = template;
     krs_tokenizer *t;
     ck_assert_int_eq(krs_tokenizer_new(&v, &t, &err), 0);
     return t;

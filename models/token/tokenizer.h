@@ -10,6 +10,9 @@
  *
  * and ids become text again through the decoders (decode.c). Each station is a
  * list of steps; Sequences of tokenizer.json are laid flat when they are read.
+ *
+ * The one internal header of the folder: its parts are in the order of the
+ * files, each under the name of its own.
  */
 #ifndef KRSI_TOKENIZER_H
 #define KRSI_TOKENIZER_H
