@@ -22,8 +22,9 @@ typedef struct krsi_registry_entry {
 krs_status krsi_registry_find(const char *name, const char *module_path,
                               krsi_registry_entry *out, krs_error *err);
 void krsi_registry_release(krsi_registry_entry *entry);
-/* Where modules are looked for by default: beside the program, in lib/kersey
- * next to its folder, beside the library. To free(); NULL: no memory. */
+/* Where modules are looked for by default: beside the program, in the kersey
+ * folder of the libraries it was installed with, beside the library, in the
+ * kersey folder there. To free(); NULL: no memory. */
 char *krsi_registry_path(void);
 
 /* interp/interp.c -- the kernel interpreter behind the seam. */

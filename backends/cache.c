@@ -19,6 +19,8 @@
 
 #include "../graph/base/base.h"
 
+#include <krs/version.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -233,7 +235,7 @@ make_key(const krs_kernel *kernel, const char *target, uint64_t key[2])
     XXH128_hash_t hash = XXH3_128bits(target, strlen(target));
     numbers[3] = hash.low64;
     numbers[4] = hash.high64;
-    hash = XXH3_128bits(KERSEY_VERSION, sizeof KERSEY_VERSION);
+    hash = XXH3_128bits(KRS_VERSION, sizeof KRS_VERSION);
     numbers[5] = hash.low64;
     numbers[6] = hash.high64;
     hash = XXH3_128bits(numbers, sizeof numbers);

@@ -75,11 +75,13 @@ krsi_registry_path(void)
     if (length > 0) {
         program[length] = 0;
         add_folder(&path, program, "");
-        add_folder(&path, program, "/../lib/kersey");
+        add_folder(&path, program, KERSEY_MODULES);
     }
     if (dladdr((const void *)&built_in, &library) && library.dli_fname &&
-        strcmp(library.dli_fname, program) != 0)
+        strcmp(library.dli_fname, program) != 0) {
         add_folder(&path, library.dli_fname, "");
+        add_folder(&path, library.dli_fname, "/kersey");
+    }
     krsi_string_add(&path, "");
     if (path.failed)
         krsi_string_free(&path);
@@ -113,7 +115,7 @@ is_complete(const krs_backend *b)
 {
     return b->name && b->count && b->open && b->close && b->limits &&
            b->alloc && b->free && b->write && b->read && b->build && b->load &&
-           b->drop && b->submit && b->wait;
+           b->drop && b->submit && b->wait && b->listing;
 }
 
 static krs_status

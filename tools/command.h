@@ -74,10 +74,6 @@ struct command {
 #include "commands.def"
 #undef COMMAND
 
-/* main.c */
-
-extern const char *const program_version; /* "0.1.0" */
-
 /* arguments.c */
 
 extern const struct flag_row flag_rows[FLAG_ID_COUNT];

@@ -257,7 +257,7 @@ command_doctor(const struct command_line *line)
     json_t *devices = describe_devices(&all_work);
     json_t *all = json_pack(
         "{s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:i, s:o}", "version",
-        program_version, "jansson", jansson_version_str(), "processor",
+        krs_version(), "jansson", jansson_version_str(), "processor",
         processor, "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
         "features", describe_features(), "memory_bytes", bytes, "types",
         describe_types(), "max_rank", KRS_MAX_RANK, "devices", devices);

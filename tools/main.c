@@ -15,8 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const program_version = KERSEY_VERSION;
-
 /* A closed descriptor is opened the wrong way round: writing to fd 1 and
  * reading from fd 0 must still fail. */
 static void
@@ -77,7 +75,7 @@ run(int argc, char **argv)
     if (!word[0])
         return complain_usage("which command? see kersey --help");
     if (!strcmp(word, "--version")) {
-        printf("kersey %s\n", program_version);
+        printf("kersey %s\n", krs_version());
         return EXIT_OK;
     }
     bool wants_help =

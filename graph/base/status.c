@@ -1,6 +1,8 @@
 /* status.c -- the status list as text, and the one way to fill an error. */
 #include "base.h"
 
+#include <krs/version.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,4 +54,10 @@ krs_fail(krs_error *err, krs_status status, const char *format, ...)
     err->status = status;
     errno = saved;
     return status;
+}
+
+const char *
+krs_version(void)
+{
+    return KRS_VERSION;
 }

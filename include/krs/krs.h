@@ -1,5 +1,6 @@
 /* krs.h -- the tour: everything a user needs, in the order of the path.
  *
+ *   version.h   which Kersey this is
  *   status.h    how errors are told
  *   dtype.h     element types
  *   graph.h     declare a computation: nodes, scopes, states, gradients
@@ -57,6 +58,7 @@
 #include <krs/token.h>
 #include <krs/train.h>
 #include <krs/verify.h>
+#include <krs/version.h>
 #include <krs/weights.h>
 
 #endif

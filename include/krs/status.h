@@ -21,15 +21,12 @@
 extern "C" {
 #endif
 
-#if defined(KRS_BUILDING_SHARED)
-#define KRS_API __attribute__((visibility("default")))
-#else
-#define KRS_API
-#endif
-
+/* KRS_API marks what the shared library exports: all else is hidden. */
 #if defined(__GNUC__)
+#define KRS_API                 __attribute__((visibility("default")))
 #define KRS_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
+#define KRS_API
 #define KRS_PRINTF(text, first)
 #endif
 

@@ -1,0 +1,231 @@
+#!/usr/bin/env bats
+# install.bats -- what a stranger gets: the installed tree, moved away from
+# where it was installed, found by CMake and pkg-config, used from C and C++;
+# what the shared library exports; a backend made outside.
+# KERSEY is the program in the folder that is installed from.
+
+bats_require_minimum_version 1.5.0
+
+setup_file() {
+    build=$(dirname "$KERSEY")
+    cmake --install "$build" --prefix "$BATS_FILE_TMPDIR/first" >/dev/null
+    mv "$BATS_FILE_TMPDIR/first" "$BATS_FILE_TMPDIR/prefix"
+}
+
+setup() {
+    top=$(cd "$TESTS_DIR/.." && pwd)
+    prefix="$BATS_FILE_TMPDIR/prefix"
+    lib=$(dirname "$(find "$prefix" -name libkersey.so)")
+    export PKG_CONFIG_PATH="$lib/pkgconfig" CMAKE_PREFIX_PATH="$prefix"
+    unset KRS_MODULE_PATH
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# the C program of README.md, and what it prints
+readme_example() {
+    awk '/^```$/ {on = 0} on {print} /^```c$/ {on = 1}' "$top/README.md"
+}
+readme_prints="y = 2.00 x + 1.00"
+
+# build the project in this folder into build/
+cmake_build() {
+    cmake -G Ninja -B build . >log && cmake --build build >>log ||
+        { cat log; return 1; }
+}
+
+@test "the shared library exports the functions of the public headers, and nothing else" {
+    for header in "$prefix"/include/krs/*.h; do
+        echo "#include <krs/$(basename "$header")>"
+    done | cc -E -P -I"$prefix/include" - | tr '\n' ' ' | tr ';' '\n' |
+        sed -n 's/.*visibility("default"))) [^(]*[ *]\(krs_[a-z0-9_]*\) *(.*/\1/p' |
+        sort >declared
+    [ "$(wc -l <declared)" -gt 300 ]
+    # what the last column of nm marks as the version itself is no function
+    nm -D --defined-only "$lib/libkersey.so" | awk '$2 != "A" {print $3}' |
+        sed 's/@.*//' | sort >exported
+    diff declared exported
+}
+
+@test "the shared library is named by its version, and needs no compiler" {
+    version=$("$prefix/bin/kersey" --version | awk '{print $2}')
+    abi=${version%.*}
+    [ -f "$lib/libkersey.so.$version" ]
+    readelf -d "$lib/libkersey.so" >dynamic
+    grep -q "SONAME.*\[libkersey.so.$abi\]" dynamic
+    ! grep -q 'NEEDED.*LLVM' dynamic
+    ! grep -q 'TEXTREL\|RUNPATH\|RPATH' dynamic
+    nm -D --with-symbol-versions "$lib/libkersey.so" |
+        grep -q "krs_version@@KERSEY_$abi"
+}
+
+@test "a module exports its entry alone" {
+    for module in "$lib"/kersey/libkersey-*.so; do
+        [ -f "$module" ] || skip "no module was built"
+        run -0 nm -D --defined-only "$module"
+        [ "$(awk '{print $3}' <<<"$output")" = krs_backend_entry ]
+    done
+}
+
+@test "every public header stands alone as C11, C17 and C++17 without a warning" {
+    strict="-Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only"
+    count=0
+    for header in "$prefix"/include/krs/*.h; do
+        echo "#include <krs/$(basename "$header")>" >one.c
+        cc -std=c11 $strict -I"$prefix/include" one.c
+        cc -std=c17 $strict -I"$prefix/include" one.c
+        c++ -std=c++17 -x c++ $strict -I"$prefix/include" one.c
+        count=$((count + 1))
+    done
+    [ "$count" -gt 20 ]
+}
+
+@test "a consumer finds the library by CMake, shared, as an archive, and its parts" {
+    readme_example >example.c
+    cat >io.c <<'C'
+#include <krs/weights.h>
+int main(int argc, char **argv)
+{
+    krs_weights *w;
+    return argc != 2 || krs_weights_open(argv[1], &w, NULL) ? 1
+               : (krs_weights_close(w), 0);
+}
+C
+    cat >CMakeLists.txt <<'EOF'
+cmake_minimum_required(VERSION 3.25)
+project(consumer LANGUAGES C)
+find_package(kersey 0.1 CONFIG REQUIRED)
+add_executable(shared example.c)
+target_link_libraries(shared kersey::kersey)
+add_executable(static example.c)
+target_link_libraries(static kersey::static)
+add_executable(io io.c)
+target_link_libraries(io kersey::io)
+EOF
+    cmake_build
+    run -0 build/shared
+    [ "$output" = "$readme_prints" ]
+    run -0 build/static
+    [ "$output" = "$readme_prints" ]
+    build/io "$TESTS_DIR/golden/gguf/llama_gqa.gguf"
+    ! readelf -d build/static | grep -q libkersey
+    ! readelf -d build/io | grep -q 'libkersey\|pcre\|utf8proc'
+}
+
+@test "where a library of the archives is missing, the shared one is still found" {
+    readme_example >example.c
+    cat >CMakeLists.txt <<'EOF'
+cmake_minimum_required(VERSION 3.25)
+project(consumer LANGUAGES C)
+find_package(kersey CONFIG REQUIRED)
+if(TARGET kersey::static)
+    message(FATAL_ERROR "without pkg-config nothing finds its libraries")
+endif()
+add_executable(shared example.c)
+target_link_libraries(shared kersey::kersey)
+EOF
+    cmake -G Ninja -B build -DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON . >log
+    grep -q "kersey: pkg-config does not find .*jansson" log
+    cmake --build build >>log
+    run -0 build/shared
+    [ "$output" = "$readme_prints" ]
+}
+
+@test "another version than was asked for is refused" {
+    cat >CMakeLists.txt <<'EOF'
+cmake_minimum_required(VERSION 3.25)
+project(consumer LANGUAGES NONE)
+find_package(kersey 0.2 CONFIG REQUIRED)
+EOF
+    run -1 cmake -G Ninja -B build .
+    [[ "$output" == *"version: 0."* ]]
+}
+
+@test "a consumer finds the library by pkg-config, shared and as an archive" {
+    readme_example >example.c
+    cc example.c -o shared $(pkg-config --cflags --libs kersey) -Wl,-rpath,"$lib"
+    run -0 ./shared
+    [ "$output" = "$readme_prints" ]
+    cc example.c -o static $(pkg-config --cflags kersey) "$lib/libkersey.a" \
+        $(pkg-config --static --libs-only-l kersey | sed 's/-lkersey//')
+    run -0 ./static
+    [ "$output" = "$readme_prints" ]
+    [ "$(pkg-config --modversion kersey-io)" = \
+        "$("$prefix/bin/kersey" --version | awk '{print $2}')" ]
+    pkg-config --libs kersey-io | grep -q -- '-lkersey-io.*-ljansson'
+}
+
+@test "a C++ program builds a graph and runs it" {
+    cat >twice.cc <<'CC'
+#include <krs/krs.h>
+#include <cstdio>
+
+int main()
+{
+    const float x[] = {1, 2, 3};
+    krs_graph *g = krs_graph_new();
+    krs_node in = krs_input(g, "x", KRS_F32, KRS_SHAPE(3));
+    krs_node y = krs_sum(krs_scale(in, 2), KRS_AXES(0));
+    krs_device *device;
+    krs_store *store;
+    krs_program *program;
+    krs_error err;
+    float sum = 0;
+    if (krs_device_open("interp", &device, &err) ||
+        krs_store_new(device, &store, &err) ||
+        krs_program_new(store, &y, 1, &program, &err) ||
+        krs_program_set_input(program, "x", x, sizeof x, &err) ||
+        krs_program_run(program, &err) ||
+        krs_program_read(program, 0, &sum, sizeof sum, &err))
+        return std::fprintf(stderr, "%s\n", err.text), 1;
+    std::printf("%g\n", static_cast<double>(sum));
+    krs_program_free(program);
+    krs_store_free(store);
+    krs_device_close(device);
+    krs_graph_free(g);
+}
+CC
+    c++ -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Werror twice.cc \
+        -o twice $(pkg-config --cflags --libs kersey) -Wl,-rpath,"$lib"
+    run -0 ./twice
+    [ "$output" = 12 ]
+}
+
+@test "an installed program finds the modules beside it, and does without" {
+    [ -f "$lib/kersey/libkersey-cpu.so" ] || skip "the CPU module was not built"
+    "$prefix/bin/kersey" doctor --json |
+        jq -e '.devices[] | select(.name == "cpu") | .works'
+    cp -r "$prefix" bare
+    rm -r "bare/lib"*"/kersey" || rm -r bare/lib/*/kersey
+    bare/bin/kersey conform --cases "$TESTS_DIR/golden/ops" --only softmax \
+        --backend interp
+    run -77 --separate-stderr bare/bin/kersey conform \
+        --cases "$TESTS_DIR/golden/ops" --only softmax --backend cpu
+    [ -z "$output" ]
+    [ "$(wc -l <<<"$stderr")" -eq 1 ]
+    [[ "$stderr" == *"no device 'cpu'"*"libkersey-cpu.so is in none of the folders"* ]]
+}
+
+@test "a build without the CPU backend knows no LLVM" {
+    cmake -G Ninja -S "$top" -B off -DKERSEY_CPU=OFF -DKERSEY_TESTS=OFF >log
+    ! grep -qi llvm off/build.ninja
+    grep -q 'libkersey.so' off/build.ninja
+}
+
+@test "the skeleton of a backend builds against the installed package and conforms" {
+    cp -r "$top/examples/backend_skeleton/." .
+    [ "$(wc -l <skeleton.c)" -lt 500 ]
+    cmake_build
+    export KRS_MODULE_PATH="$PWD/build"
+    run -0 --separate-stderr "$prefix/bin/kersey" conform \
+        --cases "$TESTS_DIR/golden/ops" --backend skeleton
+    [ -z "$stderr" ]
+    skeleton=$output
+    run -0 "$prefix/bin/kersey" conform --cases "$TESTS_DIR/golden/ops" \
+        --backend interp
+    [ "$output" = "$skeleton" ]
+    [[ "$output" == *" 0 failed, "* ]]
+    # it is the one that ran
+    run -1 "$prefix/bin/kersey" bench gemm --m 8 --n 8 --k 8 \
+        --backend skeleton:1
+    [[ "$output" == *"skeleton: no device 1; only 0"* ]]
+}
