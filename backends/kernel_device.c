@@ -166,16 +166,22 @@ read_memory(void *state, const krsi_memory *memory, void *data, size_t bytes,
     return m->backend->read(m->device, memory->memory, 0, data, bytes, err);
 }
 
+static krs_backend_binding
+whole(const krsi_memory *memory)
+{
+    return (krs_backend_binding){memory->memory, 0, memory->bytes};
+}
+
 static void
 bind_leaf(void *prepared, uint32_t id, krsi_memory *memory)
 {
-    ((krsi_ready *)prepared)->leaf[id] = memory;
+    ((krsi_ready *)prepared)->leaf[id] = whole(memory);
 }
 
 static void
 bind_root(void *prepared, size_t root, krsi_memory *memory)
 {
-    ((krsi_ready *)prepared)->root[root] = memory;
+    ((krsi_ready *)prepared)->root[root] = whole(memory);
 }
 
 static bool

@@ -29,25 +29,44 @@ struct krsi_memory {
     size_t bytes;
 };
 
-/* A program made ready. */
+/* Launches that are submitted at once, and the loop that follows them. */
+typedef struct krsi_stretch {
+    size_t launch, launches; /* the first, and how many */
+    size_t wave_end, waves;  /* in wave_ends, which count from `launch` */
+    int loop;                /* of the plan; -1: none */
+    int last_wave;
+    bool commits; /* states are written from here on */
+} krsi_stretch;
+
+/* Of a launch in a loop: all iterations. */
+typedef struct krsi_total {
+    uint64_t begin_ns, time_ns;
+} krsi_total;
+
+/* A program made ready, or the body of one of its loops. */
 typedef struct krsi_ready {
     krsi_machine *m;
+    bool is_body; /* the arena is another's */
     krsi_plan plan;
     krs_backend_code **code; /* one a kernel */
     krs_backend_memory *arena, *constants, *faults;
+    size_t arena_offset;
     size_t *constant_offset; /* by value */
     size_t constants_bytes;
-    krsi_memory **leaf; /* by node id */
-    krsi_memory **root;
-    bool *root_is_live; /* must be zeroed before a run */
+    krs_backend_binding *leaf; /* by node id */
+    krs_backend_binding *root;
+    bool *root_is_live;       /* must be zeroed before a run */
+    struct krsi_ready **body; /* by loop of the plan */
+    int64_t *var;             /* of a body: the variables, the iteration */
     krs_backend_launch *launches;
     krs_backend_binding *bindings;
     krs_kargument *args;
-    size_t *wave_ends; /* of both parts, each counted from its beginning */
-    size_t part_launches[2], part_waves[2]; /* before states are written, and
-                                               from then on */
+    size_t *wave_ends;
+    krsi_stretch *stretch;
+    size_t stretches;
     int64_t *fault;
     krs_backend_span *spans; /* NULL: not profiled */
+    krsi_total *totals;      /* of a body that is profiled */
     /* with poison: stretches of the arena, by the last wave that uses them */
     krsi_room *dead;
     size_t dead_count;
@@ -79,14 +98,23 @@ krs_status krsi_ready_memory(const void *prepared, krs_memory_info *out,
                              krs_error *err);
 
 /* kernel_run.c */
+/* where a value lies now */
+krs_backend_binding krsi_ready_binding(const krsi_ready *r, uint32_t value);
+/* everything once, without looking for faults */
+krs_status krsi_ready_go(krsi_ready *r, const int64_t *var,
+                         const atomic_int *cancel, krs_error *err);
 krs_status krsi_ready_run(void *prepared, const int64_t *var,
                           const atomic_int *cancel, krs_error *err);
 
-/* kernel_poison.c -- in place of the whole of `work`, which has these waves of
- * the plan: one wave after the other, with poison where nobody may look */
+/* kernel_loop.c -- all iterations */
+krs_status krsi_loop_run(krsi_ready *r, int loop, const int64_t *var,
+                         const atomic_int *cancel, krs_error *err);
+
+/* kernel_poison.c -- poison all of the arena before a run; then, after a wave,
+ * what nobody uses later */
 krs_status krsi_poison_prepare(krsi_ready *r, krs_error *err);
-krs_status krsi_poison_run(krsi_ready *r, const krs_backend_work *work,
-                           krs_error *err);
+krs_status krsi_poison_all(krsi_ready *r, krs_error *err);
+krs_status krsi_poison_after(krsi_ready *r, int wave, krs_error *err);
 
 /* kernel_listing.c */
 krs_status krsi_ready_print(void *prepared, const char *stage, char **out_text,

@@ -10,21 +10,50 @@ void
 krsi_ready_profile(void *prepared, bool on)
 {
     krsi_ready *r = prepared;
+    size_t count = r->plan.launch_count + 1;
     free(r->spans);
-    r->spans = on ? calloc(r->plan.launch_count + 1, sizeof *r->spans) : NULL;
+    free(r->totals);
+    r->spans = on ? calloc(count, sizeof *r->spans) : NULL;
+    r->totals = on && r->is_body ? calloc(count, sizeof *r->totals) : NULL;
+    if (r->is_body && !r->totals) {
+        free(r->spans);
+        r->spans = NULL;
+    }
+    for (size_t i = 0; i < r->plan.loop_count; i++)
+        krsi_ready_profile(r->body[i], on);
 }
 
-bool
-krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out)
+/* Launch *i, counting those of a body where its loop stands; *i becomes its
+ * number there. NULL past the last, *i less those there are. */
+static const krsi_ready *
+find_launch(const krsi_ready *r, size_t *i)
 {
-    const krsi_ready *r = prepared;
-    if (i >= r->plan.launch_count)
-        return false;
+    for (size_t k = 0; k < r->plan.launch_count; k++) {
+        int loop = r->plan.launches[k].loop;
+        if (loop < 0) {
+            if (*i == 0) {
+                *i = k;
+                return r;
+            }
+            --*i;
+            continue;
+        }
+        const krsi_ready *found = find_launch(r->body[loop], i);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+/* the launch as it is, i being its number in r */
+static krs_launch_info
+describe_launch(const krsi_ready *r, size_t i)
+{
     const krs_graph *g = r->plan.sched.graph;
     const krsi_launch *l = &r->plan.launches[i];
     const krsi_node *n = g->node[l->node];
-    *out = (krs_launch_info){
-        .struct_size = sizeof *out,
+    krs_launch_info out = {
+        .struct_size = sizeof out,
         .kernel = l->kernel,
         .op = krsi_ops[n->op].name,
         .scope = g->string[n->scope],
@@ -36,21 +65,43 @@ krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out)
         .bytes = l->work.bytes,
     };
     if (r->spans) {
-        out->start_ns = r->spans[i].begin_ns;
-        out->time_ns = r->spans[i].end_ns - r->spans[i].begin_ns;
+        out.start_ns =
+            r->is_body ? r->totals[i].begin_ns : r->spans[i].begin_ns;
+        out.time_ns = r->is_body ? r->totals[i].time_ns
+                                 : r->spans[i].end_ns - r->spans[i].begin_ns;
     }
+    return out;
+}
+
+bool
+krsi_ready_launch(const void *prepared, size_t i, krs_launch_info *out)
+{
+    const krsi_ready *r = find_launch(prepared, &i);
+    if (!r)
+        return false;
+    *out = describe_launch(r, i);
     return true;
 }
 
 static void
-print_launches(const krsi_ready *r, krsi_string *text)
+print_launches(const krsi_ready *r, int depth, krsi_string *text)
 {
-    krs_launch_info info;
-    for (size_t i = 0; krsi_ready_launch(r, i, &info); i++)
-        krsi_string_format(text,
-                           "wave %d  kernel %zu  %s  %.0f bytes  %s %s:%d\n",
-                           info.wave, info.kernel, info.primitives, info.bytes,
-                           info.scope, info.file, info.line);
+    for (size_t i = 0; i < r->plan.launch_count; i++) {
+        krs_launch_info info = describe_launch(r, i);
+        int loop = r->plan.launches[i].loop;
+        krsi_string_format(text, "%*swave %d  ", 2 * depth, "", info.wave);
+        if (loop < 0)
+            krsi_string_format(text, "kernel %zu  %s  %.0f bytes", info.kernel,
+                               info.primitives, info.bytes);
+        else
+            krsi_string_format(
+                text, "scan  %lld times",
+                (long long)r->plan.sched.loops[loop].loop.length);
+        krsi_string_format(text, "  %s %s:%d\n", info.scope, info.file,
+                           info.line);
+        if (loop >= 0)
+            print_launches(r->body[loop], depth + 1, text);
+    }
 }
 
 static bool
@@ -136,28 +187,46 @@ print_code(const krsi_ready *r, const char *stage, krsi_string *text,
     return KRS_OK;
 }
 
+static krs_status
+print_stage(const krsi_ready *r, const char *stage, krsi_string *text,
+            krs_error *err)
+{
+    bool ok = true;
+    krs_status status = KRS_OK;
+    if (strcmp(stage, "sched") == 0)
+        ok = print_schedule(krsi_sched_print(&r->plan.sched), text);
+    else if (strcmp(stage, "fusion") == 0)
+        ok = print_schedule(krsi_sched_print_fusion(&r->plan.sched), text);
+    else if (strcmp(stage, "kernel") == 0)
+        ok = print_kernels(r, text);
+    else if (strcmp(stage, "memory") == 0)
+        print_memory(r, text);
+    else
+        status = print_code(r, stage, text, err);
+    if (status == KRS_OK && !ok)
+        status = krs_fail(err, KRS_E_MEMORY,
+                          "program_print: no memory for the text");
+    for (size_t i = 0; status == KRS_OK && i < r->plan.loop_count; i++) {
+        krsi_string_format(text, "\n# body of the scan %%%u\n",
+                           (unsigned)r->plan.sched.loops[i].node);
+        status = print_stage(r->body[i], stage, text, err);
+    }
+    return status;
+}
+
 krs_status
 krsi_ready_print(void *prepared, const char *stage, char **out_text,
                  krs_error *err)
 {
     const krsi_ready *r = prepared;
     krsi_string text = {0};
-    bool ok = true;
     krs_status status = KRS_OK;
     krsi_string_add(&text, "");
-    if (strcmp(stage, "sched") == 0)
-        ok = print_schedule(krsi_sched_print(&r->plan.sched), &text);
-    else if (strcmp(stage, "fusion") == 0)
-        ok = print_schedule(krsi_sched_print_fusion(&r->plan.sched), &text);
-    else if (strcmp(stage, "kernel") == 0)
-        ok = print_kernels(r, &text);
-    else if (strcmp(stage, "launch") == 0)
-        print_launches(r, &text);
-    else if (strcmp(stage, "memory") == 0)
-        print_memory(r, &text);
+    if (strcmp(stage, "launch") == 0)
+        print_launches(r, 0, &text);
     else
-        status = print_code(r, stage, &text, err);
-    if (status == KRS_OK && (!ok || text.failed))
+        status = print_stage(r, stage, &text, err);
+    if (status == KRS_OK && text.failed)
         status = krs_fail(err, KRS_E_MEMORY,
                           "program_print: no memory for the text");
     if (status != KRS_OK) {

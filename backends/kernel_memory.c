@@ -37,15 +37,28 @@ scratch_of(const krsi_plan *plan, const krsi_launch *launch)
     return sum;
 }
 
+/* of one worker, in the bodies of loops too */
 static size_t
-count_workspace(const krsi_ready *r)
+most_scratch(const krsi_ready *r)
 {
     size_t most = 0;
     for (size_t i = 0; i < r->plan.launch_count; i++) {
-        size_t bytes = scratch_of(&r->plan, &r->plan.launches[i]);
+        const krsi_launch *launch = &r->plan.launches[i];
+        size_t bytes = launch->loop < 0 ? scratch_of(&r->plan, launch)
+                                        : most_scratch(r->body[launch->loop]);
         most = bytes > most ? bytes : most;
     }
-    return most * r->m->limits->workers;
+    return most;
+}
+
+/* constants and faults, of the bodies of loops too */
+static size_t
+fixed_bytes(const krsi_ready *r)
+{
+    size_t bytes = r->constants_bytes + krsi_ready_fault_bytes(r);
+    for (size_t i = 0; i < r->plan.loop_count; i++)
+        bytes += fixed_bytes(r->body[i]);
+    return bytes;
 }
 
 /* ---- the fullest wave ---- */
@@ -111,6 +124,8 @@ find_peak_launch(const krsi_ready *r, krs_memory_info *out)
             if (launch->binding[k] != KRSI_FAULTS &&
                 is_live_at_peak(l, launch->binding[k]))
                 bytes += place_bytes(l, launch->binding[k]);
+        if (launch->wave == l->peak && launch->loop >= 0)
+            bytes = r->plan.sched.loops[launch->loop].workspace_bytes;
         if (bytes <= most)
             continue;
         most = bytes;
@@ -127,10 +142,10 @@ krsi_ready_memory(const void *prepared, krs_memory_info *out, krs_error *err)
     const krsi_ready *r = prepared;
     const krsi_layout *l = &r->plan.layout;
     *out = (krs_memory_info){.struct_size = sizeof *out,
-                             .constants_bytes =
-                                 r->constants_bytes + krsi_ready_fault_bytes(r),
+                             .constants_bytes = fixed_bytes(r),
                              .temporaries_bytes = l->arena_bytes,
-                             .workspace_bytes = count_workspace(r),
+                             .workspace_bytes =
+                                 most_scratch(r) * r->m->limits->workers,
                              .waves = l->waves,
                              .peak_wave = l->peak};
     find_peak_launch(r, out);

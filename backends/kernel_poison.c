@@ -49,31 +49,19 @@ krsi_poison_prepare(krsi_ready *r, krs_error *err)
 }
 
 krs_status
-krsi_poison_run(krsi_ready *r, const krs_backend_work *work, krs_error *err)
+krsi_poison_all(krsi_ready *r, krs_error *err)
 {
-    krsi_machine *m = r->m;
-    bool is_first = work->launches == r->launches;
-    size_t launch = 0, dead = 0;
-    if (is_first)
-        KRS_TRY(krsi_machine_fill(m, r->arena, 0, r->plan.layout.arena_bytes,
-                                  POISON, err));
-    for (size_t w = 0; w < work->wave_count; w++) {
-        size_t count = work->wave_ends[w] - launch;
-        krs_backend_work one = *work;
-        one.launches += launch;
-        one.launch_count = count;
-        one.wave_ends = &count;
-        one.wave_count = 1;
-        one.spans = work->spans ? work->spans + launch : NULL;
-        KRS_TRY(m->backend->submit(m->device, &one, err));
-        KRS_TRY(m->backend->wait(m->device, err));
-        size_t number = (size_t)(work->launches - r->launches) + launch;
-        int wave = r->plan.launches[number].wave;
-        launch += count;
-        for (; dead < r->dead_count && r->dead[dead].last <= wave; dead++)
-            if (r->dead[dead].last == wave)
-                KRS_TRY(krsi_machine_fill(m, r->arena, r->dead[dead].offset,
-                                          r->dead[dead].bytes, POISON, err));
-    }
+    return krsi_machine_fill(r->m, r->arena, r->arena_offset,
+                             r->plan.layout.arena_bytes, POISON, err);
+}
+
+krs_status
+krsi_poison_after(krsi_ready *r, int wave, krs_error *err)
+{
+    for (size_t i = 0; i < r->dead_count && r->dead[i].last <= wave; i++)
+        if (r->dead[i].last == wave)
+            KRS_TRY(krsi_machine_fill(r->m, r->arena,
+                                      r->arena_offset + r->dead[i].offset,
+                                      r->dead[i].bytes, POISON, err));
     return KRS_OK;
 }

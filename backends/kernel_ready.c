@@ -22,7 +22,10 @@ krsi_ready_discard(void *prepared)
     if (r->code)
         krsi_backend_drop_all(m->backend, m->device, r->code,
                               r->plan.kernel_count);
-    krsi_machine_free(m, r->arena, r->plan.layout.arena_bytes);
+    for (size_t i = 0; r->body && i < r->plan.loop_count; i++)
+        krsi_ready_discard(r->body[i]);
+    if (!r->is_body)
+        krsi_machine_free(m, r->arena, r->plan.layout.arena_bytes);
     krsi_machine_free(m, r->constants, r->constants_bytes);
     krsi_machine_free(m, r->faults, krsi_ready_fault_bytes(r));
     free(r->code);
@@ -33,9 +36,13 @@ krsi_ready_discard(void *prepared)
     free(r->launches);
     free(r->bindings);
     free(r->args);
+    free(r->body);
+    free(r->var);
     free(r->wave_ends);
+    free(r->stretch);
     free(r->fault);
     free(r->spans);
+    free(r->totals);
     free(r->dead);
     krsi_plan_free(&r->plan);
     free(r);
@@ -79,19 +86,43 @@ make_constants(krsi_ready *r, krs_error *err)
     return KRS_OK;
 }
 
-/* The waves of both parts. */
-static void
-split_waves(krsi_ready *r)
+/* Does another stretch begin with launch i? */
+static bool
+begins_stretch(const krsi_ready *r, size_t i)
 {
-    size_t waves = 0;
-    for (size_t i = 0; i < r->plan.launch_count; i++) {
+    const krsi_launch *at = &r->plan.launches[i];
+    int commit = r->plan.layout.commit;
+    return i == 0 || at[-1].loop >= 0 ||
+           (at[-1].wave < commit && at->wave >= commit) ||
+           (r->m->poisons && at[-1].wave != at->wave);
+}
+
+/* Launches as stretches, which end with loops, with the last wave that writes
+ * no state, and where poison comes between. */
+static void
+make_stretches(krsi_ready *r)
+{
+    size_t waves = 0, count = r->plan.launch_count;
+    krsi_stretch *to = r->stretch - 1;
+    for (size_t i = 0; i < count; i++) {
         const krsi_launch *at = &r->plan.launches[i];
-        int part = at->wave >= r->plan.layout.commit;
-        size_t launches = ++r->part_launches[part];
-        if (i + 1 < r->plan.launch_count && at[1].wave == at->wave)
-            continue;
-        r->part_waves[part]++;
-        r->wave_ends[waves++] = launches;
+        if (begins_stretch(r, i)) {
+            r->stretches++;
+            *++to =
+                (krsi_stretch){.launch = i,
+                               .wave_end = waves,
+                               .loop = -1,
+                               .commits = at->wave >= r->plan.layout.commit};
+        }
+        to->last_wave = at->wave;
+        to->loop = at->loop;
+        to->launches += at->loop < 0;
+        bool ends = i + 1 == count || at[1].wave != at->wave ||
+                    at[1].loop >= 0 || begins_stretch(r, i + 1);
+        if (at->loop < 0 && ends) {
+            to->waves++;
+            r->wave_ends[waves++] = to->launches;
+        }
     }
 }
 
@@ -108,20 +139,22 @@ make_launches(krsi_ready *r, krs_error *err)
     r->bindings = calloc(bindings + 1, sizeof *r->bindings);
     r->args = calloc(args + 1, sizeof *r->args);
     r->wave_ends = calloc(count + 1, sizeof *r->wave_ends);
-    if (!r->launches || !r->bindings || !r->args || !r->wave_ends)
+    r->stretch = calloc(count + 1, sizeof *r->stretch);
+    if (!r->launches || !r->bindings || !r->args || !r->wave_ends ||
+        !r->stretch)
         return krs_fail(err, KRS_E_MEMORY, "no memory for %zu launches", count);
     args = bindings = 0;
     for (size_t i = 0; i < count; i++) {
         const krsi_launch *from = &r->plan.launches[i];
         r->launches[i] = (krs_backend_launch){
-            .code = r->code[from->kernel],
+            .code = from->loop < 0 ? r->code[from->kernel] : NULL,
             .bindings = r->bindings + bindings,
             .args = r->args + args,
         };
         args += (size_t)from->args;
         bindings += (size_t)from->bindings;
     }
-    split_waves(r);
+    make_stretches(r);
     return KRS_OK;
 }
 
@@ -139,6 +172,53 @@ facts_of(const krsi_machine *m)
     return facts;
 }
 
+static krs_status get_ready(krsi_ready *r, krs_error *err);
+
+/* The bodies of loops, whose plans they take over. */
+static krs_status
+make_bodies(krsi_ready *r, krs_error *err)
+{
+    krsi_plan *plan = &r->plan;
+    r->body = calloc(plan->loop_count + 1, sizeof(krsi_ready *));
+    if (!r->body)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a scan");
+    for (size_t i = 0; i < plan->loop_count; i++) {
+        krsi_ready *body = calloc(1, sizeof *body);
+        if (!body)
+            return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a scan");
+        r->body[i] = body;
+        body->m = r->m;
+        body->is_body = true;
+        body->plan = *plan->loops[i].body;
+        *plan->loops[i].body = (krsi_plan){0};
+        body->var = calloc(body->plan.sched.graph->vars + 1, sizeof *body->var);
+        if (!body->var)
+            return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a scan");
+        KRS_TRY(get_ready(body, err)); /* KRSI_BODY_DEPTH deep at most */
+    }
+    return KRS_OK;
+}
+
+/* What can be done with the plan alone. */
+static krs_status
+get_ready(krsi_ready *r, krs_error *err)
+{
+    const krsi_sched *s = &r->plan.sched;
+    size_t count = s->output_count;
+    r->constant_offset = calloc(s->value_count + 1, sizeof(size_t));
+    r->leaf = calloc(s->graph->nodes + 1, sizeof *r->leaf);
+    r->root = calloc(count + 1, sizeof *r->root);
+    r->root_is_live = calloc(count + 1, sizeof *r->root_is_live);
+    r->fault = calloc(s->fault_count + 1, sizeof *r->fault);
+    if (!r->constant_offset || !r->leaf || !r->root || !r->root_is_live ||
+        !r->fault)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
+    for (size_t i = 0; i < s->fault_count; i++)
+        r->fault[i] = KRSI_NO_FAULT;
+    place_constants(r);
+    return make_bodies(r, err);
+}
+
 static krs_status
 prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
              size_t count, krs_error *err)
@@ -153,22 +233,11 @@ prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
     krs_status status =
         krsi_plan_make(&r->plan, g, outputs, count, &facts, m->sharing, err);
     free(outputs);
-    KRS_TRY(status);
-    const krsi_sched *s = &r->plan.sched;
-    r->constant_offset = calloc(s->value_count + 1, sizeof(size_t));
-    r->leaf = calloc(g->nodes + 1, sizeof(krsi_memory *));
-    r->root = calloc(count, sizeof(krsi_memory *));
-    r->root_is_live = calloc(count, sizeof *r->root_is_live);
-    r->fault = calloc(s->fault_count + 1, sizeof *r->fault);
-    if (!r->constant_offset || !r->leaf || !r->root || !r->root_is_live ||
-        !r->fault)
-        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
-    for (size_t i = 0; i < count; i++)
+    if (status == KRS_OK)
+        status = get_ready(r, err);
+    for (size_t i = 0; status == KRS_OK && i < count; i++)
         r->root_is_live[i] = g->node[roots[i]]->live_axes != 0;
-    for (size_t i = 0; i < s->fault_count; i++)
-        r->fault[i] = KRSI_NO_FAULT;
-    place_constants(r);
-    return KRS_OK;
+    return status;
 }
 
 krs_status
@@ -183,12 +252,16 @@ krsi_ready_equip(void *prepared, krs_error *err)
                                (const krs_kernel *const *)r->plan.kernels,
                                r->plan.kernel_count, r->code, err));
     KRS_TRY(make_constants(r, err));
-    KRS_TRY(krsi_machine_alloc(m, r->plan.layout.arena_bytes, &r->arena, err));
+    if (!r->is_body)
+        KRS_TRY(
+            krsi_machine_alloc(m, r->plan.layout.arena_bytes, &r->arena, err));
     KRS_TRY(krsi_machine_alloc(m, krsi_ready_fault_bytes(r), &r->faults, err));
     KRS_TRY(m->backend->write(m->device, r->faults, 0, r->fault,
                               krsi_ready_fault_bytes(r), err));
     if (m->poisons)
         KRS_TRY(krsi_poison_prepare(r, err));
+    for (size_t i = 0; i < r->plan.loop_count; i++)
+        KRS_TRY(krsi_ready_equip(r->body[i], err));
     return make_launches(r, err);
 }
 

@@ -1,11 +1,12 @@
 /* kernel_run.c -- one run of a program on a backend.
  *
  * Runtime starts are checked and arguments evaluated under the runtime
- * integers. The waves are submitted in two parts. After the first, faults are
- * looked for: an index outside its axis reads nothing, but is reported here
- * with its node; and a request to stop is heard. The second part writes states
- * in their own memory: from there on a run ends (../graph/sched/layout.h puts
- * all that may report a fault before). Nothing is allocated.
+ * integers. The waves are submitted in stretches, which end where a loop stands
+ * (kernel_loop.c) and before states are written in their own memory. There
+ * faults are looked for: an index outside its axis reads nothing, but is
+ * reported here with its node; and a request to stop is heard. From there on a
+ * run ends (../graph/sched/layout.h puts all that may report a fault before).
+ * Nothing is allocated.
  */
 #include "kernel_device.h"
 
@@ -36,6 +37,8 @@ check_starts(const krsi_ready *r, const int64_t *var, krs_error *err)
             c->axis, (long long)c->length, (long long)first, (long long)c->step,
             (long long)c->size, g->string[n->file], (unsigned)n->line);
     }
+    for (size_t i = 0; i < r->plan.loop_count; i++)
+        KRS_TRY(check_starts(r->body[i], var, err));
     return KRS_OK;
 }
 
@@ -46,6 +49,10 @@ check_faults(krsi_ready *r, const int64_t *var, krs_error *err)
     const krsi_sched *s = &r->plan.sched;
     const krs_graph *g = s->graph;
     size_t bytes = s->fault_count * sizeof *r->fault;
+    for (size_t i = 0; i < r->plan.loop_count; i++)
+        KRS_TRY(check_faults(r->body[i], var, err));
+    if (s->fault_count == 0)
+        return KRS_OK;
     KRS_TRY(m->backend->read(m->device, r->faults, 0, r->fault, bytes, err));
     for (size_t i = 0; i < s->fault_count; i++) {
         int64_t index = r->fault[i];
@@ -71,8 +78,8 @@ check_faults(krsi_ready *r, const int64_t *var, krs_error *err)
     return KRS_OK;
 }
 
-static krs_backend_binding
-binding_of(const krsi_ready *r, uint32_t value)
+krs_backend_binding
+krsi_ready_binding(const krsi_ready *r, uint32_t value)
 {
     const krsi_sched *s = &r->plan.sched;
     if (value == KRSI_FAULTS)
@@ -82,20 +89,19 @@ binding_of(const krsi_ready *r, uint32_t value)
     krs_backend_binding b = {NULL, 0, v->bytes};
     switch (v->kind) {
     case KRSI_STORAGE_INPUT:
-    case KRSI_STORAGE_STATE: b.memory = r->leaf[v->node]->memory; break;
+    case KRSI_STORAGE_STATE: return r->leaf[v->node];
     case KRSI_STORAGE_CONSTANT:
         b.memory = r->constants;
         b.offset_bytes = r->constant_offset[value];
         break;
     case KRSI_STORAGE_TEMPORARY:
         b.memory = r->arena;
-        b.offset_bytes = r->plan.layout.offset[value];
+        b.offset_bytes = r->arena_offset + r->plan.layout.offset[value];
         break;
     case KRSI_STORAGE_OUTPUT:
-        b.memory = krsi_layout_in_place(&r->plan.layout, value)
-                       ? r->leaf[s->values[v->partner].node]->memory
-                       : r->root[v->output]->memory;
-        break;
+        return krsi_layout_in_place(&r->plan.layout, value)
+                   ? r->leaf[s->values[v->partner].node]
+                   : r->root[v->output];
     case KRSI_STORAGE_FUSED: break;
     }
     return b;
@@ -110,14 +116,14 @@ fill_launches(krsi_ready *r, const int64_t *var)
     for (size_t i = 0; i < r->plan.launch_count; i++) {
         const krsi_launch *from = &r->plan.launches[i];
         for (int k = 0; k < from->bindings; k++)
-            *binding++ = binding_of(r, from->binding[k]);
+            *binding++ = krsi_ready_binding(r, from->binding[k]);
         for (int k = 0; k < from->args; k++, arg++) {
             if (from->arg[k].is_float)
                 arg->f = from->arg[k].number;
             else
                 arg->i = krsi_index_value(from->arg[k].index, var);
         }
-        for (int k = 0; k < KRS_K_AXES; k++) {
+        for (int k = 0; from->loop < 0 && k < KRS_K_AXES; k++) {
             int64_t extent = krsi_index_value(from->grid[k].extent, var);
             int64_t per = from->grid[k].per;
             r->launches[i].grid[k] = (extent + per - 1) / per;
@@ -125,24 +131,50 @@ fill_launches(krsi_ready *r, const int64_t *var)
     }
 }
 
-/* Run a part, 0 or 1. */
 static krs_status
-run_part(krsi_ready *r, int part, const atomic_int *cancel, krs_error *err)
+submit(krsi_ready *r, const krsi_stretch *s, const atomic_int *cancel,
+       krs_error *err)
 {
     krsi_machine *m = r->m;
-    size_t launch = part ? r->part_launches[0] : 0;
     krs_backend_work work = {.struct_size = sizeof work,
-                             .launches = r->launches + launch,
-                             .launch_count = r->part_launches[part],
-                             .wave_ends =
-                                 r->wave_ends + (part ? r->part_waves[0] : 0),
-                             .wave_count = r->part_waves[part],
-                             .spans = r->spans ? r->spans + launch : NULL,
+                             .launches = r->launches + s->launch,
+                             .launch_count = s->launches,
+                             .wave_ends = r->wave_ends + s->wave_end,
+                             .wave_count = s->waves,
+                             .spans = r->spans ? r->spans + s->launch : NULL,
                              .cancel = (const int *)cancel};
-    if (m->poisons)
-        return krsi_poison_run(r, &work, err);
+    if (s->launches == 0)
+        return KRS_OK;
     KRS_TRY(m->backend->submit(m->device, &work, err));
     return m->backend->wait(m->device, err);
+}
+
+/* A stretch with its loop; and poison, if a wave has ended. */
+static krs_status
+run_stretch(krsi_ready *r, size_t i, const int64_t *var,
+            const atomic_int *cancel, krs_error *err)
+{
+    const krsi_stretch *s = &r->stretch[i];
+    KRS_TRY(submit(r, s, cancel, err));
+    if (s->loop >= 0)
+        KRS_TRY(krsi_loop_run(r, s->loop, var, cancel, err));
+    bool ends_wave =
+        i + 1 == r->stretches ||
+        r->plan.launches[r->stretch[i + 1].launch].wave != s->last_wave;
+    return r->m->poisons && ends_wave ? krsi_poison_after(r, s->last_wave, err)
+                                      : KRS_OK;
+}
+
+krs_status
+krsi_ready_go(krsi_ready *r, const int64_t *var, const atomic_int *cancel,
+              krs_error *err)
+{
+    if (r->m->poisons)
+        KRS_TRY(krsi_poison_all(r, err));
+    fill_launches(r, var);
+    for (size_t i = 0; i < r->stretches; i++)
+        KRS_TRY(run_stretch(r, i, var, cancel, err));
+    return KRS_OK;
 }
 
 krs_status
@@ -151,19 +183,24 @@ krsi_ready_run(void *prepared, const int64_t *var, const atomic_int *cancel,
 {
     krsi_ready *r = prepared;
     const krsi_sched *s = &r->plan.sched;
+    bool is_checked = false;
     KRS_TRY(check_starts(r, var, err));
     for (size_t i = 0; i < s->output_count; i++)
         if (r->root_is_live[i])
-            KRS_TRY(krsi_machine_fill(r->m, r->root[i]->memory, 0,
-                                      r->root[i]->bytes, 0, err));
+            KRS_TRY(krsi_machine_fill(r->m, r->root[i].memory, 0,
+                                      r->root[i].bytes, 0, err));
+    if (r->m->poisons)
+        KRS_TRY(krsi_poison_all(r, err));
     fill_launches(r, var);
-    KRS_TRY(run_part(r, 0, cancel, err));
-    if (s->fault_count)
-        KRS_TRY(check_faults(r, var, err));
-    if (r->part_launches[1] == 0)
-        return KRS_OK;
-    if (atomic_load(cancel))
-        return krs_fail(err, KRS_E_CANCELLED,
-                        "program_run: cancelled before its updates");
-    return run_part(r, 1, NULL, err);
+    for (size_t i = 0; i < r->stretches; i++) {
+        if (r->stretch[i].commits && !is_checked) {
+            KRS_TRY(check_faults(r, var, err));
+            if (atomic_load(cancel))
+                return krs_fail(err, KRS_E_CANCELLED,
+                                "program_run: cancelled before its updates");
+            is_checked = true;
+        }
+        KRS_TRY(run_stretch(r, i, var, is_checked ? NULL : cancel, err));
+    }
+    return is_checked ? KRS_OK : check_faults(r, var, err);
 }

@@ -228,32 +228,6 @@ make_outputs(krs_program *p, const krs_store *store, krs_error *err)
     return KRS_OK;
 }
 
-static void
-need_index(krs_program *p, krs_index index)
-{
-    for (int t = 0; t < index.terms; t++)
-        p->var_needed[index.var[t]] = true;
-}
-
-/* Which variables do the nodes mention, in attributes or live lengths? */
-static void
-need_vars_of(krs_program *p, const krsi_node *n)
-{
-    const char *spec = krsi_ops[n->op].attributes;
-    krsi_attr attr;
-    for (int a = 0; a < n->rank; a++)
-        if (n->live_axes >> a & 1)
-            need_index(p, n->live[a]);
-    for (int k = 0; (spec = krsi_attr_next(spec, &attr)); k++) {
-        krs_index index = KRS_INDEX(0);
-        if (attr.kind != 'X')
-            continue;
-        int count = krsi_attr_index((enum krsi_op)n->op, n->word, k, 0, &index);
-        for (int i = 0; i < count; i++)
-            need_index(p, krsi_index(n, k, i));
-    }
-}
-
 static krs_status
 list_vars(krs_program *p, krs_error *err)
 {
@@ -269,7 +243,7 @@ list_vars(krs_program *p, krs_error *err)
     krsi_mark(g, p->output, p->outputs, need);
     for (size_t id = 1; id <= g->nodes; id++)
         if (need[id])
-            need_vars_of(p, g->node[id]);
+            krsi_mark_vars(g, g->node[id], p->var_needed);
     free(need);
     return KRS_OK;
 }

@@ -7,6 +7,7 @@
  */
 #include "opt/opt.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What the roots need; composites by their definitions; constants folded, rules
@@ -49,6 +50,31 @@ last_of(const char *name, size_t *out, krs_error *err)
     return status;
 }
 
+/* Nothing that the roots need belongs to the body of a scan. */
+static krs_status
+check_outside(const krs_graph *g, const uint32_t *roots, size_t count,
+              krs_error *err)
+{
+    uint32_t *need = calloc(g->nodes + 1, sizeof *need);
+    krs_status status = KRS_OK;
+    if (!need)
+        return krs_fail(err, KRS_E_MEMORY, "compile: no memory for %zu nodes",
+                        g->nodes);
+    krsi_mark(g, roots, count, need);
+    for (size_t id = 1; id <= g->nodes && status == KRS_OK; id++) {
+        const krsi_node *n = g->node[id];
+        if (need[id] && n->op == KRSI_PARAM)
+            status = krs_fail(
+                err, KRS_E_GRAPH,
+                "%s%sscan: a value of its body is used outside of it (%s:%u); "
+                "krs_scan_last and krs_scan_kept give what leaves it",
+                g->string[n->scope], n->scope ? ": " : "", g->string[n->file],
+                (unsigned)n->line);
+    }
+    free(need);
+    return status;
+}
+
 krs_status
 krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
              const char *last_stage, krsi_composites composites,
@@ -56,6 +82,7 @@ krsi_compile(const krs_graph *g, const uint32_t *roots, size_t count,
 {
     krs_graph *made = NULL;
     size_t last;
+    KRS_TRY(check_outside(g, roots, count, err));
     KRS_TRY(last_of(last_stage, &last, err));
     /* every later pass copies too: the first is there to be printed */
     for (size_t i = last > 0; i <= last; i++) {

@@ -900,3 +900,97 @@ sample_rope(sample *s, int which)
     default: return KRS_NONE;
     }
 }
+
+/* ---- loops ---- */
+
+/* Sample `which` of a scan, ended; *out_result is one of its results. */
+static krs_scan
+scan_of(sample *s, int which, krs_node *out_result)
+{
+    bool reverse = which == 1;
+    krs_scan scan = krs_scan_begin(
+        s->graph, 3, reverse ? KRS_SCAN_REVERSE : KRS_SCAN_FORWARD);
+    krs_node h0 = real(s, S(2), -1, 1), w = real(s, S(2, 2), -1, 1);
+    krs_node xs = real(s, S(3, 2), -1, 1);
+    krs_node h = krs_scan_carry(scan, h0), x = krs_scan_x(scan, xs);
+    krs_node row = krs_unsqueeze(h, 0);
+    krs_node mixed = krs_reshape(krs_matmul(row, w), S(2));
+    krs_node next = krs_tanh(krs_add(mixed, x));
+    krs_node y = krs_mul(next, h);
+    if (which == 2) { /* two carries that cross, and the iteration */
+        krs_node t = krs_cast(krs_scan_iteration(scan), KRS_F32);
+        krs_node c = krs_scan_carry(scan, real(s, S(2), -1, 1));
+        krs_scan_next(scan, c, krs_mul(h, krs_add(t, krs_like(t, 0.5))));
+        next = krs_add(c, next);
+    }
+    krs_scan_next(scan, h, next);
+    krs_scan_keep(scan, y);
+    krs_scan_end(scan);
+    *out_result = which == 0 ? krs_scan_last(scan, h) : krs_scan_kept(scan, y);
+    return scan;
+}
+
+/* Reverse over time, and a scan inside a scan. */
+static krs_node
+nested_scan(sample *s)
+{
+    krs_scan outer = krs_scan_begin(s->graph, 2, KRS_SCAN_FORWARD);
+    krs_node w = real(s, S(2), -1, 1), xs = real(s, S(2, 3, 2), -1, 1);
+    krs_node h = krs_scan_carry(outer, real(s, S(2), -1, 1));
+    krs_node x = krs_scan_x(outer, xs);
+    krs_scan inner = krs_scan_begin(s->graph, 3, KRS_SCAN_REVERSE);
+    krs_node k = krs_scan_carry(inner, h);
+    krs_node y = krs_tanh(krs_add(krs_mul(k, w), krs_scan_x(inner, x)));
+    krs_scan_next(inner, k, y);
+    krs_scan_end(inner);
+    krs_node last = krs_scan_last(inner, k);
+    krs_scan_next(outer, h, krs_add(last, krs_mul(h, w)));
+    krs_scan_end(outer);
+    return krs_scan_last(outer, h);
+}
+
+krs_node
+sample_param(sample *s, int which)
+{
+    if (which > 2)
+        return KRS_NONE;
+    krs_scan scan = krs_scan_begin(s->graph, 3, KRS_SCAN_FORWARD);
+    return which == 0   ? krs_scan_iteration(scan)
+           : which == 1 ? krs_scan_carry(scan, real(s, S(2), -1, 1))
+                        : krs_scan_x(scan, real(s, S(3, 2), -1, 1));
+}
+
+krs_node
+sample_scan(sample *s, int which)
+{
+    krs_node result;
+    if (which > 2)
+        return KRS_NONE;
+    scan_of(s, which, &result);
+    return krs_node_operand(result, 0);
+}
+
+krs_node
+sample_result(sample *s, int which)
+{
+    krs_node result;
+    switch (which) {
+    case 0:
+    case 1:
+    case 2: scan_of(s, which, &result); return result;
+    case 3: return nested_scan(s);
+    case 4: { /* no iterations */
+        krs_scan scan = krs_scan_begin(s->graph, 0, KRS_SCAN_FORWARD);
+        krs_node h = krs_scan_carry(scan, real(s, S(2), -1, 1));
+        krs_scan_next(scan, h, krs_square(h));
+        krs_scan_end(scan);
+        return krs_scan_last(scan, h);
+    }
+    case 5: { /* a history, which only gradients ask for otherwise */
+        krs_node last;
+        scan_of(s, 0, &last);
+        return krsi_result(KRS_HERE, krs_node_operand(last, 0), 2);
+    }
+    default: return KRS_NONE;
+    }
+}

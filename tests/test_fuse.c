@@ -29,8 +29,8 @@ fuse(const krs_node *outputs, size_t count)
                   "%s", err.text);
     for (size_t i = 0; i < count; i++)
         node[i] = krsi_handle(f.graph, made[i]);
-    ck_assert_int_eq(krsi_sched_make(&f.sched, f.graph, node, count, &err),
-                     KRS_OK);
+    ck_assert_int_eq(
+        krsi_sched_make(&f.sched, f.graph, node, count, NULL, &err), KRS_OK);
     ck_assert_int_eq(krsi_sched_fuse(&f.sched, &err), KRS_OK);
     return f;
 }

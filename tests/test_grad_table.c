@@ -218,7 +218,8 @@ START_TEST(gradients_agree_with_central_differences)
             unprepare(&r);
             checked++;
         }
-        ck_assert_msg(checked > 0 || op == KRSI_LIVE,
+        /* a scan is differentiated through its results */
+        ck_assert_msg(checked > 0 || op == KRSI_LIVE || op == KRSI_SCAN,
                       "%s is differentiable, but no sample says "
                       "by what",
                       krsi_ops[op].name);
@@ -306,6 +307,7 @@ START_TEST(rows_without_a_gradient_are_those_on_this_list)
         KRSI_INDEX,
         KRSI_RANDOM_UNIFORM,
         KRSI_UPDATE,
+        KRSI_PARAM,
         KRSI_SIGN,
         KRSI_FLOOR,
         KRSI_NOT,
@@ -337,7 +339,8 @@ END_TEST
 START_TEST(nothing_flows_through_rows_without_a_gradient)
 {
     for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++) {
-        if (krsi_ops[op].differentiable || op == KRSI_UPDATE)
+        if (krsi_ops[op].differentiable || op == KRSI_UPDATE ||
+            op == KRSI_PARAM)
             continue;
         for (int which = 0; begin(&r, op, which); which++, sample_free(&r.s)) {
             krs_node root[ROOTS], wrt[SAMPLE_LEAVES];

@@ -31,7 +31,7 @@ schedule(const krs_node *outputs, size_t count)
                   "%s", err.text);
     for (size_t i = 0; i < count; i++)
         node[i] = krsi_handle(s.graph, made[i]);
-    ck_assert_msg(krsi_sched_make(&s.sched, s.graph, node, count, &err) ==
+    ck_assert_msg(krsi_sched_make(&s.sched, s.graph, node, count, NULL, &err) ==
                       KRS_OK,
                   "%s", err.text);
     s.text = krsi_sched_print(&s.sched);
@@ -297,7 +297,8 @@ START_TEST(addresses_of_too_many_runtime_integers_are_refused)
     krs_node y = krs_neg(x);
     krsi_sched s;
     krs_error err;
-    ck_assert_int_eq(krsi_sched_make(&s, g, &y, 1, &err), KRS_E_UNSUPPORTED);
+    ck_assert_int_eq(krsi_sched_make(&s, g, &y, 1, NULL, &err),
+                     KRS_E_UNSUPPORTED);
     const char *want = "neg: the place in memory depends on more than 3 "
                        "runtime integers (";
     ck_assert_msg(strncmp(err.text, want, strlen(want)) == 0, "%s", err.text);

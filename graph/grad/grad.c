@@ -55,6 +55,11 @@ typedef struct region {
     bool *depends;       /* on something in wrt */
     uint32_t *again;     /* by id: copy that rules read instead; 0: none. NULL
                             before the first checkpoint */
+    /* what the differentiation is asked for; bounds: not beyond these */
+    const krs_node *wrt, *bound;
+    size_t wrts, bounds;
+    krsi_result_cotangent *result; /* of scans that are to be visited */
+    size_t results, result_capacity;
 } region;
 
 static void
@@ -65,6 +70,7 @@ region_free(region *r)
     free(r->cotangent);
     free(r->depends);
     free(r->again);
+    free(r->result);
 }
 
 static size_t
@@ -135,17 +141,24 @@ is_one_of(uint32_t id, const krs_node *wrt, size_t count)
     return false;
 }
 
-/* Collect what y is made of. With stop set, not beyond wrt: the operands of a
- * composite bound its expansion, whatever they are made of themselves. */
 static bool
-collect(region *r, krs_node y, const krs_node *wrt, size_t count, bool stop)
+is_bound(const region *r, uint32_t id)
 {
-    r->graph = y.graph;
-    bool ok = region_add(r, y.id);
+    return is_one_of(id, r->bound, r->bounds);
+}
+
+/* Collect what the seeds' nodes are made of, but not beyond the bounds: the
+ * operands of a composite bound its expansion, whatever they are made of. */
+static bool
+collect(region *r, const krsi_seed *seed, size_t seeds)
+{
+    bool ok = true;
+    for (size_t i = 0; ok && i < seeds; i++)
+        ok = region_add(r, seed[i].y.id);
     for (size_t next = 0; ok && next < r->count; next++) {
-        if (stop && is_one_of(r->id[next], wrt, count))
+        if (is_bound(r, r->id[next]))
             continue;
-        const krsi_node *n = y.graph->node[r->id[next]];
+        const krsi_node *n = r->graph->node[r->id[next]];
         for (uint32_t i = 0; ok && i < n->count; i++)
             ok = region_add(r, n->in[i]);
     }
@@ -161,16 +174,16 @@ collect(region *r, krs_node y, const krs_node *wrt, size_t count, bool stop)
 }
 
 static void
-mark_dependence(region *r, const krs_node *wrt, size_t count, bool stop)
+mark_dependence(region *r)
 {
-    for (size_t i = 0; i < count; i++) {
-        int64_t slot = slot_of(r, wrt[i].id);
+    for (size_t i = 0; i < r->wrts; i++) {
+        int64_t slot = slot_of(r, r->wrt[i].id);
         if (slot >= 0)
             r->depends[slot] = true;
     }
     for (size_t slot = 0; slot < r->count; slot++) {
-        if (r->depends[slot] && stop)
-            continue; /* a bound of the region: its operands are outside */
+        if (is_bound(r, r->id[slot]))
+            continue; /* its operands are outside */
         const krsi_node *n = r->graph->node[r->id[slot]];
         for (uint32_t i = 0; i < n->count && !r->depends[slot]; i++) {
             int64_t from = slot_of(r, n->in[i]);
@@ -181,22 +194,31 @@ mark_dependence(region *r, const krs_node *wrt, size_t count, bool stop)
 
 /* ---- the walk ---- */
 
-static bool differentiate(krs_node y, krs_node seed, const krs_node *wrt,
-                          size_t count, bool stop, krs_node *out);
-
 /* A composite without a rule of its own: through its expansion. */
 void
 krsi_vjp_through_expansion(krsi_vjp *v)
 {
     krsi_use use = {v->at, v->graph, v->node, v->in, v->count};
     krs_node expanded = krsi_expansions[v->node->op](&use);
-    if (!krs_node_is_valid(expanded) ||
-        !differentiate(expanded, v->g, v->in, (size_t)v->count, true, v->out))
-        return;
-    /* an operand that is passed twice gets its whole cotangent once */
-    for (int i = 1; i < v->count; i++)
-        if (is_one_of(v->in[i].id, v->in, (size_t)i))
-            v->out[i] = KRS_NONE;
+    krsi_seed seed = {expanded, v->g};
+    size_t count = (size_t)v->count;
+    if (krs_node_is_valid(expanded))
+        krsi_differentiate(&seed, 1, v->in, count, v->in, count, v->out);
+}
+
+/* Results are numbered in their scan, which has no cotangent as a tensor: keep
+ * this one's until the scan is visited, all of whose results come before. */
+static bool
+keep_result(region *r, size_t slot)
+{
+    const krsi_node *n = r->graph->node[r->id[slot]];
+    if (!krsi_reserve(&r->result, &r->result_capacity, r->results + 1,
+                      sizeof *r->result))
+        return krsi_refuse_memory(r->graph);
+    r->result[r->results++] = (krsi_result_cotangent){
+        n->in[0], (uint32_t)krsi_int(n, 0), r->cotangent[slot]};
+    r->cotangent[slot_of(r, n->in[0])] = r->cotangent[slot]; /* is visited */
+    return true;
 }
 
 /* Make what lies before a checkpoint again, unless another one did. */
@@ -216,6 +238,8 @@ propagate(region *r, size_t slot)
 {
     krs_graph *g = r->graph;
     const krsi_node *n = g->node[r->id[slot]];
+    if (n->op == KRSI_RESULT)
+        return keep_result(r, slot);
     if (n->op == KRSI_CHECKPOINT && !pass_checkpoint(r, r->id[slot]))
         return false;
     uint32_t y = r->id[slot]; /* what the rule reads, of y and operands */
@@ -241,9 +265,18 @@ propagate(region *r, size_t slot)
         out[i] = KRS_NONE;
     }
     krs_place at = {g->string[n->file], (int)n->line};
-    krsi_vjp v = {
-        at,   g,  n, krsi_handle(g, y), in, (int)count, r->cotangent[slot],
-        need, out};
+    krsi_vjp v = {at,
+                  g,
+                  n,
+                  krsi_handle(g, y),
+                  in,
+                  (int)count,
+                  r->cotangent[slot],
+                  need,
+                  out,
+                  r->id[slot],
+                  r->result,
+                  r->results};
     size_t scope = g->scopes; /* messages name the scope of the forward node */
     g->scope[g->scopes++] = n->scope;
     if (rules[n->op])
@@ -263,30 +296,39 @@ propagate(region *r, size_t slot)
     return ok;
 }
 
-static bool
-differentiate(krs_node y, krs_node seed, const krs_node *wrt, size_t count,
-              bool stop, krs_node *out)
+bool
+krsi_differentiate(const krsi_seed *seed, size_t seeds, const krs_node *wrt,
+                   size_t count, const krs_node *bounds, size_t bound_count,
+                   krs_node *out)
 {
-    krs_graph *g = y.graph;
-    region r = {0};
+    krs_graph *g = seed[0].y.graph;
+    region r = {.graph = g,
+                .wrt = wrt,
+                .wrts = count,
+                .bound = bounds,
+                .bounds = bound_count};
     /* room for the scope that propagate() pushes, at this level */
-    if (!collect(&r, y, wrt, count, stop) ||
+    if (!collect(&r, seed, seeds) ||
         !krsi_reserve(&g->scope, &g->scope_capacity, g->scopes + 1,
                       sizeof *g->scope)) {
         region_free(&r);
         return krsi_refuse_memory(g);
     }
-    mark_dependence(&r, wrt, count, stop);
-    r.cotangent[r.count - 1] = seed;
+    mark_dependence(&r);
     bool ok = true;
-    for (size_t slot = r.count; ok && slot-- > 0;) {
-        bool bound = stop && is_one_of(r.id[slot], wrt, count);
-        if (r.depends[slot] && r.cotangent[slot].graph && !bound)
-            ok = propagate(&r, slot);
+    for (size_t i = 0; ok && i < seeds; i++) {
+        krs_node *sum = &r.cotangent[slot_of(&r, seed[i].y.id)];
+        *sum = sum->graph ? krs_add(*sum, seed[i].g) : seed[i].g;
+        ok = krs_node_is_valid(*sum);
     }
+    for (size_t slot = r.count; ok && slot-- > 0;)
+        if (r.depends[slot] && r.cotangent[slot].graph &&
+            !is_bound(&r, r.id[slot]))
+            ok = propagate(&r, slot);
     for (size_t i = 0; i < count; i++) {
         int64_t slot = slot_of(&r, wrt[i].id);
-        out[i] = ok && slot >= 0 ? r.cotangent[slot] : KRS_NONE;
+        bool is_first = bound_count == 0 || !is_one_of(wrt[i].id, wrt, i);
+        out[i] = ok && slot >= 0 && is_first ? r.cotangent[slot] : KRS_NONE;
     }
     region_free(&r);
     return ok;
@@ -318,8 +360,9 @@ krs_grad_at(krs_place at, krs_node y, const krs_node *wrt, size_t count,
             return g->error.status;
         }
     krs_node one = krsi_expand_like(at, krs_like_at(at, y, 1), y);
+    krsi_seed seed = {y, one};
     if (krs_node_is_valid(one) &&
-        differentiate(y, one, wrt, count, false, grads))
+        krsi_differentiate(&seed, 1, wrt, count, NULL, 0, grads))
         for (size_t i = 0; i < count; i++)
             if (!grads[i].graph)
                 grads[i] = krs_zeros_like_at(at, wrt[i]);

@@ -3,7 +3,7 @@
  * The order and kinds come from the row's spec in ops.def, so hashing,
  * comparing, printing and parsing are the same code for every operation:
  *
- *   i b s d D e   one word
+ *   i b s d D G e one word
  *   f             one word, the bits of a double (-0 and 0 differ)
  *   I             count, values
  *   X             count, then for each base, terms, variables, coefficients
@@ -82,6 +82,18 @@ find(enum krsi_op op, const int64_t *word, int k)
     krsi_attr attr;
     while ((spec = krsi_attr_next(spec, &attr)) && k-- > 0)
         word += extent(attr.kind, word);
+    return word;
+}
+
+const int64_t *
+krsi_attr_words(const krsi_node *n, int k, int *out_words)
+{
+    const char *spec = krsi_ops[n->op].attributes;
+    krsi_attr attr;
+    const int64_t *word = n->word;
+    while ((spec = krsi_attr_next(spec, &attr)) && k-- > 0)
+        word += extent(attr.kind, word);
+    *out_words = extent(attr.kind, word);
     return word;
 }
 
@@ -181,6 +193,10 @@ krsi_words_valid(const krs_graph *g, enum krsi_op op, const int64_t *word,
             if (first < 0 || (size_t)first >= g->blobs)
                 return false;
             break;
+        case 'G':
+            if (first < 0 || (size_t)first >= g->bodies)
+                return false;
+            break;
         case 'I':
             if (first < 0 || first > KRS_MAX_RANK || end - word < 1 + first)
                 return false;
@@ -198,4 +214,63 @@ krsi_words_valid(const krs_graph *g, enum krsi_op op, const int64_t *word,
         word += extent(attr.kind, word);
     }
     return word == end;
+}
+
+bool
+krsi_words_copy(const krs_graph *from, const krsi_node *n, krs_graph *to,
+                krsi_words *out)
+{
+    const char *spec = krsi_ops[n->op].attributes;
+    krsi_attr attr;
+    memcpy(out->word, n->word, n->words * sizeof *n->word);
+    out->count = n->words;
+    int64_t *word = out->word;
+    for (; (spec = krsi_attr_next(spec, &attr));
+         word += extent(attr.kind, word)) {
+        uint32_t number;
+        if (attr.kind == 's') {
+            number = krsi_intern(to, from->string[*word]);
+        } else if (attr.kind == 'D') {
+            const krsi_blob *blob = &from->blob[*word];
+            number = krsi_blob_add(to, blob->data, blob->bytes);
+        } else if (attr.kind == 'G') {
+            number = krsi_body_share(to, from->body[*word]);
+        } else {
+            continue;
+        }
+        if (number == UINT32_MAX)
+            return krsi_refuse_memory(to);
+        *word = number;
+    }
+    return true;
+}
+
+static void
+mark_index(krs_index index, bool *used)
+{
+    for (int t = 0; t < index.terms; t++)
+        used[index.var[t]] = true;
+}
+
+void
+krsi_mark_vars(const krs_graph *g, const krsi_node *n, bool *used)
+{
+    const char *spec = krsi_ops[n->op].attributes;
+    krsi_attr attr;
+    for (int a = 0; a < n->rank; a++)
+        if (n->live_axes >> a & 1)
+            mark_index(n->live[a], used);
+    for (int k = 0; (spec = krsi_attr_next(spec, &attr)) != NULL; k++) {
+        krs_index index = KRS_INDEX(0);
+        int count = attr.kind == 'X' ? krsi_attr_index((enum krsi_op)n->op,
+                                                       n->word, k, 0, &index)
+                                     : 0;
+        for (int i = 0; i < count; i++)
+            mark_index(krsi_index(n, k, i), used);
+        if (attr.kind != 'G')
+            continue;
+        const krs_graph *inner = g->body[krsi_int(n, k)]->graph;
+        for (size_t id = 1; id <= inner->nodes; id++)
+            krsi_mark_vars(inner, inner->node[id], used);
+    }
 }

@@ -167,18 +167,27 @@ automatic_stream(krs_graph *g)
 }
 
 krs_node
-krs_random_uniform_at(krs_place at, krs_node seed, krs_node step,
-                      krs_shape shape, int64_t stream)
+krsi_random_uniform(krs_place at, krs_node seed, krs_node step,
+                    krs_node iteration, krs_shape shape, int64_t stream)
 {
-    const krs_node in[2] = {seed, step};
+    const krs_node in[3] = {seed, step, iteration};
     krsi_words words = {.count = 0};
-    if (stream == KRS_STREAM_AUTO && seed.graph)
-        stream = automatic_stream(seed.graph);
     if (shape.rank < 0 || shape.rank > KRS_MAX_RANK)
         shape.rank = KRS_MAX_RANK;
     krsi_put_ints(&words, shape.dim, shape.rank);
     krsi_put_int(&words, stream);
-    return krsi_build(at, NULL, KRSI_RANDOM_UNIFORM, in, 2, &words);
+    return krsi_build(at, NULL, KRSI_RANDOM_UNIFORM, in,
+                      iteration.graph ? 3 : 2, &words);
+}
+
+krs_node
+krs_random_uniform_at(krs_place at, krs_node seed, krs_node step,
+                      krs_shape shape, int64_t stream)
+{
+    if (stream == KRS_STREAM_AUTO && seed.graph)
+        stream = automatic_stream(seed.graph);
+    krs_node iteration = seed.graph ? krsi_iteration(at, seed.graph) : KRS_NONE;
+    return krsi_random_uniform(at, seed, step, iteration, shape, stream);
 }
 
 krs_node
@@ -198,6 +207,8 @@ krs_dropout_at(krs_place at, krs_node x, double p, krs_node seed, krs_node step,
         stream = automatic_stream(x.graph);
     krsi_put_float(&words, p);
     krsi_put_int(&words, stream);
-    const krs_node in[3] = {x, seed, step};
-    return krsi_build(at, NULL, KRSI_DROPOUT, in, 3, &words);
+    krs_node iteration = x.graph ? krsi_iteration(at, x.graph) : KRS_NONE;
+    const krs_node in[4] = {x, seed, step, iteration};
+    return krsi_build(at, NULL, KRSI_DROPOUT, in, iteration.graph ? 4 : 3,
+                      &words);
 }

@@ -84,8 +84,9 @@ krsi_expand_dropout(const krsi_use *u)
     krs_place at = u->at;
     krs_node x = u->in[0];
     double p = krsi_float(u->node, 0);
-    krs_node r = krs_random_uniform_at(at, u->in[1], u->in[2],
-                                       krs_node_shape(x), krsi_int(u->node, 1));
+    krs_node iteration = u->count > 3 ? u->in[3] : KRS_NONE;
+    krs_node r = krsi_random_uniform(at, u->in[1], u->in[2], iteration,
+                                     krs_node_shape(x), krsi_int(u->node, 1));
     krs_node kept = krs_ge_at(at, r, krs_like_at(at, r, p));
     return krs_where_at(at, kept, krs_scale_at(at, x, 1 / (1 - p)),
                         krs_like_at(at, x, 0));

@@ -7,7 +7,8 @@
  *
  * JSON: {"vars":[{name,low,high}], "nodes":[{id, op, dtype, shape, live,
  * operands, attributes, scope, file, line}], "outputs":[id]}. Runtime
- * integers are strings ("pos+1"), so are nan and the infinities.
+ * integers are strings ("pos+1"), so are nan and the infinities. The body of a
+ * scan is such an object without vars.
  */
 #include "ir.h"
 
@@ -235,6 +236,37 @@ json_data(drawing *d, const krsi_node *n, int k)
     krsi_string_add(s, "]");
 }
 
+static void json_nodes(drawing *d);
+
+/* {"nodes":[..],"outputs":[..]}, written at the end of d's text */
+static void
+json_body(drawing *d, const krsi_body *body)
+{
+    drawing inner = {.graph = body->graph,
+                     .text = d->text,
+                     .constant_limit = d->constant_limit};
+    krs_node *outputs = calloc(body->results, sizeof *outputs);
+    for (uint32_t i = 0; outputs && i < body->results; i++)
+        outputs[i] = krsi_handle(body->graph, body->result[i]);
+    if (!outputs ||
+        krsi_part_select(body->graph, "graph as JSON", outputs, body->results,
+                         &inner.part, NULL) != KRS_OK) {
+        free(outputs);
+        d->text.failed = true;
+        return;
+    }
+    krsi_string_add(&inner.text, "{\"nodes\":[");
+    json_nodes(&inner);
+    krsi_string_add(&inner.text, "],\"outputs\":[");
+    for (uint32_t i = 0; i < body->results; i++)
+        krsi_string_format(&inner.text, i ? ",%u" : "%u",
+                           inner.part.number[outputs[i].id]);
+    krsi_string_add(&inner.text, "]}");
+    krsi_part_free(&inner.part);
+    free(outputs);
+    d->text = inner.text;
+}
+
 static void
 json_attr(drawing *d, const krsi_node *n, const krsi_attr *attr, int k)
 {
@@ -247,6 +279,7 @@ json_attr(drawing *d, const krsi_node *n, const krsi_attr *attr, int k)
     case 'f': json_double(s, krsi_float(n, k)); break;
     case 's': json_string(s, d->graph->string[krsi_int(n, k)]); break;
     case 'D': json_data(d, n, k); break;
+    case 'G': json_body(d, d->graph->body[krsi_int(n, k)]); break;
     case 'X':
         krsi_string_add(s, "[");
         for (int i = 0, count = krsi_attr_index((enum krsi_op)n->op, n->word, k,
@@ -303,6 +336,18 @@ json_node(drawing *d, size_t id)
     krsi_string_format(s, ",\"line\":%u}", n->line);
 }
 
+static void
+json_nodes(drawing *d)
+{
+    const char *between = "\n";
+    for (size_t id = 1; id <= d->graph->nodes && !d->text.failed; id++)
+        if (d->part.number[id]) {
+            krsi_string_add(&d->text, between);
+            json_node(d, id);
+            between = ",\n";
+        }
+}
+
 krs_status
 krs_graph_print_json(const krs_graph *g, const krs_node *outputs, size_t count,
                      const krs_print_options *options, char **out_text,
@@ -324,13 +369,7 @@ krs_graph_print_json(const krs_graph *g, const krs_node *outputs, size_t count,
             between = ",";
         }
     krsi_string_add(&d.text, "],\n\"nodes\":[");
-    between = "\n";
-    for (size_t id = 1; id <= g->nodes && !d.text.failed; id++)
-        if (d.part.number[id]) {
-            krsi_string_add(&d.text, between);
-            json_node(&d, id);
-            between = ",\n";
-        }
+    json_nodes(&d);
     krsi_string_add(&d.text, "],\n\"outputs\":[");
     for (size_t i = 0; i < count; i++)
         krsi_string_format(&d.text, i ? ",%u" : "%u",

@@ -37,6 +37,8 @@ typedef struct step {
     uint32_t first_drop;    /* in eval->drop, up to the next step's */
     uint32_t last_reader;   /* of its value; FOREVER for roots and constants */
     bool constant;
+    bool *asked;          /* of a scan: by result, somebody reads it */
+    krsi_eval_body *body; /* of a scan */
 } step;
 
 typedef struct binding {
@@ -54,6 +56,7 @@ struct krsi_eval {
     uint32_t *step_of; /* by id */
     uint32_t *root;
     size_t roots;
+    const atomic_int *cancel; /* of this run */
     krsi_buffer *free_list[SIZE_CLASSES];
 };
 
@@ -166,12 +169,7 @@ out_of_memory(const krsi_call *call, int64_t elements)
 krs_status
 krsi_out_new(krsi_call *call)
 {
-    krsi_value *out = call->out;
-    out->buffer = buffer_new(call->eval, out->elements);
-    if (!out->buffer)
-        return out_of_memory(call, out->elements);
-    out->e = out->buffer->data;
-    return KRS_OK;
+    return krsi_out_room(call, call->out->elements);
 }
 
 krs_status
@@ -188,6 +186,44 @@ krsi_out_alias(krsi_call *call, uint32_t i)
     if (out->buffer)
         out->buffer->readers++;
     return KRS_OK;
+}
+
+krs_status
+krsi_out_room(krsi_call *call, int64_t elements)
+{
+    krsi_value *out = call->out;
+    out->buffer = buffer_new(call->eval, elements);
+    if (!out->buffer)
+        return out_of_memory(call, elements);
+    out->e = out->buffer->data;
+    return KRS_OK;
+}
+
+krs_status
+krsi_out_part(krsi_call *call, uint32_t i, int64_t from)
+{
+    const krsi_value *in = krsi_in(call, i);
+    krsi_value *out = call->out;
+    out->buffer = in->buffer;
+    out->e = in->e + from;
+    out->buffer->readers++;
+    return KRS_OK;
+}
+
+krsi_eval_body *
+krsi_call_body(const krsi_call *call)
+{
+    const krsi_eval *eval = call->eval;
+    const step *at = &eval->step[call->step];
+    return at->node->op == KRSI_SCAN
+               ? at->body
+               : eval->step[eval->operand[at->first_operand]].body;
+}
+
+const atomic_int *
+krsi_call_cancel(const krsi_call *call)
+{
+    return call->eval->cancel;
 }
 
 static bool
@@ -398,6 +434,31 @@ run_step(krsi_eval *eval, uint32_t s, const int64_t *var, krs_error *err)
     return KRS_OK;
 }
 
+/* The bodies of scans, with the results that a step reads. */
+static krs_status
+prepare_bodies(krsi_eval *eval, const krs_graph *g, krs_error *err)
+{
+    for (uint32_t s = 0; s < eval->steps; s++) {
+        step *at = &eval->step[s];
+        if (at->node->op == KRSI_SCAN) {
+            krsi_loop l = krsi_loop_of(g, at->node);
+            at->asked = calloc((size_t)l.body->results + l.carries, 1);
+            if (!at->asked)
+                return krs_fail(err, KRS_E_MEMORY,
+                                "eval: no memory for a scan");
+        } else if (at->node->op == KRSI_RESULT) {
+            step *scan = &eval->step[eval->operand[at->first_operand]];
+            scan->asked[krsi_int(at->node, 0)] = true;
+        }
+    }
+    for (uint32_t s = 0; s < eval->steps; s++) {
+        step *at = &eval->step[s];
+        if (at->asked)
+            KRS_TRY(krsi_eval_body_new(g, at->node, at->asked, &at->body, err));
+    }
+    return KRS_OK;
+}
+
 static krs_status
 prepare(krsi_eval *eval, const krs_graph *g, krs_error *err)
 {
@@ -418,6 +479,7 @@ prepare(krsi_eval *eval, const krs_graph *g, krs_error *err)
                         (unsigned)eval->steps);
     number_steps(eval, g);
     list_drops(eval);
+    KRS_TRY(prepare_bodies(eval, g, err));
     for (uint32_t s = 0; s < eval->steps; s++) {
         if (!eval->step[s].node->live_axes)
             set_extents(&eval->value[s], eval->step[s].node, NULL);
@@ -467,6 +529,10 @@ krsi_eval_free(krsi_eval *eval)
         for (uint32_t s = 0; s < eval->steps; s++)
             value_drop(eval, &eval->value[s]);
     free_lists_clear(eval);
+    for (uint32_t s = 0; eval->step && s < eval->steps; s++) {
+        free(eval->step[s].asked);
+        krsi_eval_body_free(eval->step[s].body);
+    }
     free(eval->step);
     free(eval->value);
     free(eval->bound);
@@ -499,6 +565,7 @@ krs_status
 krsi_eval_run(krsi_eval *eval, const int64_t *var, const atomic_int *cancel,
               krs_error *err)
 {
+    eval->cancel = cancel;
     drop_all(eval); /* the roots of the run before */
     for (uint32_t s = 0; s < eval->steps; s++) {
         krs_status status = KRS_OK;

@@ -93,11 +93,17 @@ krs_status krsi_out_alias(krsi_call *call, uint32_t i);
 krs_status krsi_out_reuse(krsi_call *call);
 /* operand i's elements, in memory that may be written */
 krs_status krsi_out_copy(krsi_call *call, uint32_t i);
+/* room for that many elements, though the result has others (row scan) */
+krs_status krsi_out_room(krsi_call *call, int64_t elements);
+/* the result is a part of what operand i has room for, from that element */
+krs_status krsi_out_part(krsi_call *call, uint32_t i, int64_t from);
 /* memory until krsi_scratch_free; NULL (error recorded) when it is out */
 krsi_element *krsi_scratch(krsi_call *call, int64_t elements);
 void krsi_scratch_free(krsi_call *call, krsi_element *scratch);
 /* the data bound to a leaf, NULL if none */
 const void *krsi_bound(const krsi_call *call, krsi_form *out_form);
+/* what stops the run; NULL is fine */
+const atomic_int *krsi_call_cancel(const krsi_call *call);
 /* "scope: op: text (file:line)" */
 krs_status krsi_call_fail(const krsi_call *call, krs_status status,
                           const char *format, ...) KRS_PRINTF(3, 4);
@@ -135,6 +141,18 @@ void krsi_strides(int rank, const int64_t *dim, int64_t *stride);
 #define KRSI_POSITION_TEXT 176
 const char *krsi_position_text(char text[KRSI_POSITION_TEXT], int rank,
                                const int64_t *dim, int64_t position);
+
+/* ---- eval_scan.c ---- */
+
+/* The body of a scan node, ready to run. asked: for each of the results that
+ * the row result has. */
+typedef struct krsi_eval_body krsi_eval_body;
+krs_status krsi_eval_body_new(const krs_graph *g, const krsi_node *scan,
+                              const bool *asked, krsi_eval_body **out,
+                              krs_error *err);
+void krsi_eval_body_free(krsi_eval_body *body);
+/* of the scan that is called, or whose result is */
+krsi_eval_body *krsi_call_body(const krsi_call *call);
 
 /* ---- eval_block.c ---- */
 

@@ -106,8 +106,8 @@ krsi_eval_index(krsi_call *call)
     return KRS_OK;
 }
 
-/* Element p of the maximal shape is word p of the stream: a live length
- * changes how many are drawn, never which. */
+/* Element p of the maximal shape is word p of the stream, in iteration t word
+ * p + t * elements: a live length changes how many are drawn, never which. */
 krs_status
 krsi_eval_random_uniform(krsi_call *call)
 {
@@ -117,13 +117,16 @@ krsi_eval_random_uniform(krsi_call *call)
     uint64_t step = (uint64_t)krsi_in(call, 1)->i[0];
     uint32_t stream = (uint32_t)krsi_int(n, 1);
     KRS_TRY(krsi_out_new(call));
-    uint64_t block = UINT64_MAX;
+    uint64_t block = UINT64_MAX, first = 0;
+    if (n->count > 2)
+        first = (uint64_t)krsi_in(call, 2)->i[0] * (uint64_t)krsi_elements(n);
     uint32_t words[4] = {0};
     int64_t at[KRS_MAX_RANK] = {0};
     for (int64_t i = 0; i < out->elements; i++) {
         uint64_t position = 0;
         for (int a = 0; a < n->rank; a++)
             position = position * (uint64_t)n->dim[a] + (uint64_t)at[a];
+        position += first;
         if (position / 4 != block) {
             block = position / 4;
             krsi_random_words(seed, step, stream, block, words);

@@ -40,6 +40,10 @@ krs_graph_free(krs_graph *g)
     free(g->leaf);
     free(g->leaf_by_name);
     free(g->stream_count);
+    for (size_t i = 0; i < g->bodies; i++)
+        krsi_body_drop(g->body[i]);
+    free(g->body);
+    krsi_open_scans_free(g);
     free(g);
 }
 

@@ -72,7 +72,10 @@ krsi_index_text(char text[KRSI_INDEX_TEXT], const krs_graph *g, krs_index i)
         return strcpy(text, "(overflow)");
     for (int t = 0; t < i.terms && used < KRSI_INDEX_TEXT - 100; t++) {
         bool known = i.var[t] >= 0 && (size_t)i.var[t] < g->vars;
-        const char *name = known ? g->string[g->var[i.var[t]].name] : "?";
+        const char *name = known ? g->string[g->var[i.var[t]].name]
+                           : (size_t)i.var[t] == g->vars
+                               ? "t" /* of a scan (cut_scan.c) */
+                               : "?";
         int64_t k = i.coefficient[t];
         const char *sign = k < 0 ? "-" : t ? "+" : "";
         uint64_t size = k < 0 ? 0 - (uint64_t)k : (uint64_t)k;

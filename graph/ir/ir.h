@@ -13,6 +13,9 @@
 
 #include <krs/graph.h>
 #include <krs/ops.h>
+#include <krs/scan.h>
+
+#include <stdatomic.h>
 
 enum krsi_op {
     KRSI_POISON,
@@ -58,6 +61,20 @@ typedef struct krsi_place_entry {
     uint32_t file, line, next;
 } krsi_place_entry;
 
+/* What a scan does again and again (body.c): a graph of its own, whose params
+ * are what comes from outside. */
+typedef struct krsi_body {
+    atomic_uint users;
+    krs_graph *graph; /* never changes; variables as those of its users */
+    uint32_t *result; /* ids: the next carries, then the ys */
+    uint32_t results;
+    uint32_t depth; /* 1, or one more than that of a body inside */
+    uint64_t hash;
+} krsi_body;
+
+/* One begun by krs_scan_begin, inside the graph (build_scan.c). */
+typedef struct krsi_open_scan krsi_open_scan;
+
 struct krs_graph {
     krsi_arena arena;
     krsi_node **node; /* [1 .. nodes] */
@@ -85,7 +102,12 @@ struct krs_graph {
     uint32_t *stream_count; /* by string that is a scope's path: automatic
                                random streams it has had */
     size_t stream_counts, stream_capacity;
-    krs_error error; /* status KRS_OK: none */
+    krsi_body **body;
+    size_t bodies, body_capacity;
+    krsi_open_scan **scan; /* all that were begun; number n is scan[n - 1] */
+    size_t scans, scan_capacity;
+    uint32_t open_scan; /* number of the innermost that is open; 0: none */
+    krs_error error;    /* status KRS_OK: none */
 };
 
 /* ---- info.c: the table ---- */
@@ -212,7 +234,7 @@ void krsi_put_indices(krsi_words *w, const krs_index *value, int count);
 /* One attribute of a spec such as "axes:I keep:b". */
 typedef struct krsi_attr {
     char name[20];
-    char kind;         /* i f b I X s d D e */
+    char kind;         /* i f b I X s d D G e */
     const char *names; /* kind e: "none|sum|mean}" */
 } krsi_attr;
 /* next attribute of a spec into *out; the rest of the spec, NULL at the end */
@@ -249,10 +271,66 @@ krsi_index(const krsi_node *n, int k, int i)
     krsi_attr_index((enum krsi_op)n->op, n->word, k, i, &out);
     return out;
 }
+/* the words of the k-th attribute */
+const int64_t *krsi_attr_words(const krsi_node *n, int k, int *out_words);
+/* the attributes of a node of `from`, with strings, data and bodies of `to`;
+ * false: no memory, recorded in `to` */
+bool krsi_words_copy(const krs_graph *from, const krsi_node *n, krs_graph *to,
+                     krsi_words *out);
+/* set used[v] for every variable that the node mentions, in bodies too */
+void krsi_mark_vars(const krs_graph *g, const krsi_node *n, bool *used);
 /* are the words a well-formed encoding for op: counts in bounds; strings,
  * blobs and variables of g? For the parser and the verifier. */
 bool krsi_words_valid(const krs_graph *g, enum krsi_op op, const int64_t *word,
                       int words);
+
+/* ---- body.c: bodies of scans ---- */
+
+/* Scans inside scans, at most: every recursion over bodies is that deep. */
+enum { KRSI_BODY_DEPTH = 4 };
+
+typedef enum krsi_param_kind { /* as in the row of param */
+                               KRSI_PARAM_ITERATION,
+                               KRSI_PARAM_CONSTANT,
+                               KRSI_PARAM_CARRY,
+                               KRSI_PARAM_X
+} krsi_param_kind;
+
+/* Of a graph (takes), also when it fails: NULL, no memory. */
+krsi_body *krsi_body_new(krs_graph *graph, const uint32_t *result,
+                         uint32_t results);
+void krsi_body_drop(krsi_body *body);
+/* number of an equal body of g, else of this one (takes, also when memory is
+ * out: UINT32_MAX); krsi_body_share leaves the caller its own hold */
+uint32_t krsi_body_add(krs_graph *g, krsi_body *body);
+uint32_t krsi_body_share(krs_graph *g, krsi_body *body);
+bool krsi_body_equal(const krsi_body *a, const krsi_body *b);
+/* id in the body, 0 if it does not use it */
+uint32_t krsi_body_param(const krsi_body *body, krsi_param_kind kind,
+                         uint32_t index);
+
+/* A scan node, read: operands are the constants, the first carries, the xs.
+ * Results (row result) are the last carries, the ys, and the history of every
+ * carry: its values before each iteration. */
+typedef struct krsi_loop {
+    const krsi_body *body;
+    int64_t length;
+    bool reverse;
+    uint32_t constants, carries, xs, ys;
+} krsi_loop;
+krsi_loop krsi_loop_of(const krs_graph *g, const krsi_node *n);
+/* Of the results of the body some are needed: mark the carries that these are
+ * made of, in this iteration or a later one. room: one more than its nodes. */
+void krsi_loop_needs(const krsi_loop *l, bool *needed, bool *room);
+
+/* ---- build_scan.c ---- */
+
+void krsi_open_scans_free(krs_graph *g);
+/* i-th result of a scan node */
+krs_node krsi_result(krs_place at, krs_node scan, uint32_t i);
+/* iteration of all open scans as one number, i64: the innermost counts first;
+ * KRS_NONE if none is open */
+krs_node krsi_iteration(krs_place at, krs_graph *g);
 
 /* ---- index.c ---- */
 
@@ -319,6 +397,11 @@ krs_node krsi_matmul(krs_place at, krs_node a, krs_node b, bool ta, bool tb);
 /* x under a number of the caller's */
 krs_node krsi_recompute(krs_place at, krs_node x, int64_t k);
 krs_node krsi_cumsum(krs_place at, krs_node x, int axis, bool reverse);
+/* iteration: KRS_NONE, or an i64 scalar: the numbers are those of part
+ * number `iteration` of a longer tensor */
+krs_node krsi_random_uniform(krs_place at, krs_node seed, krs_node step,
+                             krs_node iteration, krs_shape shape,
+                             int64_t stream);
 krs_node krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
                      bool keep);
 /* sum x (a cotangent) over the axes that were expanded from like's shape */
@@ -372,7 +455,6 @@ typedef struct krsi_part {
 krs_status krsi_part_select(const krs_graph *g, const char *what,
                             const krs_node *outputs, size_t count,
                             krsi_part *out, krs_error *err);
-void krsi_part_mark_vars(krsi_part *part, const krsi_node *n);
 void krsi_part_free(krsi_part *part);
 
 /* product of the maximal sizes */
@@ -401,6 +483,7 @@ typedef struct krsi_scan {
     krsi_string word;    /* the last name read */
     unsigned char *data; /* of the last constant read; for free() */
     size_t data_capacity;
+    int depth; /* of the body that is read; 0: none */
 } krsi_scan;
 
 /* Record "graph text, line 1, column 2: reason; hint" for the byte at `where`;
@@ -432,6 +515,11 @@ krs_status krsi_scan_dtype(krsi_scan *s, krs_dtype *out);
 krs_status krsi_scan_index(krsi_scan *s, krs_index *out);
 /* 0..15 for a lower-case hex digit, else -1 */
 int krsi_scan_hex(char c);
+
+/* ---- parse.c, for parse_attr.c ---- */
+
+/* { statements } into words: a body of the graph */
+krs_status krsi_parse_body(krsi_scan *s, krsi_words *words);
 
 /* ---- parse_attr.c, for parse.c ---- */
 

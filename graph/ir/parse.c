@@ -1,5 +1,6 @@
 /* parse.c -- the text form of print.c back into a graph.
  *
+ *     body       := "{" {statement} "return" {"%" number} "}"   value of `body`
  *     statement  := "var" name integer integer
  *                 | "%" number "=" op type {"%" number} {name "=" value}
  *                 | "return" {"%" number}
@@ -15,7 +16,8 @@
  * The text is not trusted. Lists are bounded, data is kept as it is read and
  * never by the size that a type claims, attributes pass krsi_words_valid,
  * nodes pass their row's rule, and the type written must be the one that the
- * rule gives. parse_attr.c reads the attributes. One pass, no recursion;
+ * rule gives. parse_attr.c reads the attributes. One pass, no recursion but
+ * for bodies of scans, which nest as deep as a graph allows;
  * looking up a node is a binary search. Every error names line and column.
  */
 #include "ir.h"
@@ -35,6 +37,8 @@ typedef struct parser {
     size_t nodes, node_capacity;
     uint32_t *operand;
     size_t operands, operand_capacity;
+    uint32_t *output; /* what `return` names */
+    size_t outputs, output_capacity;
 } parser;
 
 static krs_status
@@ -237,35 +241,46 @@ parse_var(parser *p)
 }
 
 static krs_status
-parse_text(parser *p, krs_node *outputs, size_t capacity, size_t *out_count)
+parse_return(parser *p)
+{
+    for (krsi_scan_blanks(p->s); *p->s->at == '%'; krsi_scan_blanks(p->s)) {
+        uint32_t id;
+        KRS_TRY(parse_node_ref(p, &id));
+        if (p->outputs == UINT32_MAX ||
+            !krsi_reserve(&p->output, &p->output_capacity, p->outputs + 1,
+                          sizeof *p->output))
+            return krsi_scan_memory(p->s);
+        p->output[p->outputs++] = id;
+    }
+    return KRS_OK;
+}
+
+/* Lines up to the end of the text, or to the brace that ends a body. */
+static krs_status
+parse_lines(parser *p)
 {
     char found[KRSI_HERE_TEXT];
     bool returned = false;
-    size_t count = 0;
     for (; *p->s->at; p->s->at += *p->s->at == '\n', p->s->line++) {
         if (krsi_scan_line_end(p->s))
             continue;
         const char *start = p->s->at;
+        if (p->s->depth > 0 && *start == '}')
+            return KRS_OK;
         if (returned)
             return krsi_scan_fail(p->s, start, "`return` is the last line",
-                                  "the end of the text is expected, not %s",
+                                  "the end of the %s is expected, not %s",
+                                  p->s->depth ? "body" : "text",
                                   krsi_scan_here(p->s, found));
         if (*p->s->at == '%') {
             KRS_TRY(parse_node(p));
             continue;
         }
         KRS_TRY(krsi_scan_word(p->s));
-        if (strcmp(p->s->word.text, "var") == 0) {
+        if (strcmp(p->s->word.text, "var") == 0 && p->s->depth == 0) {
             KRS_TRY(parse_var(p));
         } else if (strcmp(p->s->word.text, "return") == 0) {
-            for (krsi_scan_blanks(p->s); *p->s->at == '%';
-                 krsi_scan_blanks(p->s)) {
-                uint32_t id;
-                KRS_TRY(parse_node_ref(p, &id));
-                if (count < capacity)
-                    outputs[count] = krsi_handle(p->s->graph, id);
-                count++;
-            }
+            KRS_TRY(parse_return(p));
             returned = true;
         } else {
             p->s->at = start;
@@ -278,15 +293,67 @@ parse_text(parser *p, krs_node *outputs, size_t capacity, size_t *out_count)
                                   "the end of the line is expected, not %s",
                                   krsi_scan_here(p->s, found));
     }
-    *out_count = count;
     return KRS_OK;
+}
+
+static void
+parser_free(parser *p)
+{
+    free(p->node);
+    free(p->operand);
+    free(p->output);
+}
+
+/* The lines of a body into `made`, which the scanner's graph is meanwhile. */
+static krs_status
+parse_inner(parser *p, krs_graph *made)
+{
+    krs_graph *outer = p->s->graph;
+    for (size_t i = 0; i < outer->vars; i++)
+        krs_var(made, outer->string[outer->var[i].name], outer->var[i].low,
+                outer->var[i].high);
+    if (made->error.status != KRS_OK)
+        return krsi_scan_memory(p->s);
+    p->s->graph = made;
+    p->s->depth++;
+    krs_status status = parse_lines(p);
+    if (status == KRS_OK)
+        status = krsi_scan_expect(p->s, "}", "a body ends with '}'");
+    p->s->depth--;
+    p->s->graph = outer;
+    return status;
+}
+
+krs_status
+krsi_parse_body(krsi_scan *s, krsi_words *words)
+{
+    krsi_scan_blanks(s);
+    const char *start = s->at;
+    KRS_TRY(krsi_scan_expect(s, "{", "a body is written {, lines, }"));
+    if (s->depth == KRSI_BODY_DEPTH)
+        return krsi_scan_fail(s, start, "compute the inner ones outside",
+                              "scans stand more than %d deep in each other",
+                              KRSI_BODY_DEPTH);
+    krs_graph *made = krs_graph_new();
+    parser p = {.s = s};
+    krs_status status = made ? parse_inner(&p, made) : krsi_scan_memory(s);
+    if (status == KRS_OK) {
+        uint32_t number = krsi_body_add(
+            s->graph, krsi_body_new(made, p.output, (uint32_t)p.outputs));
+        made = NULL;
+        if (number == UINT32_MAX)
+            status = krsi_scan_memory(s);
+        krsi_put_int(words, number);
+    }
+    krs_graph_free(made);
+    parser_free(&p);
+    return status;
 }
 
 krs_status
 krs_graph_parse(const char *text, krs_graph **out, krs_node *outputs,
                 size_t capacity, size_t *out_count, krs_error *err)
 {
-    size_t count = 0;
     if (!text || !out || (capacity && !outputs))
         return krs_fail(err, KRS_E_ARGUMENT, "graph text: %s is NULL; pass %s",
                         !text  ? "the text"
@@ -302,10 +369,11 @@ krs_graph_parse(const char *text, krs_graph **out, krs_node *outputs,
                       .graph = krs_graph_new(),
                       .err = err};
     parser p = {.s = &scan};
-    krs_status status = scan.graph ? parse_text(&p, outputs, capacity, &count)
-                                   : krsi_scan_memory(&scan);
-    free(p.node);
-    free(p.operand);
+    krs_status status = scan.graph ? parse_lines(&p) : krsi_scan_memory(&scan);
+    size_t count = p.outputs;
+    for (size_t i = 0; i < count && i < capacity; i++)
+        outputs[i] = krsi_handle(scan.graph, p.output[i]);
+    parser_free(&p);
     free(scan.data);
     krsi_string_free(&scan.word);
     if (status != KRS_OK) {

@@ -223,6 +223,7 @@ parse_value(krsi_scan *s, const krsi_attr *attr, const krsi_written_type *type,
     case 'X': return parse_indices(s, words);
     case 'e': return parse_choice(s, attr, words);
     case 'D': return parse_data(s, type, words);
+    case 'G': return krsi_parse_body(s, words);
     }
     return krsi_scan_fail(s, s->at, "correct the row in ops.def",
                           "an attribute of unknown kind '%c'", attr->kind);

@@ -14,7 +14,11 @@
  * the graph is printed. Every number reads back to the same bits, except
  * that all NaNs are `nan`.
  *
- * Time is linear in the length of the text; nothing recurses.
+ * The body of a scan stands in braces, in the same form: `body={` statements
+ * `return ...` `}`; its numbers are its own, its variables those of the graph.
+ *
+ * Time is linear in the length of the text, for each level of scans in scans;
+ * nothing else recurses.
  */
 #include "ir.h"
 
@@ -55,29 +59,11 @@ krsi_part_select(const krs_graph *g, const char *what, const krs_node *outputs,
     for (size_t id = 1; id <= g->nodes; id++)
         if (!count || out->number[id]) {
             out->number[id] = ++out->count;
-            krsi_part_mark_vars(out, g->node[id]);
+            krsi_mark_vars(g, g->node[id], out->var);
         }
     for (size_t i = 0; !count && i < g->vars; i++)
         out->var[i] = true;
     return KRS_OK;
-}
-
-void
-krsi_part_mark_vars(krsi_part *part, const krsi_node *n)
-{
-    krsi_attr attr;
-    const char *spec = krsi_ops[n->op].attributes;
-    for (int k = 0; (spec = krsi_attr_next(spec, &attr)) != NULL; k++) {
-        krs_index index;
-        int count = attr.kind == 'X' ? krsi_attr_index((enum krsi_op)n->op,
-                                                       n->word, k, 0, &index)
-                                     : 0;
-        for (int i = 0; i < count; i++) {
-            index = krsi_index(n, k, i);
-            for (int t = 0; t < index.terms; t++)
-                part->var[index.var[t]] = true;
-        }
-    }
 }
 
 void
@@ -260,6 +246,10 @@ krsi_print_attr(krsi_string *s, const krs_graph *g, const krsi_node *n,
         krsi_string_add(s, krs_dtype_name((krs_dtype)krsi_int(n, k)));
         break;
     case 'D': print_data(s, g, n, k, constant_limit); break;
+    case 'G': /* print_body has all of it */
+        krsi_string_format(s, "{%zu nodes}",
+                           g->body[krsi_int(n, k)]->graph->nodes);
+        break;
     case 'I':
         krsi_string_add(s, "[");
         for (int i = 0, count = krsi_ints(n, k, &value); i < count; i++)
@@ -303,15 +293,104 @@ print_place(krsi_string *s, const krs_graph *g, const krsi_node *n)
             s->text[i] = '?';
 }
 
+static krs_status print_nodes(krsi_string *s, const krs_graph *g,
+                              const krs_node *outputs, size_t count,
+                              const krs_print_options *options, bool vars,
+                              krs_error *err);
+
+/* The body of a scan, two blanks further to the right, in braces. */
+static krs_status
+print_body(krsi_string *s, const krsi_body *body,
+           const krs_print_options *options, krs_error *err)
+{
+    krsi_string inner = {0};
+    krs_node *outputs = calloc(body->results, sizeof *outputs);
+    if (!outputs)
+        return krs_fail(err, KRS_E_MEMORY, "graph print: out of memory");
+    for (uint32_t i = 0; i < body->results; i++)
+        outputs[i] = krsi_handle(body->graph, body->result[i]);
+    krs_status status = print_nodes(&inner, body->graph, outputs, body->results,
+                                    options, false, err);
+    free(outputs);
+    s->failed |= inner.failed;
+    krsi_string_add(s, "{\n");
+    for (const char *line = inner.text; !s->failed && line && *line;) {
+        size_t length = strcspn(line, "\n") + 1;
+        krsi_string_add(s, "  ");
+        krsi_string_add_bytes(s, line, length);
+        line += length;
+    }
+    krsi_string_add(s, "}");
+    krsi_string_free(&inner);
+    return status;
+}
+
+static krs_status
+print_node(krsi_string *s, const krs_graph *g, const krsi_part *part,
+           const krsi_node *n, const krs_print_options *options, krs_error *err)
+{
+    krsi_attr attr;
+    krs_status status = KRS_OK;
+    krsi_print_type(s, g, n);
+    for (uint32_t i = 0; i < n->count; i++)
+        krsi_string_format(s, " %%%u", part->number[n->in[i]]);
+    const char *spec = krsi_ops[n->op].attributes;
+    for (int k = 0; (spec = krsi_attr_next(spec, &attr)) != NULL; k++) {
+        if (krsi_attr_implied(n, &attr, k))
+            continue;
+        krsi_string_format(s, " %s=", attr.name);
+        if (attr.kind == 'G')
+            status = print_body(s, g->body[krsi_int(n, k)], options, err);
+        else
+            krsi_print_attr(s, g, n, &attr, k, options->constant_limit);
+    }
+    if (options->places)
+        print_place(s, g, n);
+    krsi_string_add(s, "\n");
+    return status;
+}
+
+/* What some outputs need, with the variables they use; a body's are declared
+ * outside. */
+static krs_status
+print_nodes(krsi_string *s, const krs_graph *g, const krs_node *outputs,
+            size_t count, const krs_print_options *options, bool vars,
+            krs_error *err)
+{
+    krsi_part part;
+    krs_status status = KRS_OK;
+    KRS_TRY(krsi_part_select(g, "graph print", outputs, count, &part, err));
+    for (size_t i = 0; vars && i < g->vars; i++)
+        if (part.var[i]) {
+            krsi_string_add(s, "var ");
+            print_var_name(s, g->string[g->var[i].name]);
+            krsi_string_format(s, " %lld %lld\n", (long long)g->var[i].low,
+                               (long long)g->var[i].high);
+        }
+    for (size_t id = 1; id <= g->nodes && !s->failed && status == KRS_OK;
+         id++) {
+        const krsi_node *n = g->node[id];
+        if (!part.number[id])
+            continue;
+        krsi_string_format(s, "%%%u = %s ", part.number[id],
+                           krsi_ops[n->op].name);
+        status = print_node(s, g, &part, n, options, err);
+    }
+    krsi_string_add(s, count ? "return" : "");
+    for (size_t i = 0; i < count; i++)
+        krsi_string_format(s, " %%%u", part.number[outputs[i].id]);
+    krsi_string_add(s, count ? "\n" : "");
+    krsi_part_free(&part);
+    return status;
+}
+
 krs_status
 krs_graph_print(const krs_graph *g, const krs_node *outputs, size_t count,
                 const krs_print_options *options, char **out_text,
                 krs_error *err)
 {
     krs_print_options chosen = {sizeof chosen, -1, false};
-    krsi_part part;
     krsi_string s = {0};
-    krsi_attr attr;
 
     if (!out_text)
         return krs_fail(err, KRS_E_ARGUMENT,
@@ -325,43 +404,12 @@ krs_graph_print(const krs_graph *g, const krs_node *outputs, size_t count,
                         options->struct_size);
     if (options)
         chosen = *options;
-    KRS_TRY(krsi_part_select(g, "graph print", outputs, count, &part, err));
-
-    for (size_t i = 0; i < g->vars; i++)
-        if (part.var[i]) {
-            krsi_string_add(&s, "var ");
-            print_var_name(&s, g->string[g->var[i].name]);
-            krsi_string_format(&s, " %lld %lld\n", (long long)g->var[i].low,
-                               (long long)g->var[i].high);
-        }
-    for (size_t id = 1; id <= g->nodes && !s.failed; id++) {
-        const krsi_node *n = g->node[id];
-        if (!part.number[id])
-            continue;
-        krsi_string_format(&s, "%%%u = %s ", part.number[id],
-                           krsi_ops[n->op].name);
-        krsi_print_type(&s, g, n);
-        for (uint32_t i = 0; i < n->count; i++)
-            krsi_string_format(&s, " %%%u", part.number[n->in[i]]);
-        const char *spec = krsi_ops[n->op].attributes;
-        for (int k = 0; (spec = krsi_attr_next(spec, &attr)) != NULL; k++) {
-            if (krsi_attr_implied(n, &attr, k))
-                continue;
-            krsi_string_format(&s, " %s=", attr.name);
-            krsi_print_attr(&s, g, n, &attr, k, chosen.constant_limit);
-        }
-        if (chosen.places)
-            print_place(&s, g, n);
-        krsi_string_add(&s, "\n");
-    }
-    krsi_string_add(&s, count ? "return" : "");
-    for (size_t i = 0; i < count; i++)
-        krsi_string_format(&s, " %%%u", part.number[outputs[i].id]);
-    krsi_string_add(&s, count ? "\n" : "");
-    krsi_part_free(&part);
-    if (s.failed) {
+    krs_status status = print_nodes(&s, g, outputs, count, &chosen, true, err);
+    if (status == KRS_OK && s.failed)
+        status = krs_fail(err, KRS_E_MEMORY, "graph print: out of memory");
+    if (status != KRS_OK) {
         krsi_string_free(&s);
-        return krs_fail(err, KRS_E_MEMORY, "graph print: out of memory");
+        return status;
     }
     *out_text = s.text;
     return KRS_OK;

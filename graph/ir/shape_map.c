@@ -110,10 +110,11 @@ bool
 krsi_shape_random(krsi_make *m)
 {
     char type[KRSI_TYPE_TEXT];
-    for (int i = 0; i < 2; i++)
+    static const char *const names[] = {"seed", "step", "iteration"};
+    for (int i = 0; i < m->count; i++)
         if (m->in[i]->dtype != KRS_I64 || m->in[i]->rank != 0)
             return REFUSE(m, SHAPE, NULL, "the %s is %s where i64[] is needed",
-                          i ? "step" : "seed", krsi_type_text(type, m->in[i]));
+                          names[i], krsi_type_text(type, m->in[i]));
     m->dtype = KRS_F32;
     shape_attribute(m, 0);
     int64_t stream = attr_int(m, 1);

@@ -145,6 +145,19 @@ equal_nodes(const krsi_node *a, const krsi_node *b)
            (!a->words || !memcmp(a->word, b->word, a->words * sizeof *a->word));
 }
 
+/* A body is a graph too, and its results are nodes of it. */
+static krs_status
+verify_body(const krsi_body *body, krs_error *err)
+{
+    for (uint32_t i = 0; i < body->results; i++)
+        if (body->result[i] < 1 || body->result[i] > body->graph->nodes)
+            return krs_fail(err, KRS_E_INTERNAL,
+                            "verify: result %u of a body is %%%u of %zu nodes",
+                            (unsigned)i, (unsigned)body->result[i],
+                            body->graph->nodes);
+    return krsi_verify(body->graph, err); /* KRSI_BODY_DEPTH deep at most */
+}
+
 /* node: room for all of them */
 static krs_status
 verify_unique(const krs_graph *g, const krsi_node **node, krs_error *err)
@@ -214,6 +227,8 @@ verify_all(const krs_graph *g, const krsi_node **room, krs_error *err)
     for (size_t id = 1; id <= g->nodes; id++)
         KRS_TRY(verify_type(g, &copy, room, id, err));
     KRS_TRY(verify_table(g, err));
+    for (size_t i = 0; i < g->bodies; i++)
+        KRS_TRY(verify_body(g->body[i], err));
     return verify_unique(g, room, err);
 }
 

@@ -41,12 +41,24 @@ typedef struct krsi_launch {
     uint32_t node;          /* for names and times, as are: */
     const char *primitives; /* in the plan's arena */
     krsi_work work;
+    int loop; /* of the plan, which runs here in place of a kernel; -1: none */
     int wave;
     int args, bindings;
     krsi_arg *arg;     /* in the plan's arena */
     uint32_t *binding; /* values; KRSI_FAULTS */
     krsi_grid grid[KRS_K_AXES];
 } krsi_launch;
+
+/* The body of loop i of the schedule: a plan of a graph of its own, run for
+ * each iteration with what sched.loops[i] says. xs, ys and histories are bound
+ * whole: the runtime integer after those of the graph says where to look. */
+typedef struct krsi_plan_loop {
+    struct krsi_plan *body;
+    krs_graph *made; /* by the planner: the body's with params added, or NULL */
+    uint32_t *param; /* by operand of the scan: id in that graph, or 0 */
+    uint32_t *output;  /* by result of the body: its output, if asked for */
+    uint32_t *history; /* by carry: the same */
+} krsi_plan_loop;
 
 /* Everything a program runs. */
 typedef struct krsi_plan {
@@ -58,6 +70,8 @@ typedef struct krsi_plan {
     size_t table_capacity;  /* a power of two */
     krsi_launch *launches;  /* ascending waves */
     size_t launch_count, launch_capacity;
+    krsi_plan_loop *loops; /* as sched.loops */
+    size_t loop_count, loop_capacity;
     krsi_arena arena;
 } krsi_plan;
 
@@ -69,6 +83,24 @@ krs_status krsi_plan_make(krsi_plan *plan, const krs_graph *g,
                           const krsi_facts *facts, krsi_sharing sharing,
                           krs_error *err);
 void krsi_plan_free(krsi_plan *plan);
+
+/* The two halves of krsi_plan_make: to cuts, and from there on. */
+krs_status krsi_plan_schedule(krsi_plan *plan, const krs_graph *g,
+                              const krs_node *outputs, size_t count,
+                              const krsi_facts *facts, krsi_sharing sharing,
+                              krs_error *err);
+krs_status krsi_plan_finish(krsi_plan *plan, const krsi_facts *facts,
+                            krsi_sharing sharing, krs_error *err);
+
+/* plan_loop.c -- plan the body of a loop that the schedule of `plan` found. */
+typedef struct krsi_planning {
+    krsi_plan *plan;
+    const krsi_facts *facts;
+    krsi_sharing sharing;
+} krsi_planning;
+krs_status krsi_plan_loop_body(void *planning, krsi_sched_loop *loop,
+                               krs_error *err);
+void krsi_plan_loops_free(krsi_plan *plan);
 
 /* ---- lower_*.c: one kernel and one launch for a cut ---- */
 

@@ -142,6 +142,9 @@ emit_where(krsi_kb *kb, const krsi_kv *in, krs_dtype to)
 #define EMIT_contract(ID, name)
 #define EMIT_gather(ID, name)
 #define EMIT_scatter(ID, name)
+#define EMIT_param(ID, name)
+#define EMIT_scan(ID, name)
+#define EMIT_result(ID, name)
 #define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, cut, \
                   ...)                                                     \
     EMIT_##cut(ID, name)

@@ -89,6 +89,7 @@ add_launch(krsi_plan *plan, const krsi_lowering *l, size_t kernel,
     size_t args = (size_t)l->args, bindings = (size_t)l->bindings;
     krsi_launch launch = {.kernel = kernel,
                           .node = l->cut->node,
+                          .loop = -1,
                           .wave = l->cut->wave,
                           .args = l->args,
                           .bindings = l->bindings};
@@ -136,6 +137,21 @@ lower_cut(krsi_plan *plan, krsi_cut *cut, const krsi_facts *facts,
                         (unsigned)n->line);
     KRS_TRY(keep_kernel(plan, kernel, &number, err));
     return add_launch(plan, &l, number, err);
+}
+
+/* A loop has no kernel, but a place among the launches. */
+static krs_status
+add_loop(krsi_plan *plan, const krsi_cut *cut, krs_error *err)
+{
+    if (!krsi_reserve(&plan->launches, &plan->launch_capacity,
+                      plan->launch_count + 1, sizeof *plan->launches))
+        return no_memory(err);
+    plan->launches[plan->launch_count++] = (krsi_launch){.kernel = SIZE_MAX,
+                                                         .node = cut->node,
+                                                         .primitives = "scan",
+                                                         .loop = cut->loop,
+                                                         .wave = cut->wave};
+    return KRS_OK;
 }
 
 /* Stable: launches of a wave stay in the order of their cuts. */
@@ -188,10 +204,48 @@ static krs_status
 lower_all(krsi_plan *plan, const uint32_t *step_of, const krsi_facts *facts,
           krs_error *err)
 {
-    for (size_t i = 0; i < plan->sched.cut_count; i++)
-        if (step_of[i] != KRSI_NO_STEP && !plan->layout.steps[step_of[i]].gone)
-            KRS_TRY(lower_cut(plan, plan->sched.cuts[i], facts, err));
+    for (size_t i = 0; i < plan->sched.cut_count; i++) {
+        krsi_cut *cut = plan->sched.cuts[i];
+        if (step_of[i] == KRSI_NO_STEP || plan->layout.steps[step_of[i]].gone)
+            continue;
+        if (cut->family == KRSI_CUT_LOOP)
+            KRS_TRY(add_loop(plan, cut, err));
+        else
+            KRS_TRY(lower_cut(plan, cut, facts, err));
+    }
     return sort_by_wave(plan, err);
+}
+
+krs_status
+krsi_plan_schedule(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
+                   size_t count, const krsi_facts *facts, krsi_sharing sharing,
+                   krs_error *err)
+{
+    *plan = (krsi_plan){0};
+    krsi_planning planning = {plan, facts, sharing};
+    const krsi_loop_planner planner = {krsi_plan_loop_body, &planning};
+    krs_status status =
+        krsi_sched_make(&plan->sched, g, outputs, count, &planner, err);
+    if (status == KRS_OK && facts->fuses)
+        status = krsi_sched_fuse(&plan->sched, err);
+    if (status != KRS_OK)
+        krsi_plan_free(plan);
+    return status;
+}
+
+krs_status
+krsi_plan_finish(krsi_plan *plan, const krsi_facts *facts, krsi_sharing sharing,
+                 krs_error *err)
+{
+    uint32_t *step_of = calloc(plan->sched.cut_count + 1, sizeof *step_of);
+    krs_status status =
+        step_of ? lay_out(plan, sharing, step_of, err) : no_memory(err);
+    if (status == KRS_OK)
+        status = lower_all(plan, step_of, facts, err);
+    free(step_of);
+    if (status != KRS_OK)
+        krsi_plan_free(plan);
+    return status;
 }
 
 krs_status
@@ -199,20 +253,8 @@ krsi_plan_make(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
                size_t count, const krsi_facts *facts, krsi_sharing sharing,
                krs_error *err)
 {
-    *plan = (krsi_plan){0};
-    krs_status status = krsi_sched_make(&plan->sched, g, outputs, count, err);
-    if (status == KRS_OK && facts->fuses)
-        status = krsi_sched_fuse(&plan->sched, err);
-    uint32_t *step_of = calloc(plan->sched.cut_count + 1, sizeof *step_of);
-    if (status == KRS_OK)
-        status =
-            step_of ? lay_out(plan, sharing, step_of, err) : no_memory(err);
-    if (status == KRS_OK)
-        status = lower_all(plan, step_of, facts, err);
-    free(step_of);
-    if (status != KRS_OK)
-        krsi_plan_free(plan);
-    return status;
+    KRS_TRY(krsi_plan_schedule(plan, g, outputs, count, facts, sharing, err));
+    return krsi_plan_finish(plan, facts, sharing, err);
 }
 
 void
@@ -223,6 +265,7 @@ krsi_plan_free(krsi_plan *plan)
     free(plan->kernels);
     free(plan->kernel_table);
     free(plan->launches);
+    krsi_plan_loops_free(plan);
     krsi_arena_free(&plan->arena);
     krsi_layout_free(&plan->layout);
     krsi_sched_free(&plan->sched);

@@ -2,50 +2,52 @@
  *
  * In: a graph, the roots, and what is to become of each node. Out: a new graph
  * with what the roots need, visited in id order, so that operands are there
- * before their users; no recursion, and linear but for what the rule does.
+ * before their users; no recursion, and linear but for what the rule does. A
+ * pass that changes nodes is applied to the bodies of scans too, as deep as
+ * these nest.
  *
  * Kept: places, scopes, names, data, and the numbers of variables.
  */
 #include "opt.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- one node ---- */
+
+/* The words of a scan, its body being what the pass makes of it. */
+static bool
+change_body(const krsi_copier *c, const krsi_node *n, krsi_words *out)
+{
+    const krsi_body *body = krsi_loop_of(c->from, n).body;
+    krs_error err;
+    krs_graph *made;
+    uint32_t *result = calloc(body->results, sizeof *result);
+    if (!result)
+        return krsi_refuse_memory(c->to);
+    krs_status status = c->bodies(body->graph, body->result, body->results,
+                                  &made, result, &err);
+    uint32_t number = UINT32_MAX;
+    if (status == KRS_OK)
+        number =
+            krsi_body_add(c->to, krsi_body_new(made, result, body->results));
+    free(result);
+    if (status != KRS_OK && status != KRS_E_MEMORY)
+        krs_graph_fail(c->to, KRS_HERE, status, "%s", err.text);
+    else if (number == UINT32_MAX)
+        krsi_refuse_memory(c->to);
+    memcpy(out->word, n->word, n->words * sizeof *n->word);
+    out->count = n->words;
+    out->word[out->count - 1] = number; /* the body is the last attribute */
+    return number != UINT32_MAX;
+}
 
 bool
 krsi_copier_words(const krsi_copier *c, const krsi_node *n, krsi_words *out)
 {
-    enum krsi_op op = (enum krsi_op)n->op;
-    const char *spec = krsi_ops[op].attributes;
-    krsi_attr attr;
-    out->count = 0;
-    for (int k = 0; (spec = krsi_attr_next(spec, &attr)); k++) {
-        if (attr.kind == 'f') {
-            krsi_put_float(out, krsi_float(n, k));
-        } else if (attr.kind == 'I') {
-            const int64_t *value;
-            int count = krsi_ints(n, k, &value);
-            krsi_put_ints(out, value, count);
-        } else if (attr.kind == 'X') {
-            krs_index value[KRS_MAX_RANK] = {KRS_INDEX(0)};
-            int count = krsi_attr_index(op, n->word, k, 0, &value[0]);
-            for (int i = 1; i < count; i++)
-                value[i] = krsi_index(n, k, i);
-            krsi_put_indices(out, value, count);
-        } else if (attr.kind == 's' || attr.kind == 'D') {
-            const krsi_blob *blob = &c->from->blob[krsi_int(n, k)];
-            uint32_t id =
-                attr.kind == 's'
-                    ? krsi_intern(c->to, c->from->string[krsi_int(n, k)])
-                    : krsi_blob_add(c->to, blob->data, blob->bytes);
-            if (id == UINT32_MAX)
-                return krsi_refuse_memory(c->to);
-            krsi_put_int(out, id);
-        } else {
-            krsi_put_int(out, krsi_int(n, k));
-        }
-    }
-    return true;
+    return n->op == KRSI_SCAN && c->bodies
+               ? change_body(c, n, out)
+               : krsi_words_copy(c->from, n, c->to, out);
 }
 
 uint32_t
@@ -135,8 +137,8 @@ copy_all(krsi_copier *c, const uint32_t *roots, size_t count,
 
 krs_status
 krsi_copy_by(krsi_copy_rule *rule, void *context, const char *pass,
-             const krs_graph *g, const uint32_t *roots, size_t count,
-             krs_graph **out, uint32_t *out_roots, krs_error *err)
+             krsi_pass *bodies, const krs_graph *g, const uint32_t *roots,
+             size_t count, krs_graph **out, uint32_t *out_roots, krs_error *err)
 {
     size_t operands = 1;
     for (size_t id = 1; id <= g->nodes; id++)
@@ -148,6 +150,7 @@ krsi_copy_by(krsi_copy_rule *rule, void *context, const char *pass,
                      .in = calloc(operands, sizeof *c.in),
                      .most_operands = operands,
                      .pass = pass,
+                     .bodies = bodies,
                      .rule = rule,
                      .context = context};
     krs_status status =
@@ -169,6 +172,6 @@ krs_status
 krsi_copy(const krs_graph *g, const uint32_t *roots, size_t count,
           krs_graph **out, uint32_t *out_roots, krs_error *err)
 {
-    return krsi_copy_by(krsi_copier_add, NULL, "copy", g, roots, count, out,
-                        out_roots, err);
+    return krsi_copy_by(krsi_copier_add, NULL, "copy", NULL, g, roots, count,
+                        out, out_roots, err);
 }

@@ -57,6 +57,17 @@ room_to_expand(const krs_graph *g, krsi_composites composites)
     return room;
 }
 
+/* neither it nor a body of its scans has anything to expand */
+static bool
+is_expanded(const krs_graph *g, krsi_composites composites)
+{
+    for (size_t id = 1; id <= g->nodes; id++)
+        if (g->node[id]->op == KRSI_SCAN &&
+            !is_expanded(krsi_loop_of(g, g->node[id]).body->graph, composites))
+            return false;
+    return room_to_expand(g, composites) == 0;
+}
+
 static krs_status
 round_of(const krs_graph *g, const uint32_t *roots, size_t count,
          krsi_composites composites, krs_graph **out, uint32_t *out_roots,
@@ -67,8 +78,11 @@ round_of(const krs_graph *g, const uint32_t *roots, size_t count,
     if (!e.operand)
         return krs_fail(err, KRS_E_MEMORY, "expand: no memory for %zu nodes",
                         g->nodes);
-    krs_status status = krsi_copy_by(expand_node, &e, "expand", g, roots, count,
-                                     out, out_roots, err);
+    krsi_pass *bodies = composites == KRSI_KEEP_FAMILIES
+                            ? krsi_expand_to_families
+                            : krsi_expand;
+    krs_status status = krsi_copy_by(expand_node, &e, "expand", bodies, g,
+                                     roots, count, out, out_roots, err);
     free(e.operand);
     return status;
 }
@@ -87,7 +101,7 @@ expand_rounds(const krs_graph *g, const uint32_t *roots, size_t count,
         if (status != KRS_OK)
             return status;
         last = next;
-        if (room_to_expand(last, composites) == 0) {
+        if (is_expanded(last, composites)) {
             *out = last;
             return KRS_OK;
         }

@@ -52,6 +52,9 @@ typedef enum fold_kind { FOLD_NOT, FOLD_MOVES, FOLD_MAP, FOLD_INTS } fold_kind;
 #define FOLD_OF_concat    FOLD_MOVES
 #define FOLD_OF_live      FOLD_NOT
 #define FOLD_OF_gather    FOLD_MOVES
+#define FOLD_OF_param     FOLD_NOT
+#define FOLD_OF_scan      FOLD_NOT
+#define FOLD_OF_result    FOLD_NOT
 static const uint8_t kinds[KRSI_OP_COUNT] = {
 #define PRIMITIVE(ID, name, min, max, attrs, types, shape, live, vjp, cut, \
                   ...)                                                     \

@@ -38,13 +38,15 @@ struct krsi_copier {
     size_t most_operands; /* of a node of from: room in `in` */
     uint32_t scope;       /* string of from whose scope is open in to */
     const char *pass;     /* its name, for messages */
+    krsi_pass *bodies;    /* what happens to bodies of scans; NULL: nothing */
     krsi_copy_rule *rule;
     void *context; /* of the rule */
 };
 /* What the roots need, each node as the rule says. */
 krs_status krsi_copy_by(krsi_copy_rule *rule, void *context, const char *pass,
-                        const krs_graph *g, const uint32_t *roots, size_t count,
-                        krs_graph **out, uint32_t *out_roots, krs_error *err);
+                        krsi_pass *bodies, const krs_graph *g,
+                        const uint32_t *roots, size_t count, krs_graph **out,
+                        uint32_t *out_roots, krs_error *err);
 /* the rule that changes nothing */
 krsi_copy_rule krsi_copier_add;
 /* a node's attributes, with strings and data of the other graph */

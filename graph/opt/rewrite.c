@@ -357,8 +357,8 @@ krsi_rewrite(const krs_graph *g, const uint32_t *roots, size_t count,
     w.in = malloc(operands * sizeof *w.in);
     krs_status status =
         w.in && sort_rules(&w)
-            ? krsi_copy_by(rewrite_node, &w, "opt", g, roots, count, &made,
-                           out_roots, err)
+            ? krsi_copy_by(rewrite_node, &w, "opt", krsi_optimise, g, roots,
+                           count, &made, out_roots, err)
             : krs_fail(err, KRS_E_MEMORY, "opt: no memory for %zu nodes",
                        g->nodes);
     free(w.in);

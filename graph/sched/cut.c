@@ -25,6 +25,12 @@ node_bytes(const krsi_node *n)
     return bytes;
 }
 
+size_t
+krsi_maker_bytes(const krsi_maker *m, uint32_t id)
+{
+    return node_bytes(maker_node(m, id));
+}
+
 uint32_t
 krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id)
 {
@@ -301,17 +307,30 @@ cut_output(krsi_maker *m, size_t i, uint32_t id)
     cut_update(m, v.value, maker_node(m, id));
 }
 
+static void
+note_result(krsi_maker *m, uint32_t id)
+{
+    if (!krsi_reserve(&m->results, &m->result_capacity, m->result_count + 1,
+                      sizeof *m->results))
+        m->failed = true;
+    else
+        m->results[m->result_count++] = id;
+}
+
 krs_status
 krsi_sched_make(krsi_sched *s, const krs_graph *g, const krs_node *outputs,
-                size_t count, krs_error *err)
+                size_t count, const krsi_loop_planner *planner, krs_error *err)
 {
     *s = (krsi_sched){.graph = g, .output_count = count};
-    krsi_maker m = {.s = s, .g = g};
+    krsi_maker m = {.s = s, .g = g, .planner = planner, .err = err};
     bool *needed = mark_needed(g, outputs, count);
     s->view = calloc(g->nodes + 1, sizeof *s->view);
     s->outputs = calloc(count ? count : 1, sizeof *s->outputs);
     m.needed = needed;
     m.failed = !needed || !s->view || !s->outputs;
+    for (uint32_t id = 1; id <= g->nodes && !m.failed; id++)
+        if (needed[id] && g->node[id]->op == KRSI_RESULT)
+            note_result(&m, id);
     for (uint32_t id = 1; id <= g->nodes && !m.failed; id++)
         if (needed[id])
             cut_node(&m, id);
@@ -319,9 +338,12 @@ krsi_sched_make(krsi_sched *s, const krs_graph *g, const krs_node *outputs,
         cut_output(&m, i, outputs[i].id);
     free(needed);
     free(m.ready);
+    free(m.results);
     if (!m.failed)
         return KRS_OK;
     krsi_sched_free(s);
+    if (m.status != KRS_OK)
+        return m.status;
     if (m.refused) {
         const krsi_node *n = g->node[m.refused];
         return krs_fail(err, KRS_E_UNSUPPORTED,
@@ -345,6 +367,7 @@ krsi_sched_free(krsi_sched *s)
     free(s->faults);
     free(s->notes);
     free(s->outputs);
+    free(s->loops);
     krsi_arena_free(&s->arena);
     *s = (krsi_sched){0};
 }

@@ -45,6 +45,7 @@ typedef struct krsi_storage {
     /* Of an output that is the new value of a state: the state. Of this
      * state: the output. Else KRSI_NO_VALUE. */
     uint32_t partner;
+    krs_index moved; /* all loads and stores, by so many elements */
 } krsi_storage;
 
 /* Element [i..] is element offset + sum i_a stride_a of the value. */
@@ -128,6 +129,9 @@ typedef enum krsi_family {
                           every point of b.. m n */
     KRSI_CUT_ATTENTION, /* scaled dot-product attention, or what its gradient
                            is made of: `attention` says which */
+    KRSI_CUT_LOOP, /* a scan: a plan of its own, run again and again; it has
+                      loads and outs for the values it touches, no axes and no
+                      expressions */
     KRSI_CUT_FAMILIES
 } krsi_family;
 
@@ -137,7 +141,8 @@ static inline int
 krsi_family_axes(krsi_family family)
 {
     switch (family) {
-    case KRSI_CUT_MAP: return 0;
+    case KRSI_CUT_MAP:
+    case KRSI_CUT_LOOP: return 0;
     case KRSI_CUT_ROWS:
     case KRSI_CUT_PREFIX:
     case KRSI_CUT_SCATTER: return 1;
@@ -171,6 +176,7 @@ typedef struct krsi_cut {
     bool reverse; /* prefix: from the end */
     bool after;   /* must follow earlier cuts that write the value of out 0 */
     int wave;
+    int loop; /* of the family loop: number in the schedule */
     int loads, exprs, outs;
     krsi_load *load; /* these three in the arena of the schedule */
     krsi_expr *expr;
@@ -222,6 +228,35 @@ typedef struct krsi_note {
     krsi_fusion what;
 } krsi_note;
 
+/* A scan with at least one iteration: which values its body reads and writes.
+ * The arrays are in the arena of the schedule; KRSI_NO_VALUE: not needed.
+ *
+ * A carry that the body updates in place lies in `last` from the beginning,
+ * where an earlier cut puts the first one. Else the body reads it in one place
+ * and writes it in another, in turns: from `operand` in the first iteration,
+ * then between `last` and `spare`, so that the last one ends in `last`. */
+typedef struct krsi_sched_loop {
+    uint32_t node;
+    krsi_loop loop;
+    bool *asked;    /* by result of the body: it is computed */
+    bool *past;     /* by carry: its history is kept */
+    bool *in_place; /* by carry */
+    bool faults;    /* the body may report an index outside its axis */
+    size_t workspace_bytes;
+    uint32_t *operand;      /* by operand of the scan */
+    uint32_t *last, *spare; /* by carry */
+    uint32_t *kept;         /* by result of the body that is no carry */
+    uint32_t *history;      /* by carry */
+    uint32_t workspace;     /* the body's temporaries */
+} krsi_sched_loop;
+
+/* Who plans bodies: fills in_place (by carry, false before), faults and
+ * workspace_bytes of a loop that knows its node, asked and past. */
+typedef struct krsi_loop_planner {
+    krs_status (*plan)(void *context, krsi_sched_loop *loop, krs_error *err);
+    void *context;
+} krsi_loop_planner;
+
 typedef struct krsi_sched {
     const krs_graph *graph;
     krsi_storage *values;
@@ -235,6 +270,8 @@ typedef struct krsi_sched {
     size_t fault_count, fault_capacity;
     krsi_note *notes; /* what fusion decided, in order */
     size_t note_count, note_capacity;
+    krsi_sched_loop *loops;
+    size_t loop_count, loop_capacity;
     uint32_t *outputs; /* value of each output, whole and contiguous */
     size_t output_count;
     int waves;
@@ -242,11 +279,12 @@ typedef struct krsi_sched {
 } krsi_sched;
 
 /* cut.c -- schedule what the outputs need (nodes of a graph of primitives).
+ * planner: NULL where bodies of scans are not planned, only to be looked at.
  * Errors: UNSUPPORTED (an address of more than KRS_INDEX_TERMS runtime
  * integers), MEMORY. krsi_sched_free takes a zeroed or failed sched too. */
 krs_status krsi_sched_make(krsi_sched *s, const krs_graph *g,
                            const krs_node *outputs, size_t count,
-                           krs_error *err);
+                           const krsi_loop_planner *planner, krs_error *err);
 void krsi_sched_free(krsi_sched *s);
 
 /* view.c -- algebra of views */
@@ -265,6 +303,13 @@ bool krsi_view_reshape(const krsi_view *v, const krsi_node *to, krsi_view *out);
  * one, so that the iteration space is the common refinement. The axes of the
  * family are left alone. */
 void krsi_cut_simplify(krsi_cut *cut);
+
+/* Of the graph of a body: its output is what its param, a carry, becomes; so
+ * the output may be written where the param lies. */
+void krsi_sched_update(krsi_sched *s, uint32_t param, size_t output);
+
+/* All loads and stores of a value move by an index of elements. */
+void krsi_sched_move(krsi_sched *s, uint32_t value, krs_index by);
 
 /* no point of the output is stored to, whatever the runtime integers are */
 bool krsi_cut_is_empty(const krsi_cut *cut);

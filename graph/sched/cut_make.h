@@ -19,6 +19,11 @@ typedef struct krsi_maker {
     size_t ready_capacity;
     bool failed;      /* everything after is a no-op */
     uint32_t refused; /* node with too many runtime integers; 0: no memory */
+    const krsi_loop_planner *planner;
+    krs_status status; /* why a body was not planned, if not OK */
+    krs_error *err;
+    uint32_t *results; /* nodes of the row result that are needed */
+    size_t result_count, result_capacity;
 } krsi_maker;
 
 static inline const krsi_node *
@@ -33,6 +38,8 @@ maker_node(const krsi_maker *m, uint32_t id)
 uint32_t krsi_maker_value(krsi_maker *m, krsi_storage_kind kind, uint32_t id);
 /* a new temporary for the node, and its whole view */
 krsi_view krsi_maker_own(krsi_maker *m, uint32_t id);
+/* bytes of a value shaped as a node */
+size_t krsi_maker_bytes(const krsi_maker *m, uint32_t id);
 /* the operand's view, with a value of its own: constants are written out */
 krsi_view krsi_maker_loadable(krsi_maker *m, uint32_t id);
 /* a constant scalar, or a reshape or expansion of one: it has no value */
@@ -55,6 +62,14 @@ int krsi_cut_position(krsi_cut *c, const krsi_view *v, krs_dtype dtype);
 /* operand `id` as an expression: a constant, or a load through the view */
 int krsi_cut_operand(krsi_maker *m, krsi_cut *c, uint32_t id,
                      const krsi_view *v);
+
+/* ---- cut_map.c ---- */
+
+/* a leaf that has data of its own */
+void krsi_maker_leaf(krsi_maker *m, uint32_t id, krsi_storage_kind kind);
+/* A leaf that a kernel fills with the numbers that an index makes of the
+ * coordinates: offset + the coordinate along axis (-1: none). */
+void krsi_maker_source(krsi_maker *m, uint32_t id, krs_index offset, int axis);
 
 /* ---- cut_view.c ---- */
 

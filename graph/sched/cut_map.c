@@ -7,8 +7,8 @@
  */
 #include "cut_make.h"
 
-static void
-cut_leaf(krsi_maker *m, uint32_t id, krsi_storage_kind kind)
+void
+krsi_maker_leaf(krsi_maker *m, uint32_t id, krsi_storage_kind kind)
 {
     uint32_t value = krsi_maker_value(m, kind, id);
     m->s->view[id] = krsi_view_whole(value, maker_node(m, id));
@@ -17,19 +17,19 @@ cut_leaf(krsi_maker *m, uint32_t id, krsi_storage_kind kind)
 void
 krsi_cut_input(krsi_maker *m, uint32_t id)
 {
-    cut_leaf(m, id, KRSI_STORAGE_INPUT);
+    krsi_maker_leaf(m, id, KRSI_STORAGE_INPUT);
 }
 
 void
 krsi_cut_state(krsi_maker *m, uint32_t id)
 {
-    cut_leaf(m, id, KRSI_STORAGE_STATE);
+    krsi_maker_leaf(m, id, KRSI_STORAGE_STATE);
 }
 
 void
 krsi_cut_constant(krsi_maker *m, uint32_t id)
 {
-    cut_leaf(m, id, KRSI_STORAGE_CONSTANT);
+    krsi_maker_leaf(m, id, KRSI_STORAGE_CONSTANT);
 }
 
 /* Constant scalars are inlined before rules are asked (cut.c). */
@@ -56,10 +56,8 @@ krsi_cut_map(krsi_maker *m, uint32_t id)
     krsi_maker_finish(m, c);
 }
 
-/* A leaf that a kernel fills with the numbers that an index makes of the
- * coordinates: offset + sum stride_a i_a. */
-static void
-source(krsi_maker *m, uint32_t id, krs_index offset, int axis)
+void
+krsi_maker_source(krsi_maker *m, uint32_t id, krs_index offset, int axis)
 {
     krsi_view out = krsi_maker_own(m, id), index = out;
     krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_MAP, id, &out);
@@ -75,13 +73,13 @@ source(krsi_maker *m, uint32_t id, krs_index offset, int axis)
 void
 krsi_cut_iota(krsi_maker *m, uint32_t id)
 {
-    source(m, id, KRS_INDEX(0), (int)krsi_int(maker_node(m, id), 2));
+    krsi_maker_source(m, id, KRS_INDEX(0), (int)krsi_int(maker_node(m, id), 2));
 }
 
 void
 krsi_cut_index(krsi_maker *m, uint32_t id)
 {
-    source(m, id, krsi_index(maker_node(m, id), 0, 0), -1);
+    krsi_maker_source(m, id, krsi_index(maker_node(m, id), 0, 0), -1);
 }
 
 void
@@ -100,6 +98,19 @@ krsi_cut_random(krsi_maker *m, uint32_t id)
         e.in[i] = krsi_cut_operand(m, c, n->in[i], &v);
     }
     e.in[2] = krsi_cut_position(c, &out, KRS_I64);
+    if (n->count > 2) { /* element + iteration * elements */
+        krsi_view v = krsi_view_expand(&m->s->view[n->in[2]], n);
+        krsi_expr by = {.kind = KRSI_X_OP, .dtype = KRS_I64, .op = KRSI_MUL};
+        by.in[0] = krsi_cut_operand(m, c, n->in[2], &v);
+        by.in[1] =
+            krsi_cut_expr(c, (krsi_expr){.kind = KRSI_X_CONST,
+                                         .dtype = KRS_I64,
+                                         .number = (double)krsi_elements(n)});
+        krsi_expr sum = {.kind = KRSI_X_OP, .dtype = KRS_I64, .op = KRSI_ADD};
+        sum.in[0] = e.in[2];
+        sum.in[1] = krsi_cut_expr(c, by);
+        e.in[2] = krsi_cut_expr(c, sum);
+    }
     krsi_cut_expr(c, e);
     krsi_maker_finish(m, c);
 }

@@ -106,6 +106,9 @@ wave_of(const fuser *f, const krsi_cut *c)
         if (v != KRSI_NO_VALUE && f->ready[v] > wave)
             wave = f->ready[v];
     }
+    for (int i = 0; c->family == KRSI_CUT_LOOP && i < c->outs; i++)
+        if (f->ready[c->out[i].view.value] > wave)
+            wave = f->ready[c->out[i].view.value];
     return wave;
 }
 
@@ -531,6 +534,8 @@ visit(fuser *f, uint32_t i)
         c->wave = f->ready[c->out[0].view.value];
     c->wave = wave_of(f, c);
     set_ready(f, c);
+    if (c->family == KRSI_CUT_LOOP)
+        return true; /* nothing crosses its boundary */
     do
         is = take_producer(f, i);
     while (is == KRSI_FUSED);

@@ -112,6 +112,7 @@ may_replace(const krsi_storage *values, const krsi_cut *c, int load, int out,
     case KRSI_CUT_ROWS:
         return comes_first && (varies_along_row(c, y) || !u->by_points);
     case KRSI_CUT_SCATTER:
+    case KRSI_CUT_LOOP:
     case KRSI_CUT_ATTENTION: /* rows of q are read again for more keys */
     case KRSI_CUT_FAMILIES: break;
     }
@@ -138,6 +139,25 @@ add_read(krsi_step *s, krsi_read read)
         s->read[k].same &= read.same;
     else
         s->read[s->reads++] = read;
+}
+
+/* A loop reads and writes as it likes: nothing of what it reads is replaced,
+ * but for carries in place, which are outs alone. */
+static bool
+add_loop(krsi_layout *l, const krsi_cut *c, bool faults)
+{
+    krsi_step *s = &l->steps[l->step_count];
+    *s = (krsi_step){.node = c->node, .after = c->after, .faults = faults};
+    s->read = krsi_arena_array(&l->arena, (size_t)c->loads, sizeof *s->read);
+    s->write = krsi_arena_array(&l->arena, (size_t)c->outs, sizeof *s->write);
+    if (!s->read || !s->write)
+        return false;
+    for (int o = 0; o < c->outs; o++)
+        s->write[s->writes++] = c->out[o].view.value;
+    for (int i = 0; i < c->loads; i++)
+        add_read(s, (krsi_read){c->load[i].view.value, 0});
+    l->step_count++;
+    return true;
 }
 
 static bool
@@ -179,7 +199,10 @@ krsi_layout_steps(krsi_layout *l, const krsi_sched *s, uint32_t *step_of)
         if (krsi_cut_is_empty(s->cuts[i]))
             continue;
         step_of[i] = (uint32_t)l->step_count;
-        ok = add_step(l, s->cuts[i]);
+        const krsi_cut *c = s->cuts[i];
+        ok = c->family == KRSI_CUT_LOOP
+                 ? add_loop(l, c, s->loops[c->loop].faults)
+                 : add_step(l, c);
     }
     return ok && krsi_layout_faults(l, s, step_of);
 }

@@ -220,17 +220,52 @@ write_store(writer *w, const krsi_out *out)
 }
 
 static void
+write_named(writer *w, const char *what, uint32_t value)
+{
+    if (value != KRSI_NO_VALUE)
+        krsi_string_format(&w->text, " %s v%u", what, value);
+}
+
+/* "    3 times: constant v1; carry v2 last v3 spare v4; x v5; y v6" */
+static void
+write_loop(writer *w, const krsi_sched_loop *l)
+{
+    uint32_t i = 0, results = l->loop.body->results;
+    krsi_string_format(&w->text, "    %lld times%s:", (long long)l->loop.length,
+                       l->loop.reverse ? ", from the end" : "");
+    for (; i < l->loop.constants; i++)
+        write_named(w, "constant", l->operand[i]);
+    for (uint32_t k = 0; k < l->loop.carries; k++, i++) {
+        write_named(w, "carry", l->operand[i]);
+        write_named(w, l->in_place[k] ? "in place" : "last", l->last[k]);
+        write_named(w, "spare", l->spare[k]);
+        write_named(w, "history", l->history[k]);
+    }
+    for (uint32_t k = 0; k < l->loop.xs; k++, i++)
+        write_named(w, "x", l->operand[i]);
+    for (uint32_t k = l->loop.carries; k < results; k++)
+        write_named(w, "y", l->kept[k]);
+    write_named(w, "workspace", l->workspace);
+    krsi_string_add(&w->text, "\n");
+}
+
+static void
 write_cut(writer *w, const krsi_cut *c)
 {
     static const char *const family[KRSI_CUT_FAMILIES] = {
         [KRSI_CUT_MAP] = "map",           [KRSI_CUT_ROWS] = "rows",
         [KRSI_CUT_PREFIX] = "prefix",     [KRSI_CUT_SCATTER] = "scatter",
         [KRSI_CUT_CONTRACT] = "contract", [KRSI_CUT_ATTENTION] = "attention",
+        [KRSI_CUT_LOOP] = "loop",
     };
     const krsi_node *n = w->s->graph->node[c->node];
     w->cut = c;
     krsi_string_format(&w->text, "\nwave %d: %%%u %s %s\n", c->wave, c->node,
                        krsi_ops[n->op].name, family[c->family]);
+    if (c->family == KRSI_CUT_LOOP) {
+        write_loop(w, &w->s->loops[c->loop]);
+        return;
+    }
     write_axes(w);
     write_loads(w);
     for (int i = 0; i < c->outs; i++)

@@ -54,6 +54,7 @@
 #include <krs/program.h>
 #include <krs/random.h>
 #include <krs/rope.h>
+#include <krs/scan.h>
 #include <krs/status.h>
 #include <krs/token.h>
 #include <krs/train.h>

@@ -479,6 +479,7 @@ KRS_API krs_node krs_rope_angles_at(krs_place at, krs_node positions,
  * 2^-24, by Philox4x32-10 (Salmon et al. 2011): a pure function of seed, step
  * (i64 scalar nodes), stream and the element's position, the same on every
  * device (random.h has it for the host).
+ * In the body of a scan (scan.h) each iteration draws numbers of its own.
  *   stream  a number, or KRS_STREAM_AUTO: from the scope and the count of
  *           random operations in it so far */
 #define KRS_STREAM_AUTO (-1)
