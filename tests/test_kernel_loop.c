@@ -399,8 +399,7 @@ START_TEST(a_scan_has_the_bits_of_what_it_says_written_out)
         {"interp", 1, true,  KRS_MEMORY_SEPARATE},
         {"cpu",    1, false, KRS_MEMORY_SHARED  },
         {"cpu",    2, true,  KRS_MEMORY_SHARED  },
-        {"cpu",    3, false, KRS_MEMORY_POISONED},
-        {"cpu",    4, false, KRS_MEMORY_SHARED  },
+        {"cpu",    4, false, KRS_MEMORY_POISONED},
     };
     for (size_t c = 0; c < CASES; c++) {
         const char *last = "";

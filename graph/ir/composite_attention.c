@@ -135,7 +135,8 @@ krsi_expand_attention_lse(const krsi_use *u)
 static krs_node
 flat(krs_place at, krs_node x)
 {
-    return krs_reshape_at(at, x, KRS_SHAPE(krsi_elements(krsi_get(x))));
+    const krsi_node *n = krsi_get(x);
+    return n ? krs_reshape_at(at, x, KRS_SHAPE(krsi_elements(n))) : x;
 }
 
 /* With s = scale q k^T + mask, p = softmax(s) = e^(s - lse), out = p v, and g
