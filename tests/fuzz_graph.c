@@ -394,6 +394,7 @@ static void
 forget_refusal(fuzz_gen *g)
 {
     g->graph->error = (krs_error){KRS_OK, ""};
+    g->graph->open_scan = 0; /* what a refused scan had begun stays behind */
 }
 
 void

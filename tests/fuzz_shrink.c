@@ -120,7 +120,8 @@ fuzz_shrink(fuzz_case *c, const fuzz_devices *d, char *bad)
         for (size_t at = return_line; at-- > vars && !again;) {
             char type[200], op[32], name[16], line[300];
             unsigned id;
-            if (sscanf(start[at], "%%%u = %31s %199s", &id, op, type) != 3 ||
+            if (*start[at] != '%' || /* of a body */
+                sscanf(start[at], "%%%u = %31s %199s", &id, op, type) != 3 ||
                 strcmp(op, "input") == 0 || strcmp(op, "state") == 0 ||
                 strcmp(op, "full") == 0 || strchr(type, '<') ||
                 !fix(c, id, d->eval, name, sizeof name))

@@ -606,20 +606,83 @@ use_checkpoint(fuzz_gen *g)
     return krs_checkpoint(y, inputs, 1 + (size_t)fuzz_below(g, 2));
 }
 
+/* ---- loops ---- */
+
+/* of two values of one type and shape another */
+static krs_node
+next_value(fuzz_gen *g, krs_node a, krs_node b)
+{
+    krs_dtype d = krs_node_dtype(a);
+    int axis = fuzz_some_axis(g, a);
+    if (d == KRS_BOOL)
+        return fuzz_chance(g, 50) ? krs_xor(a, b) : krs_and(a, krs_not(b));
+    switch (fuzz_below(g, krs_dtype_is_float(d) ? 8 : 5)) {
+    case 0: return krs_maximum(krs_neg(a), b);
+    case 1: return krs_where(krs_lt(a, b), a, krs_minimum(b, krs_abs(a)));
+    case 2: return b;
+    case 3: return krs_add(a, b);
+    case 4: return axis < 0 ? a : krs_flip(a, axis);
+    case 5: return krs_tanh(krs_mul(a, b));
+    case 6: return axis < 0 ? krs_sin(b) : krs_softmax(krs_sub(a, b), axis);
+    default:
+        return krs_add(
+            a, krs_mean_keep(b, fuzz_some_axes(g, krs_node_shape(b).rank)));
+    }
+}
+
+/* Two carries, slices of a tensor, a value from outside, the iteration; now and
+ * then a scan in the scan. */
+static krs_node
+use_scan(fuzz_gen *g)
+{
+    krs_node first = fuzz_pick(g, fuzz_any, 0);
+    krs_shape s = krs_node_shape(first), all = {s.rank + 1, {0}};
+    krs_dtype d = krs_node_dtype(first);
+    if (krsi_get(first)->live_axes || s.rank == KRS_MAX_RANK)
+        return KRS_NONE;
+    all.dim[0] = fuzz_below(g, 5);
+    for (int a = 0; a < s.rank; a++)
+        all.dim[a + 1] = s.dim[a];
+    krs_node xs = fuzz_leaf(g, d, all), other = fuzz_leaf(g, d, s);
+    krs_scan scan = krs_scan_begin(g->graph, all.dim[0],
+                                   fuzz_chance(g, 50) ? KRS_SCAN_FORWARD
+                                                      : KRS_SCAN_REVERSE);
+    krs_node h = krs_scan_carry(scan, first), k = krs_scan_carry(scan, other);
+    krs_node x = krs_scan_x(scan, xs);
+    krs_node y = next_value(g, h, fuzz_chance(g, 50) ? x : k);
+    if (fuzz_chance(g, 25)) {
+        krs_scan inner = krs_scan_begin(g->graph, 2, KRS_SCAN_FORWARD);
+        krs_node m = krs_scan_carry(inner, y);
+        krs_scan_next(inner, m, next_value(g, m, x));
+        krs_scan_end(inner);
+        y = krs_scan_last(inner, m);
+    }
+    if (fuzz_chance(g, 25) && d != KRS_BOOL)
+        y = krs_add(y, krs_cast(krs_scan_iteration(scan), d));
+    krs_node z = next_value(g, y, fuzz_chance(g, 30) ? other : k);
+    krs_scan_next(scan, h, fuzz_chance(g, 50) ? y : z);
+    krs_scan_next(scan, k, fuzz_chance(g, 50) ? h : z);
+    krs_scan_keep(scan, z);
+    krs_scan_end(scan);
+    fuzz_keep(g, krs_scan_last(scan, k));
+    fuzz_keep(g, krs_scan_last(scan, h));
+    return krs_scan_kept(scan, z);
+}
+
 typedef krs_node use(fuzz_gen *g);
 
 /* more of what schedulers find hard */
-static use *const uses[] = {use_unary,     use_unary,  use_binary,
-                            use_binary,    use_binary, use_where,
-                            use_scalar,    use_cast,   use_reduce,
-                            use_reduce,    use_reduce, use_rows,
-                            use_view,      use_view,   use_view,
-                            use_view,      use_live,   use_matmul,
-                            use_matmul,    use_gather, use_gather,
-                            use_attention, use_random, use_rope,
-                            use_leaf,      use_signs,  use_special_constant,
-                            use_truths,    use_pieces, use_repeated,
-                            use_checkpoint};
+static use *const uses[] = {use_unary,      use_unary,  use_binary,
+                            use_binary,     use_binary, use_where,
+                            use_scalar,     use_cast,   use_reduce,
+                            use_reduce,     use_reduce, use_rows,
+                            use_view,       use_view,   use_view,
+                            use_view,       use_live,   use_matmul,
+                            use_matmul,     use_gather, use_gather,
+                            use_attention,  use_random, use_rope,
+                            use_leaf,       use_signs,  use_special_constant,
+                            use_truths,     use_pieces, use_repeated,
+                            use_checkpoint, use_scan};
 
 krs_node
 fuzz_use(fuzz_gen *g)

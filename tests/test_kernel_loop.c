@@ -11,6 +11,7 @@
 
 #include "graph/ir/ir.h"
 #include "suite.h"
+#include "temp_folder.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -51,7 +52,7 @@ recurrent(krs_graph *g, bool scan, int length, bool reverse, krs_node *out)
 {
     krs_node xs = F("xs", length, 3, 4), h0 = F("h0", 3, 6);
     krs_node wx = F("wx", 4, 6), wh = F("vh", 6, 6), b = F("b", 3, 6);
-    krs_node ys = KRS_NONE, last = h0, y[T];
+    krs_node ys = KRS_NONE, zs = ys, last = h0, y[T], z[T];
     if (scan) {
         krs_scan s = krs_scan_begin(
             g, length, reverse ? KRS_SCAN_REVERSE : KRS_SCAN_FORWARD);
@@ -59,23 +60,27 @@ recurrent(krs_graph *g, bool scan, int length, bool reverse, krs_node *out)
         krs_node next = cell(x, h, wx, wh, b), kept = krs_square(next);
         krs_scan_next(s, h, next);
         krs_scan_keep(s, kept);
+        krs_scan_keep(s, next);
         krs_scan_end(s);
         last = krs_scan_last(s, h);
         ys = krs_scan_kept(s, kept);
+        zs = krs_scan_kept(s, next);
     } else {
+        krs_node none = krs_full(g, KRS_F32, S(0, 3, 6), 0);
         for (int k = 0; k < length; k++) {
             int t = reverse ? length - 1 - k : k;
-            last = cell(part(xs, t), last, wx, wh, b);
+            z[t] = last = cell(part(xs, t), last, wx, wh, b);
             y[t] = krs_square(last);
         }
-        ys = length ? krs_stack(y, length, 0)
-                    : krs_full(g, KRS_F32, S(0, 3, 6), 0);
+        ys = length ? krs_stack(y, length, 0) : none;
+        zs = length ? krs_stack(z, length, 0) : none;
     }
     const krs_node wrt[] = {xs, h0, wx, wh, b};
     out[0] = last;
     out[1] = ys;
-    krs_grad(loss_of(ys, last), wrt, 5, out + 2);
-    return 7;
+    out[2] = krs_amax(krs_sum(zs, KRS_AXES(0)), KRS_ALL_AXES); /* not zs */
+    krs_grad(loss_of(ys, last), wrt, 5, out + 3);
+    return 8;
 }
 
 static int
@@ -366,13 +371,14 @@ assert_close(const results *x, const results *y, const char *what)
     }
 }
 
-/* false: the device is not there */
+/* false: the device is not there. Kernels that cases share compile once. */
 static bool
 open_device(const char *name, uint32_t threads, bool unfused,
             krs_memory_use memory, krs_device **out)
 {
     krs_device_options options = {.struct_size = sizeof options,
                                   .modules = KERSEY_MODULE_DIR,
+                                  .cache = temp_folder(),
                                   .threads = threads,
                                   .unfused = unfused,
                                   .memory = memory};
@@ -383,7 +389,7 @@ open_device(const char *name, uint32_t threads, bool unfused,
     return true;
 }
 
-static results a, b, reference;
+static results a, b, written_out;
 
 START_TEST(a_scan_has_the_bits_of_what_it_says_written_out)
 {
@@ -397,8 +403,8 @@ START_TEST(a_scan_has_the_bits_of_what_it_says_written_out)
         {"interp", 1, true,  KRS_MEMORY_POISONED},
         {"interp", 1, false, KRS_MEMORY_POISONED},
         {"interp", 1, true,  KRS_MEMORY_SEPARATE},
-        {"cpu",    1, false, KRS_MEMORY_SHARED  },
-        {"cpu",    2, true,  KRS_MEMORY_SHARED  },
+        {"cpu",    2, false, KRS_MEMORY_SHARED  },
+        {"cpu",    1, true,  KRS_MEMORY_SHARED  },
         {"cpu",    4, false, KRS_MEMORY_POISONED},
     };
     for (size_t c = 0; c < CASES; c++) {
@@ -410,13 +416,11 @@ START_TEST(a_scan_has_the_bits_of_what_it_says_written_out)
                              ways[w].memory, &device))
                 continue;
             snprintf(what, sizeof what, "%s, way %zu", cases[c].name, w);
+            if (strcmp(last, ways[w].device) != 0)
+                run_on(device, cases[c].build, false, &written_out);
             run_on(device, cases[c].build, true, &a);
-            run_on(device, cases[c].build, false, &b);
-            assert_same(&a, &b, what);
-            if (strcmp(last, ways[w].device) == 0)
-                assert_same(&a, &reference, what);
+            assert_same(&a, &written_out, what);
             last = ways[w].device;
-            reference = a;
             krs_device_close(device);
         }
     }

@@ -223,6 +223,19 @@ make_cut(krsi_maker *m, const krsi_sched_loop *l)
     s->cuts[s->cut_count++] = c;
 }
 
+/* The value of an empty tensor, which a kernel writes like any other. */
+static void
+cut_empty(krsi_maker *m, uint32_t id)
+{
+    krsi_view out = krsi_maker_own(m, id);
+    krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_MAP, id, &out);
+    if (!c)
+        return;
+    krsi_cut_expr(c, (krsi_expr){.kind = KRSI_X_CONST,
+                                 .dtype = (krs_dtype)maker_node(m, id)->dtype});
+    krsi_maker_finish(m, c);
+}
+
 /* No iterations: the last carries are the first, all else is empty. */
 static void
 cut_nothing(krsi_maker *m, uint32_t id)
@@ -238,7 +251,7 @@ cut_nothing(krsi_maker *m, uint32_t id)
             m->s->view[m->results[i]] =
                 krsi_maker_loadable(m, n->in[loop.constants + index]);
         else
-            krsi_maker_own(m, m->results[i]);
+            cut_empty(m, m->results[i]);
     }
 }
 

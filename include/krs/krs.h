@@ -5,6 +5,7 @@
  *   dtype.h     element types
  *   graph.h     declare a computation: nodes, scopes, states, gradients
  *   ops.h       the operations
+ *   scan.h      recurrences: a part of the graph, again and again
  *   opinfo.h    the table of operations, to walk through
  *   random.h    the random numbers that graphs use, on the host
  *   program.h   devices ("eval", "interp", "cpu"), stores of tensors, programs:
