@@ -197,3 +197,21 @@ differ, most "*", by "* ]]
     run -0 generate tiny-q8.gguf
     [[ "$output" == "A suite"* ]]
 }
+
+@test "convert takes tokenizer and chat template along, both ways" {
+    mkdir model back
+    cp "$MODEL"/*.json "$MODEL/model.safetensors" model
+    cp "$TESTS_DIR/golden/tokenizers/bytelevel_bpe/tokenizer.json" model
+    printf '{{ messages }}' >model/chat_template.jinja
+    "$KERSEY" convert model -o model.gguf
+    "$KERSEY" convert model.gguf -o back
+    cmp model/tokenizer.json back/tokenizer.json
+    cmp model/chat_template.jinja back/chat_template.jinja
+    ids=$("$KERSEY" tokenize -t model "Hello, world")
+    [ "$("$KERSEY" tokenize -t model.gguf "Hello, world")" = "$ids" ]
+    [ "$("$KERSEY" tokenize -t back "Hello, world")" = "$ids" ]
+    [ "$("$KERSEY" inspect model.gguf --json | jq -c .tokenizer)" = \
+        "$("$KERSEY" inspect model --json | jq -c .tokenizer)" ]
+    "$KERSEY" convert "$MODEL" -o plain.gguf
+    refused 1 "plain.gguf: has no tokenizer" tokenize -t plain.gguf a
+}

@@ -90,8 +90,7 @@ fuzz_tokenizer(const uint8_t *data, size_t bytes)
 void
 fuzz_pieces(const uint8_t *data, size_t bytes)
 {
-    static const krsi_settings none = {
-        .lower_case = -1, .adds_bos = -1, .adds_eos = -1};
+    static const krs_tokenizer_config none = {0};
     krs_tokenizer *t;
     if (krsi_parse_sentencepiece("x.model", (const char *)data, bytes, &none,
                                  &t, NULL) != KRS_OK)

@@ -152,6 +152,41 @@ START_TEST(tokens_that_contradict_or_are_none_are_refused)
 }
 END_TEST
 
+START_TEST(a_config_with_its_added_tokens_comes_before_the_map)
+{
+    krs_tokenizer_config c;
+    write_text("tokenizer_config.json",
+               "{\"bos_token\": \"<s>\", \"added_tokens_decoder\": {}}");
+    write_text("special_tokens_map.json",
+               "{\"bos_token\": \"<t>\", \"eos_token\": \"</s>\"}");
+    ck_assert_msg(krs_tokenizer_config_open(temp_folder(), &c, &err) == KRS_OK,
+                  "%s", err.text);
+    ck_assert_str_eq(c.special[KRS_SPECIAL_BOS], "<s>");
+    ck_assert_str_eq(c.special[KRS_SPECIAL_EOS], "</s>");
+    krs_tokenizer_config_close(&c);
+}
+END_TEST
+
+START_TEST(a_template_in_its_own_file_comes_first)
+{
+    krs_tokenizer_config c;
+    write_text("tokenizer_config.json", "{\"chat_template\": \"old\"}");
+    write_text("chat_template.jinja", "{{ new }}\n");
+    ck_assert_msg(krs_tokenizer_config_open(temp_folder(), &c, &err) == KRS_OK,
+                  "%s", err.text);
+    ck_assert_str_eq(c.chat_template, "{{ new }}\n");
+    krs_tokenizer_config_close(&c);
+    write_text("chat_template.jinja", "\xFF");
+    ck_assert_int_eq(krs_tokenizer_config_open(temp_folder(), &c, &err),
+                     KRS_E_FORMAT);
+    ck_assert_str_eq(err.text + strlen(temp_folder()) + 1,
+                     "chat_template.jinja: is not a text in UTF-8 without NUL");
+    write_file("chat_template.jinja", "a\0b", 3);
+    ck_assert_int_eq(krs_tokenizer_config_open(temp_folder(), &c, &err),
+                     KRS_E_FORMAT);
+}
+END_TEST
+
 START_TEST(a_folder_without_them_says_nothing)
 {
     krs_tokenizer_config c;
@@ -166,4 +201,6 @@ SUITE(an_absent_setting_has_the_value_of_the_format, settings_are_read,
       settings_out_of_range_are_refused_with_their_path,
       both_files_of_a_folder_are_read,
       tokens_that_contradict_or_are_none_are_refused,
+      a_config_with_its_added_tokens_comes_before_the_map,
+      a_template_in_its_own_file_comes_first,
       a_folder_without_them_says_nothing)

@@ -218,8 +218,7 @@ END_TEST
 
 /* ---- .model ---- */
 
-static const krsi_settings no_settings = {
-    .lower_case = -1, .adds_bos = -1, .adds_eos = -1};
+static const krs_tokenizer_config no_settings = {0};
 
 /* A field of protobuf: its number, and bytes. */
 static size_t

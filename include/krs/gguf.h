@@ -123,7 +123,8 @@ KRS_API krs_status krs_gguf_array(const krs_gguf *g, const char *key,
 
 /* The keys tokenizer.*; what is not there is NULL, 0, or -1 for an id. */
 typedef struct krs_gguf_tokenizer {
-    const char *model; /* "gpt2", "llama", "bert", "t5", ... */
+    const char *model; /* "gpt2", "llama", "bert", "t5", ...; NULL, and no
+                          tokens, may be where there is a tokenizer.json */
     const char *pre;   /* how text is split first: "llama-bpe", "smollm" */
     const krs_gguf_text *tokens; /* [token_count] */
     size_t token_count;
@@ -144,8 +145,9 @@ typedef struct krs_gguf_tokenizer {
 } krs_gguf_tokenizer;
 
 /* krs_gguf_read_tokenizer(g, &t, err) -- the tokenizer that the file holds.
- * Errors     FORMAT if there is none, if scores or types are not as many as
- *            the tokens, or an id is not the place of a token. */
+ * Errors     NAME if there is none; FORMAT if it is half of one, if scores or
+ *            types are not as many as the tokens, or an id is not the place of
+ *            a token. */
 KRS_API krs_status krs_gguf_read_tokenizer(const krs_gguf *g,
                                            krs_gguf_tokenizer *out,
                                            krs_error *err);

@@ -104,7 +104,8 @@ KRS_API krs_status krs_llama_save(const char *folder, const krs_store *store,
  *             config.json and model.safetensors or its shards
  *   options   dtype and shard_bytes count, format does not; NULL: all zero
  *
- * A tokenizer.json goes along, in a GGUF file as tokenizer.huggingface.json.
+ * A tokenizer.json and the chat template go along, the former in a GGUF file as
+ * tokenizer.huggingface.json.
  * Errors     those of krs_llama_weights and krs_weights_convert. */
 KRS_API krs_status krs_llama_convert(const char *model, const char *path,
                                      const krs_convert_options *options,

@@ -73,8 +73,9 @@ typedef enum krs_special {
 
 typedef enum krs_answer { KRS_UNSAID, KRS_NO, KRS_YES } krs_answer;
 
-/* What tokenizer_config.json and special_tokens_map.json say; texts are NULL
- * where they say nothing, and live as long as the file is open. */
+/* What tokenizer_config.json, special_tokens_map.json and chat_template.jinja
+ * say; texts are NULL where they say nothing, and live as long as the config is
+ * open. */
 typedef struct krs_tokenizer_config {
     const char *special[KRS_SPECIALS];
     const char *const *additional; /* additional_special_tokens */
@@ -87,9 +88,11 @@ typedef struct krs_tokenizer_config {
     struct krs_tokenizer_texts *texts; /* owned */
 } krs_tokenizer_config;
 
-/* krs_tokenizer_config_open(folder, config, err) -- both files of a folder, of
- * which either may be missing. A token is a text or an object with "content".
- * Where both name a token they must agree.
+/* krs_tokenizer_config_open(folder, config, err) -- those files of a folder, of
+ * which any may be missing. A token is a text or an object with "content".
+ * Where both JSON files name a token they must agree, unless the first has
+ * "added_tokens_decoder": then the first counts. A template in a file of its
+ * own comes before one in tokenizer_config.json.
  * Errors     IO, MEMORY; FORMAT with file and JSON path.
  *
  * krs_tokenizer_config_close(config) -- a zeroed one is fine. */

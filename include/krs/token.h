@@ -47,10 +47,12 @@ typedef struct krs_tokenizer krs_tokenizer;
  *
  * A tokenizer_config.json beside a vocab.txt or .model says do_lower_case,
  * add_bos_token and add_eos_token. Without one, a .model puts its bos in front
- * if it is BPE, its eos at the end if it is unigram. A chat template is taken
- * from tokenizer_config.json too.
+ * if it is BPE, its eos at the end if it is unigram. Which tokens are bos, eos
+ * and pad, and the chat template, are taken from the files beside it too
+ * (krs_tokenizer_config in pretrained.h).
  *
- * Errors     IO, MEMORY; FORMAT with JSON path or offset. A part of an unknown
+ * Errors     IO, MEMORY; NAME for a folder or .gguf file without a tokenizer;
+ *            FORMAT with JSON path or offset. A part of an unknown
  *            kind is refused: nothing is approximated.
  * Cost       memory a small multiple of the file; ids may leave gaps, but not
  *            exceed twice the number of tokens by more than 65,536. */

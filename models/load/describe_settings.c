@@ -6,13 +6,13 @@
 #include "describe_settings.h"
 
 #include "gguf_file.h"
+#include "path.h"
 
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { FIRST = 4, SHOWN_BYTES = 400 };
 
@@ -104,18 +104,14 @@ static krs_status
 open_beside(const krs_weights *w, const char *name, krsi_json_file **out,
             krs_error *err)
 {
-    struct stat info;
     const char *folder = krs_weights_path(w);
+    char *path;
     *out = NULL;
-    if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
+    if (!krsi_is_folder(folder))
         return KRS_OK;
-    size_t bytes = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(bytes);
-    if (!path)
-        return no_memory(w, err);
-    snprintf(path, bytes, "%s/%s", folder, name);
+    KRS_TRY(krsi_path(&path, err, "%s/%s", folder, name));
     krs_status status =
-        stat(path, &info) == 0 ? krsi_json_open(path, out, err) : KRS_OK;
+        krsi_is_file(path) ? krsi_json_open(path, out, err) : KRS_OK;
     free(path);
     return status;
 }
@@ -145,26 +141,10 @@ make_tokenizer(const krs_weights *w, const char *kind, size_t tokens,
     return *out ? KRS_OK : no_memory(w, err);
 }
 
-static krs_status
-gguf_tokenizer(const krs_weights *w, const krs_gguf *g, json_t **out,
-               krs_error *err)
-{
-    krs_gguf_tokenizer t;
-    char kind[80];
-    if (!krs_gguf_find(g, "tokenizer.ggml.model"))
-        return KRS_OK;
-    KRS_TRY(krs_gguf_read_tokenizer(g, &t, err));
-    snprintf(kind, sizeof kind, "%.30s%s%.40s", t.model, t.pre ? "/" : "",
-             t.pre ? t.pre : "");
-    if (!krsi_is_utf8(kind))
-        kind[0] = 0;
-    return make_tokenizer(w, kind, t.token_count, t.merge_count, out, err);
-}
-
 /* The model of a tokenizer.json, which has a vocabulary. */
 static krs_status
-folder_tokenizer(const krs_weights *w, const krsi_json_file *file, json_t **out,
-                 krs_error *err)
+json_tokenizer(const krs_weights *w, const krsi_json_file *file, json_t **out,
+               krs_error *err)
 {
     krsi_json root = krsi_json_root(file), model, part;
     const char *kind;
@@ -182,6 +162,38 @@ folder_tokenizer(const krs_weights *w, const krsi_json_file *file, json_t **out,
     return make_tokenizer(w, kind, tokens, merges, out, err);
 }
 
+/* A tokenizer.json inside a GGUF file. */
+static krs_status
+whole_tokenizer(const krs_weights *w, const char *text, json_t **out,
+                krs_error *err)
+{
+    krsi_json_file *file;
+    KRS_TRY(
+        krsi_json_parse(krs_weights_path(w), text, strlen(text), &file, err));
+    krs_status status = json_tokenizer(w, file, out, err);
+    krsi_json_close(file);
+    return status;
+}
+
+static krs_status
+gguf_tokenizer(const krs_weights *w, const krs_gguf *g, json_t **out,
+               krs_error *err)
+{
+    krs_gguf_tokenizer t;
+    char kind[80];
+    if (!krs_gguf_find(g, "tokenizer.ggml.model") &&
+        !krs_gguf_find(g, "tokenizer.huggingface.json"))
+        return KRS_OK;
+    KRS_TRY(krs_gguf_read_tokenizer(g, &t, err));
+    if (!t.model)
+        return whole_tokenizer(w, t.huggingface, out, err);
+    snprintf(kind, sizeof kind, "%.30s%s%.40s", t.model, t.pre ? "/" : "",
+             t.pre ? t.pre : "");
+    if (!krsi_is_utf8(kind))
+        kind[0] = 0;
+    return make_tokenizer(w, kind, t.token_count, t.merge_count, out, err);
+}
+
 krs_status
 krsi_describe_tokenizer(const krs_weights *w, json_t **out, krs_error *err)
 {
@@ -192,7 +204,7 @@ krsi_describe_tokenizer(const krs_weights *w, json_t **out, krs_error *err)
     KRS_TRY(open_beside(w, "tokenizer.json", &file, err));
     if (!file)
         return KRS_OK;
-    krs_status status = folder_tokenizer(w, file, out, err);
+    krs_status status = json_tokenizer(w, file, out, err);
     krsi_json_close(file);
     return status;
 }

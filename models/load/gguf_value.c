@@ -260,7 +260,7 @@ read_vocabulary(const krs_gguf *g, krs_gguf_tokenizer *t, krs_error *err)
 static krs_status
 read_ids(const krs_gguf *g, krs_gguf_tokenizer *t, krs_error *err)
 {
-    int64_t most = (int64_t)t->token_count - 1;
+    int64_t most = t->token_count > 0 ? (int64_t)t->token_count - 1 : INT32_MAX;
     const struct {
         const char *key;
         int64_t *out;
@@ -305,8 +305,12 @@ krs_gguf_read_tokenizer(const krs_gguf *g, krs_gguf_tokenizer *out,
 {
     krs_gguf_tokenizer t = {0};
     KRS_TRY(krs_gguf_string_or(g, "tokenizer.ggml.model", NULL, &t.model, err));
+    KRS_TRY(krs_gguf_string_or(g, "tokenizer.huggingface.json", NULL,
+                               &t.huggingface, err));
     KRS_TRY(read_vocabulary(g, &t, err));
-    if (!t.model || t.token_count == 0)
+    if (!t.huggingface && !t.model && t.token_count == 0)
+        return krs_fail(err, KRS_E_NAME, "%s: has no tokenizer", g->path);
+    if (!t.huggingface && (!t.model || t.token_count == 0))
         return missing(
             g, t.model ? "tokenizer.ggml.tokens" : "tokenizer.ggml.model", err);
     KRS_TRY(krs_gguf_string_or(g, "tokenizer.ggml.pre", NULL, &t.pre, err));
@@ -314,8 +318,6 @@ krs_gguf_read_tokenizer(const krs_gguf *g, krs_gguf_tokenizer *out,
     KRS_TRY(read_switches(g, &t, err));
     KRS_TRY(krs_gguf_string_or(g, "tokenizer.chat_template", NULL,
                                &t.chat_template, err));
-    KRS_TRY(krs_gguf_string_or(g, "tokenizer.huggingface.json", NULL,
-                               &t.huggingface, err));
     *out = t;
     return KRS_OK;
 }

@@ -14,7 +14,7 @@
  */
 #include "json_file.h"
 
-#include "file_read.h"
+#include "path.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -142,19 +142,10 @@ krsi_json_parse(const char *name, const char *text, size_t bytes,
 krs_status
 krsi_json_open(const char *path, krsi_json_file **out, krs_error *err)
 {
-    krsi_file file;
-    KRS_TRY(krsi_file_open(path, KRSI_JSON_BYTES, &file, err));
-    size_t bytes = (size_t)file.bytes;
-    char *text = malloc(bytes + 1);
-    krs_status status;
-    if (!text)
-        status = krs_fail(err, KRS_E_MEMORY,
-                          "%s: out of memory for its %zu bytes", path, bytes);
-    else
-        status = krsi_file_read(&file, 0, text, bytes, err);
-    krsi_file_close(&file);
-    if (status == KRS_OK)
-        status = krsi_json_parse(path, text, bytes, out, err);
+    char *text;
+    size_t bytes;
+    KRS_TRY(krsi_file_whole(path, KRSI_JSON_BYTES, &text, &bytes, err));
+    krs_status status = krsi_json_parse(path, text, bytes, out, err);
     free(text);
     return status;
 }

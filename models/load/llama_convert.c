@@ -8,15 +8,15 @@
  */
 #include "gguf_file.h"
 #include "llama_gguf.h"
+#include "path.h"
 #include "tensor_out.h"
 
-#include <stdio.h>
+#include <krs/pretrained.h>
+
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { MOST_SETTINGS = 32, MOST_PAIRS = 1024 };
-#define TOKENIZER_BYTES ((uint64_t)64 << 20)
 
 /* Settings on their way, with room for their values. */
 typedef struct settings {
@@ -142,41 +142,44 @@ add_config(settings *s, const char *path, const krs_llama_config *c,
     return add_rope(s, path, &c->rope, err);
 }
 
-/* "folder/name", to be freed */
-static char *
-join(const char *folder, const char *name)
+/* What a folder says of its tokenizer, on its way into a GGUF file. */
+typedef struct folder_tokenizer {
+    char *json; /* tokenizer.json, NULL if there is none */
+    size_t json_bytes;
+    krs_tokenizer_config config;
+} folder_tokenizer;
+
+static void
+free_tokenizer(folder_tokenizer *t)
 {
-    size_t bytes = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(bytes);
-    if (path)
-        snprintf(path, bytes, "%s/%s", folder, name);
-    return path;
+    free(t->json);
+    krs_tokenizer_config_close(&t->config);
 }
 
-/* The tokenizer.json of a folder, NULL if it has none; free it. */
+/* Free it even after an error. */
 static krs_status
-read_tokenizer(const char *folder, char **out, size_t *out_bytes,
-               krs_error *err)
+read_tokenizer(const char *folder, folder_tokenizer *out, krs_error *err)
 {
-    struct stat info;
-    krsi_file file;
-    char *path = join(folder, "tokenizer.json");
-    krs_status status =
-        path ? KRS_OK
-             : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", folder);
-    if (path && stat(path, &info) == 0)
-        status = krsi_file_open(path, TOKENIZER_BYTES, &file, err);
-    else
-        file.path = NULL;
-    if (status == KRS_OK && file.path) {
-        *out_bytes = (size_t)file.bytes;
-        *out = malloc(*out_bytes + 1);
-        status = *out ? krsi_file_read(&file, 0, *out, *out_bytes, err)
-                      : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", path);
-        krsi_file_close(&file);
-    }
+    char *path;
+    KRS_TRY(krs_tokenizer_config_open(folder, &out->config, err));
+    KRS_TRY(krsi_path(&path, err, "%s/tokenizer.json", folder));
+    krs_status status = KRS_OK;
+    if (krsi_is_file(path))
+        status = krsi_file_whole(path, KRSI_JSON_BYTES, &out->json,
+                                 &out->json_bytes, err);
     free(path);
     return status;
+}
+
+static void
+add_tokenizer(settings *s, const folder_tokenizer *t)
+{
+    if (!t->json)
+        return;
+    add_text(s, "tokenizer.huggingface.json", t->json, t->json_bytes);
+    if (t->config.chat_template)
+        add_text(s, "tokenizer.chat_template", t->config.chat_template,
+                 strlen(t->config.chat_template));
 }
 
 /* The divisors of the rope type llama3, as a tensor. */
@@ -221,16 +224,14 @@ folder_to_gguf(const char *folder, const char *path, krs_convert_options *o,
     krs_llama_config config;
     krs_weights *w;
     settings s = {.count = 0};
-    char *tokenizer = NULL;
-    size_t tokenizer_bytes = 0;
+    folder_tokenizer tokenizer = {.json = NULL};
     float divisors[MOST_PAIRS];
     KRS_TRY(krs_llama_weights(folder, &config, &w, err));
     add_file_type(&s, o->dtype);
     krs_status status = add_config(&s, path, &config, err);
     if (status == KRS_OK)
-        status = read_tokenizer(folder, &tokenizer, &tokenizer_bytes, err);
-    if (tokenizer)
-        add_text(&s, "tokenizer.huggingface.json", tokenizer, tokenizer_bytes);
+        status = read_tokenizer(folder, &tokenizer, err);
+    add_tokenizer(&s, &tokenizer);
     if (status == KRS_OK)
         status = krsi_llama_names_to_gguf(w, &config, err);
     if (status == KRS_OK && config.rope.type == KRS_ROPE_TYPE_LLAMA3)
@@ -239,26 +240,34 @@ folder_to_gguf(const char *folder, const char *path, krs_convert_options *o,
     o->setting_count = s.count;
     if (status == KRS_OK)
         status = krs_weights_convert(w, path, o, err);
-    free(tokenizer);
+    free_tokenizer(&tokenizer);
     krs_weights_close(w);
     return status;
 }
 
-/* The tokenizer.json that a GGUF file holds. */
+/* A text of a GGUF file as a file of a folder, if it has it. */
+static krs_status
+write_text(const krs_gguf *g, const char *key, const char *folder,
+           const char *name, krs_error *err)
+{
+    const char *text;
+    char *path;
+    KRS_TRY(krs_gguf_string_or(g, key, NULL, &text, err));
+    if (!text)
+        return KRS_OK;
+    KRS_TRY(krsi_path(&path, err, "%s/%s", folder, name));
+    krs_status status = krsi_file_write(path, text, strlen(text), err);
+    free(path);
+    return status;
+}
+
 static krs_status
 write_tokenizer(const krs_gguf *g, const char *folder, krs_error *err)
 {
-    const char *text;
-    KRS_TRY(
-        krs_gguf_string_or(g, "tokenizer.huggingface.json", NULL, &text, err));
-    if (!text)
-        return KRS_OK;
-    char *path = join(folder, "tokenizer.json");
-    krs_status status =
-        path ? krsi_file_write(path, text, strlen(text), err)
-             : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", folder);
-    free(path);
-    return status;
+    KRS_TRY(write_text(g, "tokenizer.huggingface.json", folder,
+                       "tokenizer.json", err));
+    return write_text(g, "tokenizer.chat_template", folder,
+                      "chat_template.jinja", err);
 }
 
 static krs_status
@@ -268,10 +277,10 @@ to_folder(const char *model, const char *folder, krs_convert_options *o,
     krs_llama_config config;
     krs_weights *w;
     KRS_TRY(krs_llama_weights(model, &config, &w, err));
-    char *path = join(folder, "config.json");
-    krs_status status =
-        path ? krs_weights_convert(w, folder, o, err)
-             : krs_fail(err, KRS_E_MEMORY, "%s: out of memory", folder);
+    char *path;
+    krs_status status = krsi_path(&path, err, "%s/config.json", folder);
+    if (status == KRS_OK)
+        status = krs_weights_convert(w, folder, o, err);
     if (status == KRS_OK)
         status = krs_llama_config_write(path, &config, err);
     if (status == KRS_OK && krs_weights_gguf(w))
@@ -302,18 +311,17 @@ krs_llama_convert(const char *model, const char *path,
 {
     krs_convert_options o = {.struct_size = sizeof o};
     krs_weights_format format;
-    struct stat info;
     if (options) {
         o.dtype = options->dtype;
         o.shard_bytes = options->shard_bytes;
     }
-    bool from_folder = stat(model, &info) == 0 && S_ISDIR(info.st_mode);
+    bool from_folder = krsi_is_folder(model);
     o.format = KRS_WEIGHTS_GGUF;
     if (krs_weights_format_of(path, &format) && format == KRS_WEIGHTS_GGUF)
         return from_folder ? folder_to_gguf(model, path, &o, err)
                            : gguf_to_gguf(model, path, &o, err);
     o.format = KRS_WEIGHTS_SAFETENSORS;
-    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
+    if (!krsi_is_folder(path))
         return krs_fail(err, KRS_E_ARGUMENT,
                         "%s: is neither a folder that exists nor a name that "
                         "ends in .gguf",

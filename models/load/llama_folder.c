@@ -6,22 +6,11 @@
  * under the names of the checkpoint; or the other way round. The parameters
  * are those that the forward pass declares, so neither side lists names.
  */
+#include "path.h"
+
 #include <krs/llama.h>
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-static krs_status
-join(const char *folder, const char *file, char **out, krs_error *err)
-{
-    size_t length = strlen(folder) + strlen(file) + 2;
-    *out = malloc(length);
-    if (*out == NULL)
-        return krs_fail(err, KRS_E_MEMORY, "%s: no memory for a path", folder);
-    snprintf(*out, length, "%s/%s", folder, file);
-    return KRS_OK;
-}
 
 static krs_status
 load(krs_store *store, const krs_llama_config *config,
@@ -62,7 +51,7 @@ save_weights(const char *folder, const krs_store *store,
     krs_node *parameters;
     size_t count;
     char *path;
-    KRS_TRY(join(folder, "model.safetensors", &path, err));
+    KRS_TRY(krsi_path(&path, err, "%s/model.safetensors", folder));
     krs_status status =
         krs_causal_parameters(&model, &g, &parameters, &count, err);
     if (status == KRS_OK) {
@@ -80,7 +69,7 @@ krs_llama_save(const char *folder, const krs_store *store,
 {
     char *path;
     KRS_TRY(save_weights(folder, store, config, err));
-    KRS_TRY(join(folder, "config.json", &path, err));
+    KRS_TRY(krsi_path(&path, err, "%s/config.json", folder));
     krs_status status = krs_llama_config_write(path, config, err);
     free(path);
     return status;

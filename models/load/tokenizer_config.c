@@ -1,22 +1,29 @@
-/* tokenizer_config.c -- tokenizer_config.json and special_tokens_map.json of a
- * folder (pretrained.h).
+/* tokenizer_config.c -- tokenizer_config.json, special_tokens_map.json and
+ * chat_template.jinja of a folder (pretrained.h).
  *
  * In: a folder. Out: the special tokens by their part, and what else a
  * tokenizer has to know; or one sentence with file, JSON path and value. Texts
  * are borrowed from the parsed files, which stay open with the config.
+ *
+ * A tokenizer_config.json with added_tokens_decoder is of a time when the map
+ * was not read any more (transformers 4.34): the map counts only for what it
+ * leaves out.
  */
 #include "json_file.h"
+#include "path.h"
 
 #include <krs/pretrained.h>
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+
+#define TEMPLATE_BYTES ((uint64_t)1 << 20)
 
 struct krs_tokenizer_texts {
     krsi_json_file *files[2];
     const char **additional;
+    char *template;     /* of chat_template.jinja, or NULL */
+    bool map_is_behind; /* the config's tokens win */
 };
 
 static const char *const keys[KRS_SPECIALS] = {
@@ -45,6 +52,8 @@ read_specials(const krsi_json *root, krs_tokenizer_config *c, krs_error *err)
             continue;
         KRS_TRY(krsi_json_member(root, keys[i], &value, err));
         KRS_TRY(read_token(&value, &token, err));
+        if (c->special[i] && c->texts->map_is_behind)
+            continue;
         if (c->special[i] && strcmp(c->special[i], token) != 0)
             return krsi_json_wrong(
                 &value, err,
@@ -141,13 +150,9 @@ read_file(const char *folder, int which, krs_tokenizer_config *c,
 {
     static const char *const names[] = {"tokenizer_config.json",
                                         "special_tokens_map.json"};
-    struct stat info;
-    size_t bytes = strlen(folder) + strlen(names[which]) + 2;
-    char *path = malloc(bytes);
-    if (!path)
-        return krs_fail(err, KRS_E_MEMORY, "%s: out of memory", folder);
-    snprintf(path, bytes, "%s/%s", folder, names[which]);
-    bool is_there = stat(path, &info) == 0;
+    char *path;
+    KRS_TRY(krsi_path(&path, err, "%s/%s", folder, names[which]));
+    bool is_there = krsi_is_file(path);
     krs_status status =
         is_there ? krsi_json_open(path, &c->texts->files[which], err) : KRS_OK;
     free(path);
@@ -159,7 +164,30 @@ read_file(const char *folder, int which, krs_tokenizer_config *c,
         return krsi_json_wrong(&root, err, "expected an object");
     KRS_TRY(read_specials(&root, c, err));
     KRS_TRY(read_additional(&root, c, err));
+    if (which == 0)
+        c->texts->map_is_behind = krsi_json_has(&root, "added_tokens_decoder");
     return which == 0 ? read_config(&root, c, err) : KRS_OK;
+}
+
+/* A template in a file of its own comes before one in the config. */
+static krs_status
+read_template_file(const char *folder, krs_tokenizer_config *c, krs_error *err)
+{
+    char *path;
+    size_t bytes;
+    KRS_TRY(krsi_path(&path, err, "%s/chat_template.jinja", folder));
+    krs_status status = KRS_OK;
+    if (krsi_is_file(path)) {
+        status = krsi_file_whole(path, TEMPLATE_BYTES, &c->texts->template,
+                                 &bytes, err);
+        c->chat_template = c->texts->template;
+        if (status == KRS_OK && (strlen(c->chat_template) != bytes ||
+                                 !krsi_is_utf8(c->chat_template)))
+            status = krs_fail(err, KRS_E_FORMAT,
+                              "%s: is not a text in UTF-8 without NUL", path);
+    }
+    free(path);
+    return status;
 }
 
 krs_status
@@ -172,6 +200,8 @@ krs_tokenizer_config_open(const char *folder, krs_tokenizer_config *out,
     krs_status status = KRS_OK;
     for (int i = 0; status == KRS_OK && i < 2; i++)
         status = read_file(folder, i, &c, err);
+    if (status == KRS_OK)
+        status = read_template_file(folder, &c, err);
     if (status == KRS_OK)
         *out = c;
     else
@@ -187,6 +217,7 @@ krs_tokenizer_config_close(krs_tokenizer_config *config)
     for (int i = 0; i < 2; i++)
         krsi_json_close(config->texts->files[i]);
     free(config->texts->additional);
+    free(config->texts->template);
     free(config->texts);
     *config = (krs_tokenizer_config){0};
 }

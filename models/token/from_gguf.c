@@ -43,6 +43,33 @@ kind_of(const char *path, const char *model, krs_vocabulary_kind *out,
                     path, model ? model : "");
 }
 
+/* A whole tokenizer.json, with what stands in other keys. */
+static krs_status
+make_whole(const char *path, const krs_gguf_tokenizer *g, krs_tokenizer **out,
+           krs_error *err)
+{
+    krs_tokenizer *t;
+    KRS_TRY(krs_tokenizer_read(path, g->huggingface, strlen(g->huggingface), &t,
+                               err));
+    const struct {
+        int64_t *id, value;
+    } ids[] = {
+        {&t->bos, g->bos    },
+        {&t->eos, g->eos    },
+        {&t->pad, g->padding},
+    };
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (*ids[i].id < 0 && ids[i].value >= 0 &&
+            krs_tokenizer_token(t, (uint32_t)ids[i].value))
+            *ids[i].id = ids[i].value;
+    krs_status status = krsi_take_template(t, g->chat_template, err);
+    if (status == KRS_OK)
+        *out = t;
+    else
+        krs_tokenizer_free(t);
+    return status;
+}
+
 static krs_status
 make(const char *path, const krs_gguf_tokenizer *g, krs_tokenizer **out,
      krs_error *err)
@@ -68,8 +95,7 @@ make(const char *path, const krs_gguf_tokenizer *g, krs_tokenizer **out,
                         .charsmap_bytes = g->charsmap_bytes,
                         .chat_template = g->chat_template};
     if (g->huggingface)
-        return krs_tokenizer_read(path, g->huggingface, strlen(g->huggingface),
-                                  out, err);
+        return make_whole(path, g, out, err);
     KRS_TRY(kind_of(path, g->model, &v.kind, err));
     if (!g->has_add_bos)
         v.adds_bos = v.kind == KRS_VOCABULARY_LLAMA;

@@ -2,135 +2,32 @@
  *
  * In: a path. Out: the tokenizer of whatever format lies there. What the file
  * itself does not say (letters lowered, bos, eos, chat template) is taken from
- * a tokenizer_config.json beside it.
+ * a tokenizer_config.json, special_tokens_map.json or chat_template.jinja
+ * beside it.
  */
-#include "../load/file_read.h"
 #include "../load/json_file.h"
+#include "../load/path.h"
 #include "pieces.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum { PATH = 4096 };
-
-krs_status
-krsi_read_whole(const char *path, char **out, size_t *bytes, krs_error *err)
-{
-    krsi_file file;
-    KRS_TRY(krsi_file_open(path, KRSI_JSON_BYTES, &file, err));
-    size_t count = (size_t)file.bytes;
-    char *text = malloc(count + 1);
-    krs_status status =
-        text ? krsi_file_read(&file, 0, text, count, err)
-             : krs_fail(err, KRS_E_MEMORY,
-                        "%s: out of memory for its %zu bytes", path, count);
-    krsi_file_close(&file);
-    if (status != KRS_OK) {
-        free(text);
-        return status;
-    }
-    text[count] = 0;
-    *out = text;
-    *bytes = count;
-    return KRS_OK;
-}
-
-static void
-free_settings(krsi_settings *s)
-{
-    free(s->chat);
-    free(s->bos);
-    free(s->eos);
-    s->chat = s->bos = s->eos = NULL;
-}
-
-static krs_status
-read_switch(const krsi_json *root, const char *key, int *out, krs_error *err)
-{
-    bool value;
-    if (!krsi_json_has(root, key))
-        return KRS_OK;
-    KRS_TRY(krsi_json_bool(root, key, &value, err));
-    *out = value;
-    return KRS_OK;
-}
-
-/* "token", or {"content": "token", ...}; to be freed */
-static krs_status
-read_token(const krsi_json *root, const char *key, char **out, krs_error *err)
-{
-    krsi_json value;
-    const char *text;
-    if (!krsi_json_has(root, key))
-        return KRS_OK;
-    KRS_TRY(krsi_json_member(root, key, &value, err));
-    if (krsi_json_is_object(&value))
-        KRS_TRY(krsi_json_string(&value, "content", &text, err));
-    else
-        KRS_TRY(krsi_json_as_string(&value, &text, err));
-    *out = krsi_copy_text(text, strlen(text));
-    return *out ? KRS_OK : krsi_no_memory(err, "a token");
-}
-
-static krs_status
-read_settings(const krsi_json *root, krsi_settings *out, krs_error *err)
-{
-    const char *chat;
-    krsi_json value;
-    KRS_TRY(read_token(root, "bos_token", &out->bos, err));
-    KRS_TRY(read_token(root, "eos_token", &out->eos, err));
-    KRS_TRY(read_switch(root, "do_lower_case", &out->lower_case, err));
-    KRS_TRY(read_switch(root, "add_bos_token", &out->adds_bos, err));
-    KRS_TRY(read_switch(root, "add_eos_token", &out->adds_eos, err));
-    if (!krsi_json_has(root, "chat_template"))
-        return KRS_OK;
-    KRS_TRY(krsi_json_member(root, "chat_template", &value, err));
-    if (!krsi_json_is_string(&value))
-        return KRS_OK; /* several, by name: none is the one */
-    KRS_TRY(krsi_json_as_string(&value, &chat, err));
-    out->chat = krsi_copy_text(chat, strlen(chat));
-    return out->chat ? KRS_OK : krsi_no_memory(err, "a chat template");
-}
-
-static bool
-exists(const char *path)
-{
-    struct stat info;
-    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
-}
-
-krs_status
-krsi_settings_read(const char *folder, krsi_settings *out, krs_error *err)
-{
-    char path[PATH];
-    krsi_json_file *file;
-    *out = (krsi_settings){.lower_case = -1, .adds_bos = -1, .adds_eos = -1};
-    int n = snprintf(path, sizeof path, "%stokenizer_config.json", folder);
-    if (n < 0 || n >= PATH || !exists(path))
-        return KRS_OK;
-    KRS_TRY(krsi_json_open(path, &file, err));
-    krsi_json root = krsi_json_root(file);
-    krs_status status = read_settings(&root, out, err);
-    krsi_json_close(file);
-    if (status != KRS_OK)
-        free_settings(out);
-    return status;
-}
 
 /* What the settings say and the tokenizer does not yet. */
-static void
-take_settings(krs_tokenizer *t, krsi_settings *s)
+static krs_status
+take_settings(krs_tokenizer *t, const krs_tokenizer_config *c, krs_error *err)
 {
-    if (t->bos < 0 && s->bos)
-        t->bos = krs_tokenizer_id(t, s->bos);
-    if (t->eos < 0 && s->eos)
-        t->eos = krs_tokenizer_id(t, s->eos);
-    if (!t->chat) {
-        t->chat = s->chat;
-        s->chat = NULL;
-    }
+    const struct {
+        int64_t *id;
+        krs_special part;
+    } ids[] = {
+        {&t->bos, KRS_SPECIAL_BOS    },
+        {&t->eos, KRS_SPECIAL_EOS    },
+        {&t->pad, KRS_SPECIAL_PADDING},
+    };
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        if (*ids[i].id < 0 && c->special[ids[i].part])
+            *ids[i].id = krs_tokenizer_id(t, c->special[ids[i].part]);
+    return krsi_take_template(t, c->chat_template, err);
 }
 
 static krs_status
@@ -150,89 +47,117 @@ ends(const char *path, const char *suffix)
     return n >= m && !strcmp(path + n - m, suffix);
 }
 
-/* The folder of a path, with its slash; false if it is too long. */
-static bool
-folder_of(const char *path, char out[PATH])
-{
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-    if (n + 64 > PATH)
-        return false;
-    memcpy(out, path, n);
-    out[n] = 0;
-    return true;
-}
-
 static krs_status
 open_pair(const char *folder, const char *path, krs_tokenizer **out,
           krs_error *err)
 {
-    char other[PATH];
+    char *other;
     bool vocab = ends(path, "vocab.json");
-    snprintf(other, sizeof other, "%.4000s%s", folder,
-             vocab ? "merges.txt" : "vocab.json");
-    return vocab ? krsi_read_vocab_merges(path, other, out, err)
-                 : krsi_read_vocab_merges(other, path, out, err);
+    KRS_TRY(krsi_path(&other, err, "%s/%s", folder,
+                      vocab ? "merges.txt" : "vocab.json"));
+    krs_status status = vocab ? krsi_read_vocab_merges(path, other, out, err)
+                              : krsi_read_vocab_merges(other, path, out, err);
+    free(other);
+    return status;
+}
+
+static krs_status
+open_by_name(const char *path, const char *folder,
+             const krs_tokenizer_config *settings, krs_tokenizer **out,
+             krs_error *err)
+{
+    if (ends(path, "vocab.json") || ends(path, "merges.txt"))
+        return open_pair(folder, path, out, err);
+    if (ends(path, ".json"))
+        return read_json(path, out, err);
+    if (ends(path, ".model"))
+        return krsi_read_sentencepiece(path, settings, out, err);
+    if (ends(path, ".gguf"))
+        return krsi_read_gguf(path, out, err);
+    if (ends(path, ".tiktoken"))
+        return krsi_read_tiktoken(path, out, err);
+    if (ends(path, ".txt"))
+        return krsi_read_vocab_txt(path, settings, out, err);
+    return krs_fail(err, KRS_E_UNSUPPORTED,
+                    "%s: the name does not say which format it is: "
+                    "tokenizer.json, .model, vocab.txt, vocab.json with "
+                    "merges.txt, .gguf or .tiktoken",
+                    path);
+}
+
+static krs_status
+open_in_folder(const char *path, const char *folder, krs_tokenizer **out,
+               krs_error *err)
+{
+    krs_tokenizer_config settings;
+    krs_tokenizer *t;
+    KRS_TRY(krs_tokenizer_config_open(folder, &settings, err));
+    krs_status status = open_by_name(path, folder, &settings, &t, err);
+    if (status == KRS_OK) {
+        status = take_settings(t, &settings, err);
+        if (status == KRS_OK)
+            *out = t;
+        else
+            krs_tokenizer_free(t);
+    }
+    krs_tokenizer_config_close(&settings);
+    return status;
 }
 
 static krs_status
 open_file(const char *path, krs_tokenizer **out, krs_error *err)
 {
-    char folder[PATH];
-    krsi_settings settings;
-    krs_status status;
-    if (!folder_of(path, folder))
-        return krs_fail(err, KRS_E_ARGUMENT, "%.60s...: the path is too long",
-                        path);
-    KRS_TRY(krsi_settings_read(folder, &settings, err));
-    if (ends(path, "vocab.json") || ends(path, "merges.txt"))
-        status = open_pair(folder, path, out, err);
-    else if (ends(path, ".json"))
-        status = read_json(path, out, err);
-    else if (ends(path, ".model"))
-        status = krsi_read_sentencepiece(path, &settings, out, err);
-    else if (ends(path, ".gguf"))
-        status = krsi_read_gguf(path, out, err);
-    else if (ends(path, ".tiktoken"))
-        status = krsi_read_tiktoken(path, out, err);
-    else if (ends(path, ".txt"))
-        status = krsi_read_vocab_txt(path, &settings, out, err);
-    else
-        status = krs_fail(err, KRS_E_UNSUPPORTED,
-                          "%s: the name does not say which format it is: "
-                          "tokenizer.json, .model, vocab.txt, vocab.json with "
-                          "merges.txt, .gguf or .tiktoken",
-                          path);
-    if (status == KRS_OK)
-        take_settings(*out, &settings);
-    free_settings(&settings);
+    char *folder;
+    KRS_TRY(krsi_path_folder(path, &folder, err));
+    krs_status status = open_in_folder(path, folder, out, err);
+    free(folder);
+    return status;
+}
+
+/* The first of the known names that is in a folder; NULL if none is. Free it.
+ */
+static krs_status
+find_in_folder(const char *folder, char **out, krs_error *err)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model",
+                                        "spiece.model", "vocab.json",
+                                        "vocab.txt"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        KRS_TRY(krsi_path(out, err, "%s/%s", folder, names[i]));
+        if (krsi_is_file(*out))
+            return KRS_OK;
+        free(*out);
+    }
+    *out = NULL;
+    return KRS_OK;
+}
+
+static krs_status
+open_folder(const char *folder, krs_tokenizer **out, krs_error *err)
+{
+    char *path;
+    KRS_TRY(find_in_folder(folder, &path, err));
+    if (!path)
+        return krs_fail(err, KRS_E_NAME,
+                        "%s: the folder has no tokenizer: no tokenizer.json, "
+                        "tokenizer.model, spiece.model, vocab.json or "
+                        "vocab.txt",
+                        folder);
+    krs_status status = open_file(path, out, err);
+    free(path);
     return status;
 }
 
 krs_status
 krs_tokenizer_open(const char *path, krs_tokenizer **out, krs_error *err)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model",
-                                        "spiece.model", "vocab.json",
-                                        "vocab.txt"};
-    struct stat info;
-    char inside[PATH];
     if (!path || !out)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "tokenizer: open: path and out must not be NULL");
     if (!strcmp(path, "bytes"))
         return krsi_bytes(out, err);
-    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
-        return open_file(path, out, err);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        int n = snprintf(inside, sizeof inside, "%s/%s", path, names[i]);
-        if (n > 0 && n < PATH && exists(inside))
-            return open_file(inside, out, err);
-    }
-    return krs_fail(err, KRS_E_IO,
-                    "%s: the folder has no tokenizer: no tokenizer.json, "
-                    "tokenizer.model, spiece.model, vocab.json or vocab.txt",
-                    path);
+    return krsi_is_folder(path) ? open_folder(path, out, err)
+                                : open_file(path, out, err);
 }
 
 /* ---- what readers share ---- */
@@ -256,4 +181,13 @@ krsi_add_special(krs_tokenizer *t, uint32_t id, krs_error *err)
         krsi_vocabulary_text(&t->vocabulary, id, &token.content_bytes);
     token.content = (char *)text; /* copied */
     return krsi_added_add(&t->added, &token, err);
+}
+
+krs_status
+krsi_take_template(krs_tokenizer *t, const char *template, krs_error *err)
+{
+    if (t->chat || !template)
+        return KRS_OK;
+    t->chat = krsi_copy_text(template, strlen(template));
+    return t->chat ? KRS_OK : krsi_no_memory(err, "a chat template");
 }

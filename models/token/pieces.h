@@ -4,6 +4,8 @@
 
 #include "tokenizer.h"
 
+#include <krs/pretrained.h>
+
 /* TrainerSpec.model_type of sentencepiece */
 typedef enum krsi_pieces_kind {
     KRSI_PIECES_UNIGRAM = 1,
@@ -36,30 +38,20 @@ krs_status krsi_pieces_set(krs_tokenizer *t, const krsi_pieces *p,
  * t->adds_bos and t->adds_eos say. */
 krs_status krsi_add_around(krs_tokenizer *t, krs_error *err);
 
-/* ---- files: one reader a format ---- */
-
-/* What the folder says beside a file that cannot: -1 if it says
- * nothing. */
-typedef struct krsi_settings {
-    int lower_case, adds_bos, adds_eos;
-    char *chat, *bos, *eos; /* to be freed; NULL: none */
-} krsi_settings;
-
-krs_status krsi_settings_read(const char *folder, krsi_settings *out,
-                              krs_error *err);
-
-/* The whole of a file, closed by a zero; to be freed. */
-krs_status krsi_read_whole(const char *path, char **out, size_t *bytes,
-                           krs_error *err);
+/* ---- files: one reader a format ----
+ *
+ * settings: what the folder says beside a file that cannot. */
 
 krs_status krsi_read_sentencepiece(const char *path,
-                                   const krsi_settings *settings,
+                                   const krs_tokenizer_config *settings,
                                    krs_tokenizer **out, krs_error *err);
 /* the same from memory; name for messages */
 krs_status krsi_parse_sentencepiece(const char *name, const char *data,
-                                    size_t bytes, const krsi_settings *settings,
+                                    size_t bytes,
+                                    const krs_tokenizer_config *settings,
                                     krs_tokenizer **out, krs_error *err);
-krs_status krsi_read_vocab_txt(const char *path, const krsi_settings *settings,
+krs_status krsi_read_vocab_txt(const char *path,
+                               const krs_tokenizer_config *settings,
                                krs_tokenizer **out, krs_error *err);
 krs_status krsi_read_vocab_merges(const char *vocab, const char *merges,
                                   krs_tokenizer **out, krs_error *err);
@@ -75,6 +67,11 @@ krs_status krsi_bert_finish(krs_tokenizer *t, bool lower_case, krs_error *err);
 krs_status krsi_merge_line(krs_tokenizer *t, const char *where,
                            const char *line, size_t bytes, uint32_t rank,
                            krsi_buffer *whole, krs_error *err);
+
+/* krsi_take_template(t, template, err) -- the chat template, unless there is one
+ * or it is NULL */
+krs_status krsi_take_template(krs_tokenizer *t, const char *template,
+                              krs_error *err);
 
 /* the token as an added one, special, found as it is written */
 krs_status krsi_add_special(krs_tokenizer *t, uint32_t id, krs_error *err);

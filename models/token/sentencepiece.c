@@ -7,6 +7,8 @@
  * protobuf-c checks lengths against the data and allocates no more than a
  * small multiple of it; what the fields say is checked here and in pieces.c.
  */
+#include "../load/json_file.h"
+#include "../load/path.h"
 #include "pieces.h"
 #include "sentencepiece_model.pb-c.h"
 
@@ -98,9 +100,16 @@ read_text_rules(const char *name, const proto *m, krs_tokenizer *t,
                         &t->pad, err);
 }
 
+static bool
+answer(krs_answer said, bool unsaid)
+{
+    return said == KRS_UNSAID ? unsaid : said == KRS_YES;
+}
+
 static krs_status
-read_model(const char *name, const proto *m, const krsi_settings *settings,
-           krs_tokenizer *t, krs_error *err)
+read_model(const char *name, const proto *m,
+           const krs_tokenizer_config *settings, krs_tokenizer *t,
+           krs_error *err)
 {
     const KrsiSp__TrainerSpec *trainer = m->trainer_spec;
     int type = trainer ? trainer->model_type : KRSI_PIECES_UNIGRAM;
@@ -117,18 +126,18 @@ read_model(const char *name, const proto *m, const krsi_settings *settings,
     pieces.kind = (krsi_pieces_kind)type;
     KRS_TRY(krsi_pieces_set(t, &pieces, err));
     KRS_TRY(read_text_rules(name, m, t, err));
-    t->adds_bos = settings->adds_bos >= 0 ? settings->adds_bos == 1
-                                          : pieces.kind == KRSI_PIECES_BPE;
-    t->adds_eos = settings->adds_eos >= 0 ? settings->adds_eos == 1
-                                          : pieces.kind == KRSI_PIECES_UNIGRAM;
+    t->adds_bos =
+        answer(settings->add_bos_token, pieces.kind == KRSI_PIECES_BPE);
+    t->adds_eos =
+        answer(settings->add_eos_token, pieces.kind == KRSI_PIECES_UNIGRAM);
     KRS_TRY(krsi_add_around(t, err));
     return krsi_tokenizer_ready(t, err);
 }
 
 krs_status
 krsi_parse_sentencepiece(const char *name, const char *data, size_t bytes,
-                         const krsi_settings *settings, krs_tokenizer **out,
-                         krs_error *err)
+                         const krs_tokenizer_config *settings,
+                         krs_tokenizer **out, krs_error *err)
 {
     krs_tokenizer *t;
     proto *m = krsi_sp__model_proto__unpack(NULL, bytes, (const uint8_t *)data);
@@ -150,12 +159,12 @@ krsi_parse_sentencepiece(const char *name, const char *data, size_t bytes,
 }
 
 krs_status
-krsi_read_sentencepiece(const char *path, const krsi_settings *settings,
+krsi_read_sentencepiece(const char *path, const krs_tokenizer_config *settings,
                         krs_tokenizer **out, krs_error *err)
 {
     char *data;
     size_t bytes;
-    KRS_TRY(krsi_read_whole(path, &data, &bytes, err));
+    KRS_TRY(krsi_file_whole(path, KRSI_JSON_BYTES, &data, &bytes, err));
     krs_status status =
         krsi_parse_sentencepiece(path, data, bytes, settings, out, err);
     free(data);

@@ -6,6 +6,7 @@
  * had. Errors name the line.
  */
 #include "../load/json_file.h"
+#include "../load/path.h"
 #include "pieces.h"
 
 #include <inttypes.h>
@@ -132,13 +133,13 @@ krsi_bert_finish(krs_tokenizer *t, bool lower_case, krs_error *err)
 }
 
 krs_status
-krsi_read_vocab_txt(const char *path, const krsi_settings *settings,
+krsi_read_vocab_txt(const char *path, const krs_tokenizer_config *settings,
                     krs_tokenizer **out, krs_error *err)
 {
     krs_tokenizer *t;
     char *text;
     size_t count;
-    KRS_TRY(krsi_read_whole(path, &text, &count, err));
+    KRS_TRY(krsi_file_whole(path, KRSI_JSON_BYTES, &text, &count, err));
     krs_status status = krsi_tokenizer_new(&t, err);
     if (status != KRS_OK) {
         free(text);
@@ -147,7 +148,7 @@ krsi_read_vocab_txt(const char *path, const krsi_settings *settings,
     status = read_lines(path, text, count, t, err);
     free(text);
     if (status == KRS_OK)
-        status = krsi_bert_finish(t, settings->lower_case != 0, err);
+        status = krsi_bert_finish(t, settings->do_lower_case != KRS_NO, err);
     return finish(t, status, out, err);
 }
 
@@ -221,7 +222,7 @@ fill_vocab_merges(const char *vocab, const char *merges, krs_tokenizer *t,
     krsi_json_close(file);
     if (status != KRS_OK)
         return status;
-    KRS_TRY(krsi_read_whole(merges, &text, &count, err));
+    KRS_TRY(krsi_file_whole(merges, KRSI_JSON_BYTES, &text, &count, err));
     status = read_merges(merges, text, count, t, err);
     free(text);
     if (status != KRS_OK)
@@ -383,7 +384,7 @@ krsi_read_tiktoken(const char *path, krs_tokenizer **out, krs_error *err)
     krs_tokenizer *t;
     char *text;
     size_t count;
-    KRS_TRY(krsi_read_whole(path, &text, &count, err));
+    KRS_TRY(krsi_file_whole(path, KRSI_JSON_BYTES, &text, &count, err));
     krs_status status = krsi_tokenizer_new(&t, err);
     if (status == KRS_OK)
         status = finish(t, fill_tiktoken(path, text, count, t, err), out, err);

@@ -14,6 +14,8 @@
  */
 #include "trainer.h"
 
+#include "../load/path.h"
+
 #include <krs/nn.h>
 
 #include <dirent.h>

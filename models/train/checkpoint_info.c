@@ -15,11 +15,11 @@
 #include "../load/file_read.h"
 #include "../load/file_write.h"
 #include "../load/json_file.h"
+#include "../load/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,22 +31,7 @@
 #define MOST_FILES     16
 #define HASH_TEXT      33 /* 128 bits in hexadecimal */
 
-/* ---- paths and flushing ---- */
-
-krs_status
-krsi_path(char **out, krs_error *err, const char *format, ...)
-{
-    va_list args, again;
-    va_start(args, format);
-    va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    *out = length < 0 ? NULL : malloc((size_t)length + 1);
-    if (*out)
-        vsnprintf(*out, (size_t)length + 1, format, again);
-    va_end(again);
-    return *out ? KRS_OK : krs_fail(err, KRS_E_MEMORY, "no memory for a path");
-}
+/* ---- flushing ---- */
 
 krs_status
 krsi_flush_path(const char *path, krs_error *err)

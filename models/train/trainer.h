@@ -48,10 +48,6 @@ krs_status krsi_checkpoint_describe(const krs_checkpoint_info *info,
                                     const char *const *files, size_t count,
                                     krs_error *err);
 
-/* krsi_path(&path, err, format, ...) -- a formatted path; free() it. */
-krs_status krsi_path(char **out, krs_error *err, const char *format, ...)
-    KRS_PRINTF(3, 4);
-
 /* krsi_flush_path(path, err) -- fsync of a file or folder by its name. */
 krs_status krsi_flush_path(const char *path, krs_error *err);
 

@@ -11,6 +11,7 @@
 #include "trainer.h"
 
 #include "../load/json_file.h"
+#include "../load/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
