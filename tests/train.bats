@@ -64,6 +64,40 @@ refused() {
     [ "$(jq -s -c 'map(.step)' half/metrics.jsonl)" = "[1,2,3,4,5,6,7,8]" ]
 }
 
+@test "a model is trained on the tokens of a tokenizer, and carries it along" {
+    "$KERSEY" tokenizer train --data text --vocab 300 -o words
+    jq -n '{eos_token: "<|endoftext|>"}' >words/tokenizer_config.json
+    for i in $(seq 99); do echo '{"text": "the cat sat on mat '$i'"}'; done \
+        >more.jsonl
+    small="${small/--data text/--data more.jsonl} --tokenizer words"
+    run -0 --separate-stderr "$KERSEY" train $small --steps 8 --save-every 4 \
+        --keep 9 --out whole
+    [[ "$stderr" == *" tokens of text, "* ]]
+    last=whole/checkpoint-00000008
+    [ "$(jq -c '[.vocab_size, .eos_token_id]' $last/config.json)" = "[300,0]" ]
+    cmp words/tokenizer.json $last/tokenizer.json
+    cmp words/tokenizer_config.json $last/tokenizer_config.json
+    jq -e '.files | has("tokenizer.json")' $last/trainer.json
+    # bits a byte: the loss over the bytes that a token stands for
+    [ "$(jq -s 'last | .val_loss / (.val_bits_per_byte * (2 | log)) |
+        1 < . and . < 8' whole/metrics.jsonl)" = true ]
+    # the run goes on after the tokenizer is gone
+    mkdir half
+    cp -r whole/checkpoint-00000004 half
+    cp whole/metrics.jsonl half
+    rm -r words
+    "$KERSEY" train --data more.jsonl --resume half
+    cmp $last/model.safetensors half/checkpoint-00000008/model.safetensors
+    cmp $last/tokenizer.json half/checkpoint-00000008/tokenizer.json
+    # it is a model folder: text from it, and training that begins with it
+    "$KERSEY" generate $last -p "the cat" -n 4
+    "$KERSEY" train $last --data more.jsonl --seq 16 --steps 1 --out tuned
+    [ "$(jq -s 'last | .tokens' tuned/metrics.jsonl)" = 128 ]
+    refused 2 "leave out --tokenizer" --data text --resume half --tokenizer x
+    refused 1 "x.gguf" --data text --tokenizer x.gguf
+    refused 1 "has no tokenizer" --data text --tokenizer .
+}
+
 @test "Ctrl-C finishes the step, saves, exits 130, and the run goes on" {
     "$KERSEY" train $small --steps 1000000 --warmup 1 --out r 2>talk >data &
     pid=$!

@@ -89,6 +89,15 @@ nearest(const char *word, int count,
     return best;
 }
 
+char
+flag_letter(const struct command *command, int id)
+{
+    for (int i = 0; i < id; i++)
+        if (command->takes[i] && flag_rows[i].letter == flag_rows[id].letter)
+            return 0;
+    return flag_rows[id].letter;
+}
+
 static const char *
 name_of_flag(int i, const void *context)
 {
@@ -233,7 +242,8 @@ parse_short(int argc, char **argv, int *i, struct command_line *line,
     const char *word = argv[*i] + 1;
     for (int id = 0; id < FLAG_ID_COUNT; id++) {
         const struct flag_row *row = &flag_rows[id];
-        if (row->letter != word[0] || !line->command->takes[id])
+        if (!line->command->takes[id] ||
+            flag_letter(line->command, id) != word[0])
             continue;
         const char *value, *joined = word[1] ? word + 1 : NULL;
         KRS_TRY(take_value(row, joined, argc, argv, i, &value, err));

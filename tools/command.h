@@ -91,6 +91,10 @@ int nearest(const char *word, int count,
             const char *(*name_of)(int i, const void *context),
             const void *context);
 
+/* flag_letter(command, id) -- the short form of a flag; 0: none. Of two flags
+ * with one letter that a command takes, the first has it. */
+char flag_letter(const struct command *command, int id);
+
 /* spell_flag(name, buffer) -- with '-' for '_' */
 #define FLAG_NAME 40
 const char *spell_flag(const char *name, char buffer[FLAG_NAME]);

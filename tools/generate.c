@@ -1,17 +1,25 @@
 /* generate.c -- kersey generate: continue a text with a model.
  *
- * In: a model folder and a prompt. Out, on stdout: the prompt and what the
- * model makes of it, token by token as it comes; on stderr the speed.
+ * In: a model folder or .gguf file and a prompt (prompt.c). Out, on stdout: the
+ * prompt and what the model makes of it, as it comes; of a conversation the
+ * answer alone; with --json one object with texts and ids at the end. On
+ * stderr the speed.
  *
- * A vocabulary of at most 256 ids is bytes. The text may be longer than the
- * model's context: when the cache is full, its newer half is read again.
- * Temperature 0 takes the likeliest token each time. Interrupted, it ends
- * after the token at hand with EXIT_INTERRUPTED.
+ * What is written is UTF-8: a character that is not whole yet is held back, and
+ * bytes that make none become U+FFFD. The ids of the prompt go through the
+ * same decoder first, so that the words after it are spaced as in one text.
+ *
+ * The text may be longer than the model's context: when the cache is full, its
+ * newer half is read again. Temperature 0 takes the likeliest token each time.
+ * Interrupted, it ends after the token at hand with EXIT_INTERRUPTED.
  */
-#include "command.h"
+#include "prompt.h"
 
 #include <krs/generate.h>
 #include <krs/llama.h>
+#include <krs/token.h>
+
+#include <jansson.h>
 
 #include <signal.h>
 #include <stdlib.h>
@@ -35,42 +43,72 @@ seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Where the new ids go. */
 struct stream {
+    const krs_tokenizer *tokenizer;
+    krs_token_stream *decoder;
+    FILE *out; /* stdout, or what becomes a text of JSON */
     int64_t count;
     double first, last; /* times of the first and last token */
+    krs_status status;
+    krs_error *err;
 };
 
+static krs_status
+write_text(struct stream *s, const char *text, size_t bytes)
+{
+    if (fwrite(text, 1, bytes, s->out) == bytes && fflush(s->out) == 0)
+        return KRS_OK;
+    return krs_fail(s->err, KRS_E_IO, "cannot write the text");
+}
+
+static krs_status
+write_id(struct stream *s, int64_t id)
+{
+    const char *text;
+    size_t bytes;
+    /* the matrix of a model may have more rows than there are tokens */
+    if (!krs_tokenizer_token(s->tokenizer, (uint32_t)id))
+        return KRS_OK;
+    KRS_TRY(
+        krs_token_stream_push(s->decoder, (uint32_t)id, &text, &bytes, s->err));
+    return bytes > 0 ? write_text(s, text, bytes) : KRS_OK;
+}
+
 static bool
-print_token(void *user, int64_t row, int64_t id)
+take_token(void *user, int64_t row, int64_t id)
 {
     struct stream *s = user;
     (void)row;
     s->last = seconds();
     if (s->count++ == 0)
         s->first = s->last;
-    fputc((int)id, stdout);
-    return fflush(stdout) == 0 && !interrupted;
+    s->status = write_id(s, id);
+    return s->status == KRS_OK && !interrupted;
 }
 
-/* Bytes as ids; free them. */
+/* A stream that has read the prompt. */
 static krs_status
-encode(const char *text, size_t length, int64_t vocab, int64_t **out,
-       krs_error *err)
+stream_open(const struct prompt *p, FILE *out, struct stream *s, krs_error *err)
 {
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)text[i] >= vocab)
-            return krs_fail(err, KRS_E_RANGE,
-                            "byte %d at place %zu of the prompt is outside the "
-                            "model's vocabulary of %lld",
-                            (unsigned char)text[i], i, (long long)vocab);
-    int64_t *ids = calloc(length + 1, sizeof *ids);
-    if (ids == NULL)
-        return krs_fail(err, KRS_E_MEMORY,
-                        "no memory for a prompt of %zu bytes", length);
-    for (size_t i = 0; i < length; i++)
-        ids[i] = (unsigned char)text[i];
-    *out = ids;
+    const char *text;
+    size_t bytes;
+    *s = (struct stream){.tokenizer = p->tokenizer, .out = out, .err = err};
+    KRS_TRY(krs_token_stream_new(p->tokenizer, true, &s->decoder, err));
+    for (int64_t i = 0; i < p->count; i++)
+        KRS_TRY(krs_token_stream_push(s->decoder, (uint32_t)p->ids[i], &text,
+                                      &bytes, err));
     return KRS_OK;
+}
+
+/* What is held back still. */
+static krs_status
+stream_end(struct stream *s)
+{
+    const char *text;
+    size_t bytes;
+    KRS_TRY(krs_token_stream_end(s->decoder, &text, &bytes, s->err));
+    return bytes > 0 ? write_text(s, text, bytes) : KRS_OK;
 }
 
 static size_t
@@ -90,67 +128,153 @@ read_rules(const struct flags *f, krs_logits_rule rules[4])
     return count;
 }
 
+/* ids has room for --tokens; *made of them are new. */
 static krs_status
 generate(const struct flags *f, krs_store *store,
-         const krs_llama_config *config, const int64_t *prompt, int64_t length,
-         struct stream *stream, krs_error *err)
+         const krs_llama_config *config, const struct prompt *prompt,
+         struct stream *stream, int64_t *ids, int64_t *made, krs_error *err)
 {
     krs_causal_model model = krs_llama_model(config);
     krs_logits_rule rules[4];
-    int64_t context = config->max_position_embeddings, made;
+    int64_t context = config->max_position_embeddings, length = prompt->count;
     krs_decoder_options sizes = {.struct_size = sizeof sizes,
                                  .cache_length = length + f->tokens < context
                                                      ? length + f->tokens
                                                      : context};
     krs_generate_options options = {.struct_size = sizeof options,
                                     .max_new_tokens = f->tokens,
-                                    .stop_ids = config->eos_token_id,
-                                    .stop_count = (size_t)config->eos_count,
+                                    .stop_ids = prompt->stop_ids,
+                                    .stop_count = prompt->stop_count,
                                     .keep = (sizes.cache_length + 1) / 2,
                                     .sample = f->temperature != 0.0,
                                     .rules = rules,
                                     .rule_count = read_rules(f, rules),
                                     .seed = (uint64_t)f->seed,
-                                    .token = print_token,
+                                    .token = take_token,
                                     .user = stream};
     /* of a longer prompt the model sees the end */
     int64_t skip = length > context ? length - context : 0;
     krs_decoder *decoder;
     KRS_TRY(krs_decoder_open(store, &model, &sizes, &decoder, err));
-    int64_t *ids = calloc((size_t)f->tokens + 1, sizeof *ids);
-    krs_status status =
-        ids == NULL ? krs_fail(err, KRS_E_MEMORY, "no memory for %lld tokens",
-                               (long long)f->tokens)
-                    : krs_generate(decoder, prompt + skip, length - skip, NULL,
-                                   &options, ids, &made, err);
-    free(ids);
+    krs_status status = krs_generate(decoder, prompt->ids + skip, length - skip,
+                                     NULL, &options, ids, made, err);
     krs_decoder_close(decoder);
+    KRS_TRY(status);
+    KRS_TRY(stream->status);
+    return stream_end(stream);
+}
+
+static json_t *
+list_ids(const int64_t *ids, int64_t count)
+{
+    json_t *list = json_array();
+    for (int64_t i = 0; i < count; i++)
+        json_array_append_new(list, json_integer(ids[i]));
+    return list;
+}
+
+static krs_status
+print_json(const struct prompt *p, const int64_t *ids, int64_t made,
+           const char *text, size_t bytes, krs_error *err)
+{
+    bool ended = false;
+    for (size_t i = 0; made > 0 && i < p->stop_count; i++)
+        ended |= p->stop_ids[i] == ids[made - 1];
+    json_t *object =
+        json_pack("{s:s%, s:o, s:o, s:s%, s:b}", "prompt", p->text, p->bytes,
+                  "prompt_ids", list_ids(p->ids, p->count), "ids",
+                  list_ids(ids, made), "text", text, bytes, "ended", ended);
+    int written = object ? json_dumpf(object, stdout, JSON_COMPACT) : -1;
+    json_decref(object);
+    if (written == 0 && putchar('\n') >= 0)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_IO, "cannot write the result as JSON");
+}
+
+/* Generate as text into `out`, told of on stderr. */
+static krs_status
+run_stream(const struct flags *f, krs_store *store,
+           const krs_llama_config *config, const struct prompt *prompt,
+           FILE *out, int64_t *ids, int64_t *made, krs_error *err)
+{
+    struct stream stream;
+    krs_status status = stream_open(prompt, out, &stream, err);
+    if (status == KRS_OK)
+        status = generate(f, store, config, prompt, &stream, ids, made, err);
+    krs_token_stream_free(stream.decoder);
+    if (status == KRS_OK && stream.last > stream.first)
+        talk("%lld tokens, %.1f tokens/s", (long long)stream.count,
+             (double)(stream.count - 1) / (stream.last - stream.first));
     return status;
+}
+
+static krs_status
+run_json(const struct flags *f, krs_store *store,
+         const krs_llama_config *config, const struct prompt *prompt,
+         int64_t *ids, krs_error *err)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    int64_t made = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for the text");
+    krs_status status =
+        run_stream(f, store, config, prompt, out, ids, &made, err);
+    if (fclose(out) != 0 && status == KRS_OK)
+        status = krs_fail(err, KRS_E_MEMORY, "no memory for the text");
+    if (status == KRS_OK)
+        status = print_json(prompt, ids, made, text, bytes, err);
+    free(text);
+    return status;
+}
+
+static krs_status
+run_text(const struct flags *f, krs_store *store,
+         const krs_llama_config *config, const struct prompt *prompt,
+         int64_t *ids, krs_error *err)
+{
+    int64_t made;
+    if (!prompt->chats)
+        fwrite(prompt->text, 1, prompt->bytes, stdout);
+    krs_status status =
+        run_stream(f, store, config, prompt, stdout, ids, &made, err);
+    putchar('\n');
+    return status;
+}
+
+/* The prompt is looked at before the weights are read. */
+static krs_status
+open_prompt(const struct command_line *line, struct prompt *out, krs_error *err)
+{
+    const char *model = line->operands[0];
+    krs_llama_config config;
+    krs_weights *weights;
+    *out = (struct prompt){0};
+    KRS_TRY(krs_llama_weights(model, &config, &weights, err));
+    krs_weights_close(weights);
+    return prompt_open(model, &line->flags, &config, out, err);
 }
 
 static krs_status
 run(const struct command_line *line, krs_store *store, krs_error *err)
 {
-    const char *folder = line->operands[0], *text = line->flags.prompt;
-    size_t length = strlen(text);
+    const struct flags *f = &line->flags;
+    struct prompt prompt;
     krs_llama_config config;
-    int64_t *prompt = NULL;
-    KRS_TRY(krs_llama_open(folder, store, &config, err));
-    if (config.vocab_size > 256)
-        return krs_fail(err, KRS_E_UNSUPPORTED,
-                        "%s has a vocabulary of %lld; without a tokenizer only "
-                        "bytes (at most 256) can be written",
-                        folder, (long long)config.vocab_size);
-    KRS_TRY(encode(text, length, config.vocab_size, &prompt, err));
-    struct stream stream = {0};
-    fputs(text, stdout);
-    krs_status status = generate(&line->flags, store, &config, prompt,
-                                 (int64_t)length, &stream, err);
-    free(prompt);
-    fputc('\n', stdout);
-    if (status == KRS_OK && stream.last > stream.first)
-        talk("%lld tokens, %.1f tokens/s", (long long)stream.count,
-             (double)(stream.count - 1) / (stream.last - stream.first));
+    int64_t *ids = calloc((size_t)f->tokens + 1, sizeof *ids);
+    krs_status status =
+        ids ? open_prompt(line, &prompt, err)
+            : krs_fail(err, KRS_E_MEMORY, "no memory for %lld tokens",
+                       (long long)f->tokens);
+    if (status == KRS_OK)
+        status = krs_llama_open(line->operands[0], store, &config, err);
+    if (status == KRS_OK)
+        status = (f->json ? run_json : run_text)(f, store, &config, &prompt,
+                                                 ids, err);
+    if (ids)
+        prompt_close(&prompt);
+    free(ids);
     return status;
 }
 

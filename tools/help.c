@@ -56,11 +56,12 @@ flag_text(const struct flag_row *row, char text[2 * FLAG_NAME])
 
 /* "  -b, --backend NAME   where programs run (default eval)" */
 static void
-print_flag(const struct flag_row *row, int width)
+print_flag(const struct command *command, int id, int width)
 {
-    char text[2 * FLAG_NAME];
-    if (row->letter)
-        printf("  -%c, ", row->letter);
+    const struct flag_row *row = &flag_rows[id];
+    char text[2 * FLAG_NAME], letter = flag_letter(command, id);
+    if (letter)
+        printf("  -%c, ", letter);
     else
         printf("      ");
     printf("%-*s  %s", width, flag_text(row, text), row->help);
@@ -84,7 +85,7 @@ print_command_help(const struct command *command)
     }
     for (int i = 0; i < FLAG_ID_COUNT; i++) {
         if (command->takes[i])
-            print_flag(&flag_rows[i], width);
+            print_flag(command, i, width);
     }
     printf("  -h, %-*s  this text\n\nexample:\n  %s\n", width, "--help",
            command->example);

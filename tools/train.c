@@ -1,9 +1,14 @@
-/* train.c -- kersey train: train a LLaMA on the bytes of a text.
+/* train.c -- kersey train: train a LLaMA on a text.
  *
  * In: a preset or a model folder, a text file, settings. Out: a run folder
  * with metrics.jsonl and checkpoints; progress on stderr (progress.c); on
  * stdout the path of the last checkpoint, or with --json the metrics of every
  * step.
+ *
+ * Tokens are those of --tokenizer, else of the tokenizer that lies in the
+ * model's folder, else the bytes of the file. A fresh model gets the
+ * tokenizer's vocabulary; every checkpoint holds its files, so that it is a
+ * model folder of its own.
  *
  * --resume takes model and settings from a checkpoint; flags that are given
  * replace them. Ctrl-C finishes the step, writes a checkpoint and exits with
@@ -13,7 +18,7 @@
 #include "presets.h"
 #include "progress.h"
 
-#include <krs/data.h>
+#include <krs/corpus.h>
 #include <krs/llama.h>
 
 #include <signal.h>
@@ -21,8 +26,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { STEPS = 1000 };  /* without --steps */
-#define BYTE_VALUES 256 /* vocabulary of a model of bytes */
+enum { STEPS = 1000 };    /* without --steps */
+#define BYTE_VALUES   256 /* vocabulary of a model of bytes */
+#define MOST_DOCUMENT ((size_t)1 << 30)
 
 /* Everything that one training holds. */
 struct training {
@@ -33,6 +39,8 @@ struct training {
     krs_trainer_options options;
     const char *weights; /* model folder to start from, NULL: fresh weights */
     char *resume;        /* checkpoint to continue, NULL: from the start */
+    krs_tokenizer *tokenizer; /* NULL: the text is bytes */
+    krs_tokenizer_files *tokenizer_files;
     krs_device *device;
     krs_store *store;
     krs_data *data;
@@ -77,6 +85,30 @@ override_sizes(const struct training *t, krs_llama_config *c)
                       : 0;
 }
 
+/* The tokenizer of that path; with `must_be` false, none if there is none. */
+static krs_status
+open_tokenizer(struct training *t, const char *path, bool must_be,
+               krs_error *err)
+{
+    krs_status status = krs_tokenizer_open(path, &t->tokenizer, err);
+    if (status == KRS_E_NAME && !must_be)
+        return KRS_OK;
+    KRS_TRY(status);
+    return krs_tokenizer_files_open(path, &t->tokenizer_files, err);
+}
+
+/* A fresh model for a tokenizer. */
+static void
+take_vocabulary(const struct training *t, krs_llama_config *c)
+{
+    int64_t eos = krs_tokenizer_eos(t->tokenizer);
+    c->vocab_size = (int64_t)krs_tokenizer_size(t->tokenizer);
+    c->bos_token_id = krs_tokenizer_bos(t->tokenizer);
+    c->pad_token_id = krs_tokenizer_pad(t->tokenizer);
+    c->eos_count = eos >= 0;
+    c->eos_token_id[0] = eos;
+}
+
 /* EXIT_OK, or the exit code after a complaint */
 static int
 choose_model(struct training *t)
@@ -84,7 +116,13 @@ choose_model(struct training *t)
     krs_error err;
     const char *name =
         t->line->operand_count ? t->line->operands[0] : preset_name(0);
-    if (has_file(name, "config.json")) {
+    const char *tokenizer = t->flags->tokenizer;
+    bool is_folder = has_file(name, "config.json");
+    if ((tokenizer || is_folder) &&
+        open_tokenizer(t, tokenizer ? tokenizer : name, tokenizer != NULL,
+                       &err) != KRS_OK)
+        return complain(&err);
+    if (is_folder) {
         if (read_folder_config(name, &t->config, &err) != KRS_OK)
             return complain(&err);
         if (has_file(name, "model.safetensors"))
@@ -94,10 +132,12 @@ choose_model(struct training *t)
             return refuse_preset(
                 name, "neither a preset nor a folder with config.json");
         override_sizes(t, &t->config);
+        if (t->tokenizer)
+            take_vocabulary(t, &t->config);
     }
     if (krs_llama_check(&t->config, &err) != KRS_OK)
         return complain_usage("%s", err.text);
-    if (t->config.vocab_size < BYTE_VALUES)
+    if (!t->tokenizer && t->config.vocab_size < BYTE_VALUES)
         return complain_usage("%s: a vocabulary of %lld is too small for "
                               "bytes",
                               name, (long long)t->config.vocab_size);
@@ -186,7 +226,8 @@ find_checkpoint(struct training *t)
     t->options.batches.seed = info.seed;
     char path[4096];
     snprintf(path, sizeof path, "%s/config.json", t->resume);
-    if (krs_llama_config_read(path, &t->config, &err) != KRS_OK)
+    if (krs_llama_config_read(path, &t->config, &err) != KRS_OK ||
+        open_tokenizer(t, t->resume, false, &err) != KRS_OK)
         return complain(&err);
     return EXIT_OK;
 }
@@ -206,17 +247,36 @@ choose(struct training *t)
         return complain_usage("--resume takes the model from the checkpoint; "
                               "leave out \"%s\"",
                               t->line->operands[0]);
+    if (t->flags->resume && t->flags->tokenizer)
+        return complain_usage("--resume takes the tokenizer from the "
+                              "checkpoint; leave out --tokenizer");
     int code = t->flags->resume ? find_checkpoint(t) : choose_model(t);
     return code == EXIT_OK ? choose_settings(t) : code;
 }
 
 /* ---- opening and running ---- */
 
+/* What makes a checkpoint a model folder. */
 static krs_status
-write_config(void *user, const char *path, krs_error *err)
+write_files(void *user, const char *folder, krs_error *err)
 {
-    const krs_causal_model *model = user;
-    return krs_llama_config_write(path, model->config, err);
+    const struct training *t = user;
+    char path[PATH_BYTES];
+    int length = snprintf(path, sizeof path, "%s/config.json", folder);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return krs_fail(err, KRS_E_IO, "%.100s...: the path is too long",
+                        folder);
+    KRS_TRY(krs_llama_config_write(path, &t->config, err));
+    return t->tokenizer_files
+               ? krs_tokenizer_files_write(t->tokenizer_files, folder, err)
+               : KRS_OK;
+}
+
+static krs_node
+find_loss(void *user, krs_graph *g, krs_node ids, krs_node targets)
+{
+    struct training *t = user;
+    return krs_train_causal_loss(&t->model, g, ids, targets);
 }
 
 static krs_status
@@ -229,10 +289,17 @@ open_text(struct training *t, krs_error *err)
     uint64_t seed = t->options.batches.seed;
     if (!t->resume || given(t, FLAG_ID_seed))
         seed = (uint64_t)t->flags->seed;
-    KRS_TRY(krs_data_open(&t->flags->data, 1, KRS_TOKENS_BYTES, &options,
-                          &t->data, err));
+    const krs_corpus_options documents = {.struct_size = sizeof documents,
+                                          .most_document_bytes = MOST_DOCUMENT};
+    double bytes_per_token = 1;
+    if (t->tokenizer)
+        KRS_TRY(krs_data_encode(&t->flags->data, 1, t->tokenizer, &documents,
+                                &options, &t->data, &bytes_per_token, err));
+    else
+        KRS_TRY(krs_data_open(&t->flags->data, 1, KRS_TOKENS_BYTES, &options,
+                              &t->data, err));
     KRS_TRY(krs_train_text_new(t->data, t->options.batch, seed, &t->text, err));
-    t->options.batches = krs_train_text_batches(t->text, 1);
+    t->options.batches = krs_train_text_batches(t->text, bytes_per_token);
     return KRS_OK;
 }
 
@@ -246,9 +313,9 @@ open_model(struct training *t, krs_error *err)
     else /* a checkpoint's weights replace these */
         KRS_TRY(krs_llama_init(t->store, &t->config, seed, err));
     t->model = krs_llama_model(&t->config);
-    t->options.model.user = &t->model;
-    t->options.model.loss = krs_train_causal_loss;
-    t->options.model.write_config = write_config;
+    t->options.model.user = t;
+    t->options.model.loss = find_loss;
+    t->options.model.write_files = write_files;
     KRS_TRY(krs_trainer_new(t->store, &t->options, &t->trainer, err));
     return t->resume ? krs_trainer_load(t->trainer, t->resume, err) : KRS_OK;
 }
@@ -257,11 +324,12 @@ static void
 introduce(const struct training *t, const char *out)
 {
     int64_t all = krs_data_tokens(t->data);
-    talk("%lld parameters; %lld bytes of text, of which %lld to validate; "
-         "steps of %lld x %lld bytes on %s",
-         (long long)krs_trainer_parameters(t->trainer), (long long)all,
+    const char *unit = t->tokenizer ? "tokens" : "bytes";
+    talk("%lld parameters; %lld %s of text, of which %lld to validate; "
+         "steps of %lld x %lld %s on %s",
+         (long long)krs_trainer_parameters(t->trainer), (long long)all, unit,
          (long long)(all - krs_data_validation_start(t->data)),
-         (long long)t->options.batch, (long long)t->options.time,
+         (long long)t->options.batch, (long long)t->options.time, unit,
          krs_device_name(t->device));
     if (t->resume)
         talk("continuing after step %lld from %s; results in %s",
@@ -368,6 +436,8 @@ command_train(const struct command_line *line)
     krs_trainer_free(t.trainer);
     krs_train_text_free(t.text);
     krs_data_free(t.data);
+    krs_tokenizer_files_close(t.tokenizer_files);
+    krs_tokenizer_free(t.tokenizer);
     krs_store_free(t.store);
     krs_device_close(t.device);
     free(t.resume);

@@ -45,7 +45,12 @@ KRS_API krs_generation_config krs_generation_defaults(void);
 /* krs_generation_config_read(path, config, err) -- every value in its range;
  * other keys are not read.
  * krs_generation_config_parse -- the same of a text; name stands for the file.
+ * krs_generation_config_open(model, config, err) -- that of a model folder; the
+ * defaults where it has none, as a .gguf file.
  * Errors     IO, MEMORY; FORMAT with file and JSON path. */
+KRS_API krs_status krs_generation_config_open(const char *model,
+                                              krs_generation_config *out,
+                                              krs_error *err);
 KRS_API krs_status krs_generation_config_read(const char *path,
                                               krs_generation_config *out,
                                               krs_error *err);

@@ -63,7 +63,32 @@ KRS_API krs_status krs_tokenizer_open(const char *path, krs_tokenizer **out,
 KRS_API krs_status krs_tokenizer_read(const char *name, const char *text,
                                       size_t bytes, krs_tokenizer **out,
                                       krs_error *err);
+/* krs_tokenizer_of_model(model, vocabulary, &t, err) -- the tokenizer of a model
+ * folder or .gguf file; the 256 bytes for one that has none and whose
+ * vocabulary is not larger. Vocabularies of model and tokenizer may differ: a
+ * matrix is often padded.
+ * Errors     as above; NAME if there is none and the vocabulary is larger. */
+KRS_API krs_status krs_tokenizer_of_model(const char *model, int64_t vocabulary,
+                                          krs_tokenizer **out, krs_error *err);
 KRS_API void krs_tokenizer_free(krs_tokenizer *t); /* NULL is fine */
+
+/* The files that a tokenizer is read from, in memory: to put them beside a
+ * model later, whatever has become of them. Immutable after open. */
+typedef struct krs_tokenizer_files krs_tokenizer_files;
+
+/* krs_tokenizer_files_open(path, &f, err) -- those that krs_tokenizer_open(path)
+ * reads, under names that it finds in a folder; none for "bytes".
+ * krs_tokenizer_files_write(f, folder, err) -- into a folder that exists, which
+ * then opens as the same tokenizer.
+ * Errors     IO, MEMORY, NAME; UNSUPPORTED for .gguf and .tiktoken, whose
+ *            tokenizers are no files of a folder. */
+KRS_API krs_status krs_tokenizer_files_open(const char *path,
+                                            krs_tokenizer_files **out,
+                                            krs_error *err);
+KRS_API krs_status krs_tokenizer_files_write(const krs_tokenizer_files *f,
+                                             const char *folder,
+                                             krs_error *err);
+KRS_API void krs_tokenizer_files_close(krs_tokenizer_files *f);
 
 /* ---- from memory: what a model file carries inside ---- */
 
@@ -281,6 +306,8 @@ typedef struct krs_chat {
 /* "chatml"; "?" outside the list. False if there is none of that name. */
 KRS_API const char *krs_chat_name(krs_chat_kind kind);
 KRS_API bool krs_chat_parse(const char *name, krs_chat *out);
+/* the token behind what each has said; NULL if it is the tokenizer's eos */
+KRS_API const char *krs_chat_end(krs_chat_kind kind);
 
 /* krs_tokenizer_chat(t, &chat, err) -- the way that the file's own template
  * (Jinja) writes conversations, if it is one that is known to the letter; the

@@ -219,8 +219,9 @@ typedef struct krs_train_model {
      *   ids      i64 [B, T]
      *   targets  i64 [B, T]: the token after each; -100 is not counted */
     krs_node (*loss)(void *user, krs_graph *g, krs_node ids, krs_node targets);
-    /* config.json of a checkpoint; NULL: none is written */
-    krs_status (*write_config)(void *user, const char *path, krs_error *err);
+    /* What a checkpoint holds besides weights and moments: config.json, the
+     * files of a tokenizer; at most 12, into that folder. NULL: nothing. */
+    krs_status (*write_files)(void *user, const char *folder, krs_error *err);
 } krs_train_model;
 
 /* krs_train_causal_loss -- the next-token loss of a causal model (causal.h), as
@@ -326,7 +327,7 @@ KRS_API void krs_trainer_stop(krs_trainer *trainer);
  *
  *   model.safetensors      the parameters
  *   optimizer.safetensors  the moments
- *   config.json            of the model
+ *   config.json            of the model, and what else it writes
  *   trainer.json           step, cursor, settings; size and XXH3-128 hash of
  *                          the files above
  *

@@ -5,9 +5,11 @@
  * or one sentence with file, JSON path and value. A null is an absent key.
  */
 #include "json_file.h"
+#include "path.h"
 
 #include <krs/pretrained.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Fields that are one whole number: key, least value, value if absent. */
@@ -132,4 +134,19 @@ krs_generation_config_parse(const char *name, const char *text, size_t bytes,
     krsi_json_file *file;
     KRS_TRY(krsi_json_parse(name, text, bytes, &file, err));
     return read_and_close(file, out, err);
+}
+
+krs_status
+krs_generation_config_open(const char *model, krs_generation_config *out,
+                           krs_error *err)
+{
+    char *path;
+    KRS_TRY(krsi_path(&path, err, "%s/generation_config.json", model));
+    krs_status status = KRS_OK;
+    if (krsi_is_file(path))
+        status = krs_generation_config_read(path, out, err);
+    else
+        *out = krs_generation_defaults();
+    free(path);
+    return status;
 }

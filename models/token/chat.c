@@ -252,16 +252,22 @@ alpaca(struct talk *w, const char *role, const char *text, size_t bytes)
 static const struct {
     void (*say)(struct talk *w, const char *role, const char *text,
                 size_t bytes);
-    const char *answer;
+    const char *answer, *end;
     bool alternates, needs_bos, needs_eos;
 } formats[] = {
-    [KRS_CHAT_CHATML] = {chatml, "<|im_start|>assistant\n",                   false, false,
-                         false                                                                   },
-    [KRS_CHAT_LLAMA2] = {llama2, "",                                          true,  true,  true },
+    [KRS_CHAT_CHATML] = {chatml, "<|im_start|>assistant\n",                   "<|im_end|>", false,
+                         false,                                                                           false},
+    [KRS_CHAT_LLAMA2] = {llama2, "",                                          NULL,         true,  true,  true },
     [KRS_CHAT_LLAMA3] = {llama3,
-                         "<|start_header_id|>assistant<|end_header_id|>\n\n", false, true,  false},
-    [KRS_CHAT_ALPACA] = {alpaca, "### Response:\n",                           true,  false, false},
+                         "<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>", false, true,  false},
+    [KRS_CHAT_ALPACA] = {alpaca, "### Response:\n",                           NULL,         true,  false, false},
 };
+
+const char *
+krs_chat_end(krs_chat_kind kind)
+{
+    return (unsigned)kind < KRS_CHAT_KINDS ? formats[kind].end : NULL;
+}
 
 static krs_status
 check_messages(const krs_chat *chat, const krs_chat_message *messages,

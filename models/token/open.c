@@ -40,8 +40,8 @@ read_json(const char *path, krs_tokenizer **out, krs_error *err)
     return status;
 }
 
-static bool
-ends(const char *path, const char *suffix)
+bool
+krsi_path_ends(const char *path, const char *suffix)
 {
     size_t n = strlen(path), m = strlen(suffix);
     return n >= m && !strcmp(path + n - m, suffix);
@@ -52,7 +52,7 @@ open_pair(const char *folder, const char *path, krs_tokenizer **out,
           krs_error *err)
 {
     char *other;
-    bool vocab = ends(path, "vocab.json");
+    bool vocab = krsi_path_ends(path, "vocab.json");
     KRS_TRY(krsi_path(&other, err, "%s/%s", folder,
                       vocab ? "merges.txt" : "vocab.json"));
     krs_status status = vocab ? krsi_read_vocab_merges(path, other, out, err)
@@ -66,18 +66,22 @@ open_by_name(const char *path, const char *folder,
              const krs_tokenizer_config *settings, krs_tokenizer **out,
              krs_error *err)
 {
-    if (ends(path, "vocab.json") || ends(path, "merges.txt"))
+    if (krsi_path_ends(path, "vocab.json") ||
+        krsi_path_ends(path, "merges.txt"))
         return open_pair(folder, path, out, err);
-    if (ends(path, ".json"))
+    if (krsi_path_ends(path, ".json"))
         return read_json(path, out, err);
-    if (ends(path, ".model"))
+    if (krsi_path_ends(path, ".model"))
         return krsi_read_sentencepiece(path, settings, out, err);
-    if (ends(path, ".gguf"))
+    if (krsi_path_ends(path, ".gguf"))
         return krsi_read_gguf(path, out, err);
-    if (ends(path, ".tiktoken"))
+    if (krsi_path_ends(path, ".tiktoken"))
         return krsi_read_tiktoken(path, out, err);
-    if (ends(path, ".txt"))
+    if (krsi_path_ends(path, ".txt"))
         return krsi_read_vocab_txt(path, settings, out, err);
+    if (!krsi_is_file(path))
+        return krs_fail(err, KRS_E_IO, "%s: there is no such file or folder",
+                        path);
     return krs_fail(err, KRS_E_UNSUPPORTED,
                     "%s: the name does not say which format it is: "
                     "tokenizer.json, .model, vocab.txt, vocab.json with "
@@ -117,7 +121,7 @@ open_file(const char *path, krs_tokenizer **out, krs_error *err)
 /* The first of the known names that is in a folder; NULL if none is. Free it.
  */
 static krs_status
-find_in_folder(const char *folder, char **out, krs_error *err)
+find_known(const char *folder, char **out, krs_error *err)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer.model",
                                         "spiece.model", "vocab.json",
@@ -132,20 +136,18 @@ find_in_folder(const char *folder, char **out, krs_error *err)
     return KRS_OK;
 }
 
-static krs_status
-open_folder(const char *folder, krs_tokenizer **out, krs_error *err)
+krs_status
+krsi_tokenizer_find(const char *path, char **out, krs_error *err)
 {
-    char *path;
-    KRS_TRY(find_in_folder(folder, &path, err));
-    if (!path)
-        return krs_fail(err, KRS_E_NAME,
-                        "%s: the folder has no tokenizer: no tokenizer.json, "
-                        "tokenizer.model, spiece.model, vocab.json or "
-                        "vocab.txt",
-                        folder);
-    krs_status status = open_file(path, out, err);
-    free(path);
-    return status;
+    if (!krsi_is_folder(path))
+        return krsi_path(out, err, "%s", path);
+    KRS_TRY(find_known(path, out, err));
+    if (*out)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_NAME,
+                    "%s: the folder has no tokenizer: no tokenizer.json, "
+                    "tokenizer.model, spiece.model, vocab.json or vocab.txt",
+                    path);
 }
 
 krs_status
@@ -155,9 +157,30 @@ krs_tokenizer_open(const char *path, krs_tokenizer **out, krs_error *err)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "tokenizer: open: path and out must not be NULL");
     if (!strcmp(path, "bytes"))
-        return krsi_bytes(out, err);
-    return krsi_is_folder(path) ? open_folder(path, out, err)
-                                : open_file(path, out, err);
+        return krsi_byte_tokenizer(out, err);
+    char *file;
+    KRS_TRY(krsi_tokenizer_find(path, &file, err));
+    krs_status status = open_file(file, out, err);
+    free(file);
+    return status;
+}
+
+krs_status
+krs_tokenizer_of_model(const char *model, int64_t vocabulary,
+                       krs_tokenizer **out, krs_error *err)
+{
+    krs_error inner;
+    krs_status status = krs_tokenizer_open(model, out, &inner);
+    if (status == KRS_OK)
+        return status;
+    if (status != KRS_E_NAME)
+        return krs_fail(err, status, "%s", inner.text);
+    if (vocabulary <= 256)
+        return krsi_byte_tokenizer(out, err);
+    return krs_fail(err, status,
+                    "%s; the model's vocabulary of %lld is more than bytes, so "
+                    "a tokenizer must be named",
+                    inner.text, (long long)vocabulary);
 }
 
 /* ---- what readers share ---- */

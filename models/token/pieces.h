@@ -42,6 +42,12 @@ krs_status krsi_add_around(krs_tokenizer *t, krs_error *err);
  *
  * settings: what the folder says beside a file that cannot. */
 
+/* krsi_tokenizer_find(path, &file, err) -- the file that a path means: itself,
+ * or the first of a folder that is a tokenizer; free it. NAME if there is none.
+ */
+krs_status krsi_tokenizer_find(const char *path, char **out, krs_error *err);
+bool krsi_path_ends(const char *path, const char *suffix);
+
 krs_status krsi_read_sentencepiece(const char *path,
                                    const krs_tokenizer_config *settings,
                                    krs_tokenizer **out, krs_error *err);
@@ -60,7 +66,7 @@ krs_status krsi_read_gguf(const char *path, krs_tokenizer **out,
 krs_status krsi_read_tiktoken(const char *path, krs_tokenizer **out,
                               krs_error *err);
 
-krs_status krsi_bytes(krs_tokenizer **out, krs_error *err);
+krs_status krsi_byte_tokenizer(krs_tokenizer **out, krs_error *err);
 /* model and frame of BERT, once the vocabulary is whole */
 krs_status krsi_bert_finish(krs_tokenizer *t, bool lower_case, krs_error *err);
 /* "left right" of a list of merges; `where` begins the message */

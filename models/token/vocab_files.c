@@ -395,7 +395,7 @@ krsi_read_tiktoken(const char *path, krs_tokenizer **out, krs_error *err)
 /* ---- bytes ---- */
 
 krs_status
-krsi_bytes(krs_tokenizer **out, krs_error *err)
+krsi_byte_tokenizer(krs_tokenizer **out, krs_error *err)
 {
     krs_tokenizer *t;
     krs_status status = KRS_OK;

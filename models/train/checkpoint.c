@@ -4,8 +4,8 @@
  * that continues from one.
  *
  * Invariant: a folder named checkpoint-<digits> is complete and on the disk.
- * It is made as ".partial-<step>", every file flushed (safetensors by
- * krs_weights_write, the JSON files here), then the folder, then renamed,
+ * It is made as ".partial-<step>", every file flushed, also those that the
+ * model writes, then the folder, then renamed,
  * then the run folder flushed. Removal goes the other way round: first renamed
  * to ".partial-...", then emptied. Whatever a killed process left under a
  * ".partial-" name is removed by the next save.
@@ -30,7 +30,6 @@
 #define PARTIAL_PREFIX ".partial-"
 #define MODEL_FILE     "model.safetensors"
 #define MOMENTS_FILE   "optimizer.safetensors"
-#define CONFIG_FILE    "config.json"
 
 /* ---- folders ---- */
 
@@ -231,30 +230,78 @@ write_states(const krs_trainer *t, const char *folder, const char *file,
     return status;
 }
 
-static krs_status
-write_config(const krs_trainer *t, const char *folder, krs_error *err)
+/* The names of all files of a folder, in their order. */
+typedef struct file_names {
+    char *names[KRSI_CHECKPOINT_FILES];
+    size_t count;
+} file_names;
+
+static void
+free_names(file_names *n)
 {
-    char *path;
-    KRS_TRY(krsi_path(&path, err, "%s/%s", folder, CONFIG_FILE));
-    const krs_train_model *model = &t->options.model;
-    krs_status status = model->write_config(model->user, path, err);
-    if (status == KRS_OK)
-        status = krsi_flush_path(path, err);
-    free(path);
+    for (size_t i = 0; i < n->count; i++)
+        free(n->names[i]);
+}
+
+static int
+compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Free them even after an error. */
+static krs_status
+list_folder(const char *folder, file_names *out, krs_error *err)
+{
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return io_error(err, folder, "cannot be opened");
+    struct dirent *entry;
+    krs_status status = KRS_OK;
+    while (status == KRS_OK && (entry = readdir(dir))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        char *name =
+            out->count < KRSI_CHECKPOINT_FILES ? strdup(entry->d_name) : NULL;
+        if (name)
+            out->names[out->count++] = name;
+        else
+            status = out->count < KRSI_CHECKPOINT_FILES
+                         ? krs_fail(err, KRS_E_MEMORY, "no memory for a name")
+                         : krs_fail(err, KRS_E_RANGE,
+                                    "%s: a checkpoint has at most %d files",
+                                    folder, KRSI_CHECKPOINT_FILES);
+    }
+    closedir(dir);
+    qsort(out->names, out->count, sizeof *out->names, compare_names);
     return status;
 }
 
-/* The files of a checkpoint into an empty folder, all flushed. */
+/* The files that the model writes, flushed as all others are. */
 static krs_status
-fill_folder(const krs_trainer *t, const char *folder, krs_error *err)
+write_model_files(const krs_trainer *t, const char *folder, krs_error *err)
 {
-    const char *files[3] = {MODEL_FILE, MOMENTS_FILE, CONFIG_FILE};
-    size_t file_count = t->options.model.write_config ? 3 : 2;
-    KRS_TRY(write_states(t, folder, MODEL_FILE, 0, t->parameter_count, err));
-    KRS_TRY(write_states(t, folder, MOMENTS_FILE, t->parameter_count,
-                         t->state_count - t->parameter_count, err));
-    if (file_count == 3)
-        KRS_TRY(write_config(t, folder, err));
+    const krs_train_model *model = &t->options.model;
+    return model->write_files ? model->write_files(model->user, folder, err)
+                              : KRS_OK;
+}
+
+static krs_status
+flush_files(const char *folder, const file_names *files, krs_error *err)
+{
+    for (size_t i = 0; i < files->count; i++) {
+        char *path;
+        KRS_TRY(krsi_path(&path, err, "%s/%s", folder, files->names[i]));
+        krs_status status = krsi_flush_path(path, err);
+        free(path);
+        KRS_TRY(status);
+    }
+    return KRS_OK;
+}
+
+static krs_status
+describe_folder(const krs_trainer *t, const char *folder, krs_error *err)
+{
     krs_checkpoint_info info = {.step = t->step,
                                 .tokens = t->tokens,
                                 .batch = t->options.batch,
@@ -263,7 +310,26 @@ fill_folder(const krs_trainer *t, const char *folder, krs_error *err)
                                 .fingerprint = t->options.batches.fingerprint,
                                 .metrics_bytes = t->metrics_bytes,
                                 .optimizer = t->options.optimizer};
-    KRS_TRY(krsi_checkpoint_describe(&info, folder, files, file_count, err));
+    file_names files = {.count = 0};
+    krs_status status = list_folder(folder, &files, err);
+    if (status == KRS_OK)
+        status = flush_files(folder, &files, err);
+    if (status == KRS_OK)
+        status = krsi_checkpoint_describe(
+            &info, folder, (const char *const *)files.names, files.count, err);
+    free_names(&files);
+    return status;
+}
+
+/* The files of a checkpoint into an empty folder, all flushed. */
+static krs_status
+fill_folder(const krs_trainer *t, const char *folder, krs_error *err)
+{
+    KRS_TRY(write_states(t, folder, MODEL_FILE, 0, t->parameter_count, err));
+    KRS_TRY(write_states(t, folder, MOMENTS_FILE, t->parameter_count,
+                         t->state_count - t->parameter_count, err));
+    KRS_TRY(write_model_files(t, folder, err));
+    KRS_TRY(describe_folder(t, folder, err));
     return krsi_flush_path(folder, err);
 }
 

@@ -28,7 +28,6 @@
 
 #define FORMAT_NAME    "kersey-checkpoint"
 #define FORMAT_VERSION 1
-#define MOST_FILES     16
 #define HASH_TEXT      33 /* 128 bits in hexadecimal */
 
 /* ---- flushing ---- */
@@ -332,9 +331,10 @@ check_files(const char *folder, const krsi_json *root, krs_error *err)
 {
     krsi_json files, row;
     KRS_TRY(krsi_json_object(root, "files", &files, err));
-    if (krsi_json_count(&files) < 2 || krsi_json_count(&files) > MOST_FILES)
+    if (krsi_json_count(&files) < 2 ||
+        krsi_json_count(&files) > KRSI_CHECKPOINT_FILES)
         return krsi_json_wrong(&files, err, "expected 2 to %d files",
-                               MOST_FILES);
+                               KRSI_CHECKPOINT_FILES);
     void *cursor = NULL;
     const char *name;
     while (krsi_json_each(&files, &cursor, &name, &row))

@@ -38,7 +38,8 @@ bool krsi_checkpoint_is_home(const krs_trainer *t, const char *run);
 
 /* checkpoint_info.c */
 
-#define KRSI_TRAINER_FILE "trainer.json"
+#define KRSI_TRAINER_FILE     "trainer.json"
+#define KRSI_CHECKPOINT_FILES 16 /* that it may list */
 
 /* krsi_checkpoint_describe(info, folder, files, count, err) -- write
  * folder/trainer.json, which lists the files with their size and hash, and
