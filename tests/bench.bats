@@ -77,6 +77,18 @@ product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
         train --preset llama-tiny --batch 2 --seq 16 --steps 2 --backend cpu
 }
 
+@test "decode: a token costs more the more there are, not the more there may be" {
+    needs cpu
+    holds '.preset == "llama-tiny" and .batch == 1 and .slots == 8192
+        and (.points | map(.length)) == [512, 2048, 4096, 8176]
+        and all(.points[]; .prefill_tok_s > 0 and .step_s_min > 0
+            and .step_s_median >= .step_s_min)
+        and .points[3].step_s_min > 1.2 * .points[0].step_s_min' \
+        decode --preset llama-tiny --seq 8192 --backend cpu
+    run -2 --separate-stderr "$KERSEY" bench decode --seq 4
+    [[ "$stderr" == *"--seq at least 32"* ]]
+}
+
 @test "compile is faster with the cache, which is removed" {
     needs cpu
     mkdir "$BATS_TEST_TMPDIR/t"

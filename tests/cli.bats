@@ -224,6 +224,10 @@ commands() {
     [ "$(sum)" -eq "$(field total)" ]
     [ "$(field exchanged)" -gt 0 ]
     [ "$(field total)" -gt "$total" ]
+    # 1.1 of what lives at the same time, at most
+    run -0 "$KERSEY" plan llama-15m --batch 4 --seq 256 --backend interp --json
+    [ $((10 * $(field spare))) -le \
+        $(($(field gradients) + $(field activations))) ]
     run -0 "$KERSEY" plan llama-tiny --batch 2 --seq 16 --backend interp \
         --forward --json
     [ "$(field optimizer)" -eq 0 ]

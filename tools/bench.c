@@ -3,6 +3,7 @@
  *   gemm     one matrix product
  *   attention  one attention, forward, and forward and backward
  *   train    a whole training step of a preset
+ *   decode   a preset that reads prompts and generates with its cache
  *   tokenize text to ids
  *   compile  from a graph to a program that is ready, cold and with a cache
  *
@@ -173,6 +174,7 @@ static const struct {
     {"gemm",      check_gemm,      bench_gemm,      NULL          },
     {"attention", check_attention, bench_attention, NULL          },
     {"train",     check_step,      bench_train,     NULL          },
+    {"decode",    check_decode,    bench_decode,    NULL          },
     {"compile",   check_step,      NULL,            bench_compile },
     {"tokenize",  check_tokenize,  NULL,            bench_tokenize},
 };

@@ -58,9 +58,9 @@ struct bench_step {
     krs_store *store;
     struct model_step graph;
     krs_program *program;
-    double weights_s;   /* to fill them */
-    double graph_s;     /* forward, backward, optimizer as a graph */
-    double program_s;   /* of that graph, compiled and in memory */
+    double weights_s; /* to fill them */
+    double graph_s;   /* forward, backward, optimizer as a graph */
+    double program_s; /* of that graph, compiled and in memory */
 };
 
 /* open_step(device, flags, step, err) -- that of --preset, --batch, --seq; the
@@ -75,6 +75,9 @@ void close_step(struct bench_step *step);
 int bench_gemm(const struct command_line *line, krs_device *device);
 int bench_attention(const struct command_line *line, krs_device *device);
 int bench_train(const struct command_line *line, krs_device *device);
+/* bench_decode.c */
+int check_decode(const struct flags *flags);
+int bench_decode(const struct command_line *line, krs_device *device);
 /* opens devices of its own */
 int bench_compile(const struct command_line *line);
 
