@@ -11,31 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* LLVM is not instrumented: its own locks are not seen. Too large a request
- * for memory fails, as without the sanitizers. */
-#define SEEN __attribute__((visibility("default")))
-SEEN const char *__tsan_default_suppressions(void);
-SEEN const char *__tsan_default_options(void);
-SEEN const char *__asan_default_options(void);
-
-const char *
-__tsan_default_suppressions(void)
-{
-    return "race:libLLVM\ncalled_from_lib:libLLVM\n";
-}
-
-const char *
-__tsan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
-
-const char *
-__asan_default_options(void)
-{
-    return "allocator_may_return_null=1";
-}
-
 enum { GUARD_BYTES = 256, GUARD = 0xA5 };
 
 bool
