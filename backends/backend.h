@@ -30,11 +30,12 @@ char *krsi_registry_path(void);
 /* interp/interp.c -- the kernel interpreter behind the seam. */
 extern const krs_backend krsi_interp_backend;
 
-/* cache.c -- blobs on disk. One thread at a time per handle; any number of
- * processes may use one folder. */
+/* cache.c -- blobs on disk. Any number of threads may use a handle to find and
+ * store, any number of processes one folder. */
 typedef struct krsi_cache krsi_cache;
 
-/* Told what was wrong with an entry, or why none could be stored. */
+/* Told what was wrong with an entry, or why none could be stored; by the thread
+ * that asked. */
 typedef void krsi_cache_warning(void *context, const char *text);
 
 /* Make and check the folder (0700, the caller's own) and use at most

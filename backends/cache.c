@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,8 @@ struct krsi_cache {
     uint64_t max_bytes;
     krsi_cache_warning *warning;
     void *context;
-    unsigned stored; /* for temporary names */
-    char *name;      /* of the folder, for texts */
+    atomic_uint stored; /* for temporary names */
+    char *name;         /* of the folder, for texts */
 };
 
 static void warn(krsi_cache *cache, const char *format, ...) KRS_PRINTF(2, 3);
@@ -393,8 +394,9 @@ krsi_cache_store(krsi_cache *cache, const krs_kernel *kernel,
     make_key(kernel, target, header.key);
     set_checksum(&header, blob->data, blob->bytes);
     name_entry(header.key, name);
-    snprintf(temporary, sizeof temporary, "tmp-%ld-%u-%08" PRIx32,
-             (long)getpid(), cache->stored++, (uint32_t)header.key[0]);
+    snprintf(temporary, sizeof temporary, "tmp-%ld-%d-%u-%08" PRIx32,
+             (long)getpid(), cache->folder, atomic_fetch_add(&cache->stored, 1),
+             (uint32_t)header.key[0]);
     unlinkat(cache->folder, temporary, 0); /* of a dead process of our number */
     if (!write_entry(cache, temporary, &header, blob) ||
         renameat(cache->folder, temporary, cache->folder, name) != 0) {

@@ -21,6 +21,7 @@ close_machine(void *state)
         m->backend->close(m->device);
     krsi_cache_close(m->cache);
     krsi_registry_release(&m->entry);
+    pthread_mutex_destroy(&m->running);
     free(m);
 }
 
@@ -32,6 +33,7 @@ open_machine(const char *name, const krs_device_options *options,
     if (!m)
         return krs_fail(err, KRS_E_MEMORY, "device_open: no memory for '%s'",
                         name);
+    pthread_mutex_init(&m->running, NULL);
     krs_error reason;
     krs_status status =
         krsi_registry_find(name, options->modules, &m->entry, &reason);
@@ -44,7 +46,8 @@ open_machine(const char *name, const krs_device_options *options,
         krs_backend_options o = {.struct_size = sizeof o,
                                  .index = m->entry.index,
                                  .workers = options->threads,
-                                 .cpu = options->cpu};
+                                 .cpu = options->cpu,
+                                 .allocator = options->allocator};
         m->backend = m->entry.backend;
         m->fuses = !options->unfused;
         status = m->backend->open(&o, &m->device, err);
@@ -80,6 +83,7 @@ describe(const void *state, krs_device_info *out)
                              .threads = limits->workers,
                              .has_fma = limits->facts.has_fma,
                              .updates_in_place = m->sharing == KRSI_SHARE,
+                             .memory_align = limits->memory_align,
                              .bytes = atomic_load(&m->bytes),
                              .most_bytes = atomic_load(&m->most_bytes)};
 }
@@ -113,7 +117,7 @@ free_memory(void *state, krsi_memory *memory)
     krsi_machine *m = state;
     if (!memory)
         return;
-    krsi_machine_free(m, memory->memory, memory->bytes);
+    krsi_machine_free(m, memory->memory, memory->counted_bytes);
     free(memory);
 }
 
@@ -140,6 +144,7 @@ alloc_memory(void *state, size_t bytes, krsi_memory **out, krs_error *err)
         return krs_fail(err, KRS_E_MEMORY, "no memory for %zu bytes", bytes);
     memory->bytes = bytes;
     krs_status status = krsi_machine_alloc(m, bytes, &memory->memory, err);
+    memory->counted_bytes = status == KRS_OK ? bytes : 0;
     if (status == KRS_OK)
         status = krsi_machine_fill(m, memory->memory, 0, bytes, 0, err);
     if (status != KRS_OK) {
@@ -148,6 +153,25 @@ alloc_memory(void *state, size_t bytes, krsi_memory **out, krs_error *err)
     }
     *out = memory;
     return KRS_OK;
+}
+
+static krs_status
+wrap_memory(void *state, void *data, size_t bytes, krsi_memory **out,
+            krs_error *err)
+{
+    krsi_machine *m = state;
+    krsi_memory *memory = calloc(1, sizeof *memory);
+    if (!memory)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to wrap %zu bytes",
+                        bytes);
+    memory->bytes = bytes;
+    krs_status status =
+        m->backend->wrap(m->device, data, bytes, &memory->memory, err);
+    if (status != KRS_OK)
+        free(memory);
+    else
+        *out = memory;
+    return status;
 }
 
 static krs_status
@@ -197,11 +221,13 @@ const krsi_device_kind krsi_kernel_device = {
     .close = close_machine,
     .describe = describe,
     .alloc = alloc_memory,
+    .wrap = wrap_memory,
     .free = free_memory,
     .write = write_memory,
     .read = read_memory,
     .prepare = krsi_ready_prepare,
     .equip = krsi_ready_equip,
+    .clone = krsi_ready_clone,
     .memory = krsi_ready_memory,
     .discard = krsi_ready_discard,
     .bind_leaf = bind_leaf,

@@ -11,6 +11,8 @@
 #include "../graph/kernel/lower.h"
 #include "backend.h"
 
+#include <pthread.h>
+
 /* A device of a backend. */
 typedef struct krsi_machine {
     krsi_registry_entry entry;
@@ -22,11 +24,14 @@ typedef struct krsi_machine {
     krsi_sharing sharing;
     bool poisons;                       /* KRS_MEMORY_POISONED */
     _Atomic uint64_t bytes, most_bytes; /* allocated */
+    /* held from submit to wait: one submission of a device is in flight */
+    pthread_mutex_t running;
 } krsi_machine;
 
 struct krsi_memory {
     krs_backend_memory *memory;
     size_t bytes;
+    size_t counted_bytes; /* 0: wrapped */
 };
 
 /* Launches that are submitted at once, and the loop that follows them. */
@@ -43,19 +48,22 @@ typedef struct krsi_total {
     uint64_t begin_ns, time_ns;
 } krsi_total;
 
-/* A program made ready, or the body of one of its loops. */
+/* A program made ready, or the body of one of its loops. What stands before
+ * `users` is shared by it and its clones, and constant once it is equipped. */
 typedef struct krsi_ready {
     krsi_machine *m;
     bool is_body; /* the arena is another's */
     krsi_plan plan;
     krs_backend_code **code; /* one a kernel */
-    krs_backend_memory *arena, *constants, *faults;
-    size_t arena_offset;
+    krs_backend_memory *constants;
     size_t *constant_offset; /* by value */
     size_t constants_bytes;
+    bool *root_is_live; /* must be zeroed before a run */
+    atomic_size_t *users;
+    krs_backend_memory *arena, *faults;
+    size_t arena_offset;
     krs_backend_binding *leaf; /* by node id */
     krs_backend_binding *root;
-    bool *root_is_live;       /* must be zeroed before a run */
     struct krsi_ready **body; /* by loop of the plan */
     int64_t *var;             /* of a body: the variables, the iteration */
     krs_backend_launch *launches;
@@ -90,6 +98,9 @@ krs_status krsi_ready_prepare(void *state, const krs_graph *g,
                               const uint32_t *roots, size_t count, void **out,
                               krs_error *err);
 krs_status krsi_ready_equip(void *prepared, krs_error *err);
+krs_status krsi_ready_clone(void *state, const void *prepared,
+                            const krs_graph *g, const uint32_t *roots,
+                            size_t count, void **out, krs_error *err);
 void krsi_ready_discard(void *prepared);
 size_t krsi_ready_fault_bytes(const krsi_ready *r);
 

@@ -12,6 +12,22 @@
 
 enum { CONSTANT_ALIGN = 64 }; /* bytes: a cache line, and any vector */
 
+/* What clones share. */
+static void
+discard_shared(krsi_ready *r)
+{
+    krsi_machine *m = r->m;
+    if (r->code)
+        krsi_backend_drop_all(m->backend, m->device, r->code,
+                              r->plan.kernel_count);
+    krsi_machine_free(m, r->constants, r->constants_bytes);
+    free(r->code);
+    free(r->constant_offset);
+    free(r->root_is_live);
+    free(r->users);
+    krsi_plan_free(&r->plan);
+}
+
 void
 krsi_ready_discard(void *prepared)
 {
@@ -19,20 +35,13 @@ krsi_ready_discard(void *prepared)
     if (!r)
         return;
     krsi_machine *m = r->m;
-    if (r->code)
-        krsi_backend_drop_all(m->backend, m->device, r->code,
-                              r->plan.kernel_count);
     for (size_t i = 0; r->body && i < r->plan.loop_count; i++)
         krsi_ready_discard(r->body[i]);
     if (!r->is_body)
         krsi_machine_free(m, r->arena, r->plan.layout.arena_bytes);
-    krsi_machine_free(m, r->constants, r->constants_bytes);
     krsi_machine_free(m, r->faults, krsi_ready_fault_bytes(r));
-    free(r->code);
-    free(r->constant_offset);
     free(r->leaf);
     free(r->root);
-    free(r->root_is_live);
     free(r->launches);
     free(r->bindings);
     free(r->args);
@@ -44,7 +53,8 @@ krsi_ready_discard(void *prepared)
     free(r->spans);
     free(r->totals);
     free(r->dead);
-    krsi_plan_free(&r->plan);
+    if (!r->users || atomic_fetch_sub(r->users, 1) == 1)
+        discard_shared(r);
     free(r);
 }
 
@@ -172,6 +182,26 @@ facts_of(const krsi_machine *m)
     return facts;
 }
 
+/* Where leaves and roots are bound, faults are read, and the variables of a
+ * body are. */
+static krs_status
+make_places(krsi_ready *r, krs_error *err)
+{
+    const krsi_sched *s = &r->plan.sched;
+    r->leaf = calloc(s->graph->nodes + 1, sizeof *r->leaf);
+    r->root = calloc(s->output_count + 1, sizeof *r->root);
+    r->fault = calloc(s->fault_count + 1, sizeof *r->fault);
+    r->body = calloc(r->plan.loop_count + 1, sizeof(krsi_ready *));
+    if (r->is_body)
+        r->var = calloc(s->graph->vars + 1, sizeof *r->var);
+    if (!r->leaf || !r->root || !r->fault || !r->body ||
+        (r->is_body && !r->var))
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
+    for (size_t i = 0; i < s->fault_count; i++)
+        r->fault[i] = KRSI_NO_FAULT;
+    return KRS_OK;
+}
+
 static krs_status get_ready(krsi_ready *r, krs_error *err);
 
 /* The bodies of loops, whose plans they take over. */
@@ -179,9 +209,6 @@ static krs_status
 make_bodies(krsi_ready *r, krs_error *err)
 {
     krsi_plan *plan = &r->plan;
-    r->body = calloc(plan->loop_count + 1, sizeof(krsi_ready *));
-    if (!r->body)
-        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a scan");
     for (size_t i = 0; i < plan->loop_count; i++) {
         krsi_ready *body = calloc(1, sizeof *body);
         if (!body)
@@ -191,9 +218,6 @@ make_bodies(krsi_ready *r, krs_error *err)
         body->is_body = true;
         body->plan = *plan->loops[i].body;
         *plan->loops[i].body = (krsi_plan){0};
-        body->var = calloc(body->plan.sched.graph->vars + 1, sizeof *body->var);
-        if (!body->var)
-            return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a scan");
         KRS_TRY(get_ready(body, err)); /* KRSI_BODY_DEPTH deep at most */
     }
     return KRS_OK;
@@ -204,18 +228,15 @@ static krs_status
 get_ready(krsi_ready *r, krs_error *err)
 {
     const krsi_sched *s = &r->plan.sched;
-    size_t count = s->output_count;
     r->constant_offset = calloc(s->value_count + 1, sizeof(size_t));
-    r->leaf = calloc(s->graph->nodes + 1, sizeof *r->leaf);
-    r->root = calloc(count + 1, sizeof *r->root);
-    r->root_is_live = calloc(count + 1, sizeof *r->root_is_live);
-    r->fault = calloc(s->fault_count + 1, sizeof *r->fault);
-    if (!r->constant_offset || !r->leaf || !r->root || !r->root_is_live ||
-        !r->fault)
+    r->root_is_live = calloc(s->output_count + 1, sizeof *r->root_is_live);
+    r->users = malloc(sizeof *r->users);
+    if (r->users)
+        atomic_init(r->users, 1);
+    if (!r->constant_offset || !r->root_is_live || !r->users)
         return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
-    for (size_t i = 0; i < s->fault_count; i++)
-        r->fault[i] = KRSI_NO_FAULT;
     place_constants(r);
+    KRS_TRY(make_places(r, err));
     return make_bodies(r, err);
 }
 
@@ -240,6 +261,22 @@ prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
     return status;
 }
 
+/* What each clone has of its own. */
+static krs_status
+make_own(krsi_ready *r, krs_error *err)
+{
+    krsi_machine *m = r->m;
+    if (!r->is_body)
+        KRS_TRY(
+            krsi_machine_alloc(m, r->plan.layout.arena_bytes, &r->arena, err));
+    KRS_TRY(krsi_machine_alloc(m, krsi_ready_fault_bytes(r), &r->faults, err));
+    KRS_TRY(m->backend->write(m->device, r->faults, 0, r->fault,
+                              krsi_ready_fault_bytes(r), err));
+    if (m->poisons)
+        KRS_TRY(krsi_poison_prepare(r, err));
+    return make_launches(r, err);
+}
+
 krs_status
 krsi_ready_equip(void *prepared, krs_error *err)
 {
@@ -252,17 +289,50 @@ krsi_ready_equip(void *prepared, krs_error *err)
                                (const krs_kernel *const *)r->plan.kernels,
                                r->plan.kernel_count, r->code, err));
     KRS_TRY(make_constants(r, err));
-    if (!r->is_body)
-        KRS_TRY(
-            krsi_machine_alloc(m, r->plan.layout.arena_bytes, &r->arena, err));
-    KRS_TRY(krsi_machine_alloc(m, krsi_ready_fault_bytes(r), &r->faults, err));
-    KRS_TRY(m->backend->write(m->device, r->faults, 0, r->fault,
-                              krsi_ready_fault_bytes(r), err));
-    if (m->poisons)
-        KRS_TRY(krsi_poison_prepare(r, err));
     for (size_t i = 0; i < r->plan.loop_count; i++)
         KRS_TRY(krsi_ready_equip(r->body[i], err));
-    return make_launches(r, err);
+    return make_own(r, err);
+}
+
+/* Another of the same plan and code; its bodies too. */
+static krs_status
+clone(const krsi_ready *from, krsi_ready **out, krs_error *err)
+{
+    krsi_ready *r = *out = malloc(sizeof *r);
+    if (!r)
+        return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
+    *r = (krsi_ready){.m = from->m,
+                      .is_body = from->is_body,
+                      .plan = from->plan,
+                      .code = from->code,
+                      .constants = from->constants,
+                      .constant_offset = from->constant_offset,
+                      .constants_bytes = from->constants_bytes,
+                      .root_is_live = from->root_is_live,
+                      .users = from->users};
+    atomic_fetch_add(r->users, 1);
+    KRS_TRY(make_places(r, err));
+    for (size_t i = 0; i < r->plan.loop_count; i++)
+        KRS_TRY(clone(from->body[i], &r->body[i], err)); /* as deep as they */
+    return make_own(r, err);
+}
+
+krs_status
+krsi_ready_clone(void *state, const void *prepared, const krs_graph *g,
+                 const uint32_t *roots, size_t count, void **out,
+                 krs_error *err)
+{
+    krsi_ready *r;
+    (void)state;
+    (void)g;
+    (void)roots;
+    (void)count;
+    krs_status status = clone(prepared, &r, err);
+    if (status != KRS_OK)
+        krsi_ready_discard(r);
+    else
+        *out = r;
+    return status;
 }
 
 krs_status

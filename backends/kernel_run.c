@@ -145,8 +145,12 @@ submit(krsi_ready *r, const krsi_stretch *s, const atomic_int *cancel,
                              .cancel = (const int *)cancel};
     if (s->launches == 0)
         return KRS_OK;
-    KRS_TRY(m->backend->submit(m->device, &work, err));
-    return m->backend->wait(m->device, err);
+    pthread_mutex_lock(&m->running);
+    krs_status status = m->backend->submit(m->device, &work, err);
+    if (status == KRS_OK)
+        status = m->backend->wait(m->device, err);
+    pthread_mutex_unlock(&m->running);
+    return status;
 }
 
 /* A stretch with its loop; and poison, if a wave has ended. */

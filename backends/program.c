@@ -5,15 +5,16 @@
  * well, applies the updates that the device has not written where the state
  * lies: a state exchanges its memory for that of its new value. So updates see
  * the old values of each other, a failed run changes nothing, nothing is
- * copied.
+ * copied, unless the state lies in memory of the user's.
  */
 #include "program_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static krs_status
-check_made(const krs_program *p, const char *function, krs_error *err)
+krs_status
+krsi_program_check_made(const krs_program *p, const char *function,
+                        krs_error *err)
 {
     if (!p->is_planned)
         return KRS_OK;
@@ -24,29 +25,44 @@ check_made(const krs_program *p, const char *function, krs_error *err)
 }
 
 krs_status
+krsi_program_find_input(krs_program *p, const char *function, const char *name,
+                        size_t bytes, krsi_input **out, krs_error *err)
+{
+    char text[KRSI_TENSOR_TEXT];
+    KRS_TRY(krsi_program_check_made(p, function, err));
+    krsi_input *in = krsi_program_input(p, name);
+    if (!in)
+        return krs_fail(err, KRS_E_NAME, "%s: the graph has no input '%s'",
+                        function, name);
+    if (bytes != in->bytes)
+        return krs_fail(err, KRS_E_RANGE, "%s: '%s' is %s, %zu bytes, not %zu",
+                        function, name,
+                        krsi_tensor_text(text, in->dtype, in->shape), in->bytes,
+                        bytes);
+    *out = in;
+    return KRS_OK;
+}
+
+krs_status
 krs_program_set_input(krs_program *p, const char *name, const void *data,
                       size_t bytes, krs_error *err)
 {
-    KRS_TRY(check_made(p, "program_set_input", err));
-    krsi_input *in = krsi_program_input(p, name);
-    char text[KRSI_TENSOR_TEXT];
-    if (!in)
-        return krs_fail(err, KRS_E_NAME,
-                        "program_set_input: the graph has no input '%s'", name);
-    if (bytes != in->bytes)
-        return krs_fail(err, KRS_E_RANGE,
-                        "program_set_input: '%s' is %s, %zu bytes, not %zu",
-                        name, krsi_tensor_text(text, in->dtype, in->shape),
-                        in->bytes, bytes);
+    krsi_input *in = NULL;
+    KRS_TRY(
+        krsi_program_find_input(p, "program_set_input", name, bytes, &in, err));
     if (in->id == 0)
         return KRS_OK;
     void *device = p->device->state;
-    if (!in->memory &&
-        p->kind->alloc(device, bytes, &in->memory, NULL) != KRS_OK)
+    krsi_memory *memory = in->is_bound ? NULL : in->memory;
+    if (!memory && p->kind->alloc(device, bytes, &memory, NULL) != KRS_OK)
         return krs_fail(err, KRS_E_MEMORY,
                         "program_set_input: '%s': no memory for %zu bytes",
                         name, bytes);
-    return p->kind->write(device, in->memory, data, bytes, err);
+    if (in->is_bound)
+        p->kind->free(device, in->memory);
+    in->memory = memory;
+    in->is_bound = false;
+    return p->kind->write(device, memory, data, bytes, err);
 }
 
 krs_status
@@ -92,23 +108,29 @@ check_ready(const krs_program *p, krs_error *err)
     return KRS_OK;
 }
 
-static void
-apply_updates(krs_program *p)
+static krs_status
+apply_updates(krs_program *p, krs_error *err)
 {
     for (size_t i = 0; i < p->updates; i++) {
         krsi_update *u = &p->update[i];
-        krsi_memory *old = u->tensor->memory;
+        krsi_memory *old = u->tensor->memory, *fresh = p->memory[u->output];
         if (u->is_in_place)
             continue;
-        u->tensor->memory = p->memory[u->output];
+        if (u->tensor->bound) {
+            KRS_TRY(p->kind->read(p->device->state, fresh, u->tensor->bound,
+                                  u->tensor->bytes, err));
+            continue;
+        }
+        u->tensor->memory = fresh;
         p->memory[u->output] = old;
     }
+    return KRS_OK;
 }
 
 krs_status
 krs_program_run(krs_program *p, krs_error *err)
 {
-    KRS_TRY(check_made(p, "program_run", err));
+    KRS_TRY(krsi_program_check_made(p, "program_run", err));
     KRS_TRY(check_ready(p, err));
     p->has_run = false;
     for (size_t i = 0; i < p->inputs; i++)
@@ -128,7 +150,7 @@ krs_program_run(krs_program *p, krs_error *err)
                           "program_run: cancelled before its updates");
     }
     KRS_TRY(status);
-    apply_updates(p);
+    KRS_TRY(apply_updates(p, err));
     p->has_run = true;
     krsi_program_tell(p, KRS_PROGRAM_RAN);
     return KRS_OK;
@@ -143,6 +165,24 @@ check_output(const krs_program *p, const char *function, size_t i,
     return krs_fail(err, KRS_E_RANGE,
                     "%s: output %zu of a program that has %zu", function, i,
                     p->outputs);
+}
+
+krs_status
+krsi_program_check_output(const krs_program *p, const char *function, size_t i,
+                          size_t bytes, krs_error *err)
+{
+    KRS_TRY(check_output(p, function, i, err));
+    const krsi_node *n = p->graph->node[p->output[i]];
+    size_t needed = krsi_node_bytes(n);
+    char text[KRSI_TENSOR_TEXT];
+    if (bytes == needed)
+        return KRS_OK;
+    return krs_fail(
+        err, KRS_E_RANGE, "%s: output %zu is %s, %zu bytes, not %zu", function,
+        i,
+        krsi_tensor_text(text, (krs_dtype)n->dtype,
+                         krs_node_shape(krsi_handle(p->graph, p->output[i]))),
+        needed, bytes);
 }
 
 krs_status
@@ -172,17 +212,7 @@ krs_status
 krs_program_read(const krs_program *p, size_t i, void *data, size_t bytes,
                  krs_error *err)
 {
-    KRS_TRY(check_output(p, "program_read", i, err));
-    const krsi_node *n = p->graph->node[p->output[i]];
-    char text[KRSI_TENSOR_TEXT];
-    size_t needed = krsi_node_bytes(n);
-    if (bytes != needed)
-        return krs_fail(err, KRS_E_RANGE,
-                        "program_read: output %zu is %s, %zu bytes, not %zu", i,
-                        krsi_tensor_text(text, (krs_dtype)n->dtype,
-                                         krs_node_shape(krsi_handle(
-                                             p->graph, p->output[i]))),
-                        needed, bytes);
+    KRS_TRY(krsi_program_check_output(p, "program_read", i, bytes, err));
     if (!p->has_run)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "program_read: output %zu has no value: no run has "

@@ -28,6 +28,9 @@ typedef struct krsi_device_kind {
     /* zeroed */
     krs_status (*alloc)(void *state, size_t bytes, krsi_memory **out,
                         krs_error *err);
+    /* data of the user's as memory of the device: not copied, not freed */
+    krs_status (*wrap)(void *state, void *data, size_t bytes, krsi_memory **out,
+                       krs_error *err);
     void (*free)(void *state, krsi_memory *memory); /* NULL is fine */
     krs_status (*write)(void *state, krsi_memory *memory, const void *data,
                         size_t bytes, krs_error *err);
@@ -40,6 +43,11 @@ typedef struct krsi_device_kind {
                           krs_error *err);
     /* then: code and memory, so that it can be bound and run */
     krs_status (*equip)(void *prepared, krs_error *err);
+    /* the same once more, equipped, that can run at the same time; plan and
+     * code are shared. g, roots: as for prepare */
+    krs_status (*clone)(void *state, const void *prepared, const krs_graph *g,
+                        const uint32_t *roots, size_t count, void **out,
+                        krs_error *err);
     /* what the kind itself allocates, and the peak; the rest is zero */
     krs_status (*memory)(const void *prepared, krs_memory_info *out,
                          krs_error *err);
@@ -86,6 +94,7 @@ typedef struct krsi_tensor {
     krs_shape shape;
     size_t bytes;
     krsi_memory *memory;
+    void *bound; /* the user's data that memory wraps; NULL: our own */
 } krsi_tensor;
 
 /* NULL if absent */

@@ -96,10 +96,9 @@ krsi_program_input(const krs_program *p, const char *name)
     return NULL;
 }
 
-/* A state of the user's graph against what the store has. */
-static krs_status
-check_state(const krs_graph *g, uint32_t id, const krs_store *store,
-            krs_error *err)
+krs_status
+krsi_program_check_state(const krs_graph *g, uint32_t id,
+                         const krs_store *store, krs_error *err)
 {
     const krsi_node *n = g->node[id];
     char have[KRSI_TENSOR_TEXT], want[KRSI_TENSOR_TEXT];
@@ -126,7 +125,7 @@ add_states(const krs_graph *g, const uint32_t *need, krs_store *store,
     for (size_t i = 0; i < g->leaves; i++) {
         uint32_t id = g->leaf[i];
         if (need[id] && g->node[id]->op == KRSI_STATE)
-            KRS_TRY(check_state(g, id, store, err));
+            KRS_TRY(krsi_program_check_state(g, id, store, err));
     }
     for (size_t i = 0; i < g->leaves; i++) {
         uint32_t id = g->leaf[i];
@@ -200,8 +199,9 @@ list_updates(krs_program *p, krs_error *err)
     return status;
 }
 
-static krs_status
-make_outputs(krs_program *p, const krs_store *store, krs_error *err)
+krs_status
+krsi_program_make_outputs(krs_program *p, const krs_store *store,
+                          krs_error *err)
 {
     const krs_graph *g = p->graph;
     p->memory = calloc(p->outputs, sizeof(krsi_memory *));
@@ -284,6 +284,14 @@ plan(krs_program *p, const krs_node *outputs, size_t count, uint32_t *need,
                             &p->prepared, err);
 }
 
+void
+krsi_program_find_states(krs_program *p, const krs_store *store)
+{
+    for (size_t i = 0; i < p->states; i++)
+        p->state[i].tensor = krsi_store_tensor(
+            store, krsi_leaf_name(p->graph, p->graph->node[p->state[i].id]));
+}
+
 /* Code, memory, and the tensors of the store. */
 static krs_status
 equip(krs_program *p, krs_store *store, const krs_graph *g,
@@ -291,10 +299,8 @@ equip(krs_program *p, krs_store *store, const krs_graph *g,
 {
     KRS_TRY(p->kind->equip(p->prepared, err));
     KRS_TRY(add_states(g, need, store, err));
-    for (size_t i = 0; i < p->states; i++)
-        p->state[i].tensor = krsi_store_tensor(
-            store, krsi_leaf_name(p->graph, p->graph->node[p->state[i].id]));
-    return make_outputs(p, store, err);
+    krsi_program_find_states(p, store);
+    return krsi_program_make_outputs(p, store, err);
 }
 
 void
@@ -314,11 +320,15 @@ make_program(krs_device *device, krs_store *store, const krs_node *outputs,
     const krs_graph *g = outputs[0].graph;
     krs_program *p = calloc(1, sizeof *p);
     uint32_t *need = calloc(g->nodes + 1, sizeof *need);
-    if (!p || !need) {
+    atomic_size_t *users = malloc(sizeof *users);
+    if (!p || !need || !users) {
         free(p);
         free(need);
+        free(users);
         return krsi_program_no_memory("program_new", err);
     }
+    atomic_init(users, 1);
+    p->users = users;
     atomic_init(&p->cancelled, 0);
     p->device = device;
     p->kind = device->kind;
@@ -375,6 +385,9 @@ krs_program_free(krs_program *p)
     free(p->var);
     free(p->var_set);
     free(p->var_needed);
-    krs_graph_free(p->graph);
+    if (!p->users || atomic_fetch_sub(p->users, 1) == 1) {
+        krs_graph_free(p->graph);
+        free(p->users);
+    }
     free(p);
 }

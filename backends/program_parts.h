@@ -1,5 +1,5 @@
-/* program_parts.h -- what a program is made of, for program_make.c, which makes
- * it, and program.c, which uses it.
+/* program_parts.h -- what a program is made of, for program_make.c and
+ * program_clone.c, which make it, program.c and program_bind.c, which use it.
  */
 #ifndef KRSI_PROGRAM_PARTS_H
 #define KRSI_PROGRAM_PARTS_H
@@ -14,6 +14,7 @@ typedef struct krsi_input {
     krs_shape shape;
     size_t bytes;
     krsi_memory *memory; /* NULL: never set */
+    bool is_bound;       /* memory is the user's */
 } krsi_input;
 
 typedef struct krsi_state {
@@ -30,7 +31,8 @@ typedef struct krsi_update {
 struct krs_program {
     krs_device *device;
     const krsi_device_kind *kind; /* of device */
-    krs_graph *graph;             /* compiled: primitives only */
+    krs_graph *graph;             /* compiled; that of its clones too */
+    atomic_size_t *users;         /* of graph */
     void *prepared;
     uint32_t *output;     /* ids */
     krsi_memory **memory; /* of the outputs */
@@ -58,7 +60,28 @@ size_t krsi_node_bytes(const krsi_node *n);
 const char *krsi_leaf_name(const krs_graph *g, const krsi_node *n);
 /* NULL if the user's graph has none of that name */
 krsi_input *krsi_program_input(const krs_program *p, const char *name);
+/* states of the compiled graph against what the store has: NAME */
+krs_status krsi_program_check_state(const krs_graph *g, uint32_t id,
+                                    const krs_store *store, krs_error *err);
+/* memory for the outputs, tensors for the updates */
+krs_status krsi_program_make_outputs(krs_program *p, const krs_store *store,
+                                     krs_error *err);
+/* the states of the compiled graph, which are in the store */
+void krsi_program_find_states(krs_program *p, const krs_store *store);
 krs_status krsi_program_no_memory(const char *function, krs_error *err);
 void krsi_program_tell(krs_program *p, krs_program_event event);
+
+/* ---- program.c ---- */
+
+/* ARGUMENT for a program that is planned alone */
+krs_status krsi_program_check_made(const krs_program *p, const char *function,
+                                   krs_error *err);
+/* the input of that name with its bytes: NAME, RANGE */
+krs_status krsi_program_find_input(krs_program *p, const char *function,
+                                   const char *name, size_t bytes,
+                                   krsi_input **out, krs_error *err);
+/* the bytes of output i: RANGE if there is none, or bytes differ */
+krs_status krsi_program_check_output(const krs_program *p, const char *function,
+                                     size_t i, size_t bytes, krs_error *err);
 
 #endif

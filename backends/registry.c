@@ -114,8 +114,8 @@ static bool
 is_complete(const krs_backend *b)
 {
     return b->name && b->count && b->open && b->close && b->limits &&
-           b->alloc && b->free && b->write && b->read && b->build && b->load &&
-           b->drop && b->submit && b->wait && b->listing;
+           b->alloc && b->free && b->wrap && b->write && b->read && b->build &&
+           b->load && b->drop && b->submit && b->wait && b->listing;
 }
 
 static krs_status

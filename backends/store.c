@@ -1,7 +1,8 @@
 /* store.c -- named tensors that outlive programs, sorted by name.
  *
  * Each tensor is an allocation of its own, so programs keep pointers to it;
- * a program replaces its data by exchanging the memory (program.c).
+ * a program replaces its data by exchanging the memory (program.c), unless it
+ * is the user's.
  */
 #include "program.h"
 
@@ -124,14 +125,62 @@ check_type(const char *name, krs_dtype dtype, krs_shape shape,
     return KRS_OK;
 }
 
+/* Into its place; MEMORY, and it is freed, if there is no room. */
+static krs_status
+insert(krs_store *store, size_t at, krsi_tensor *tensor, krs_error *err)
+{
+    if (!krsi_reserve(&store->tensor, &store->capacity, store->count + 1,
+                      sizeof(krsi_tensor *))) {
+        krs_fail(err, KRS_E_MEMORY, "store_add: '%s': no memory for %zu bytes",
+                 tensor->name, tensor->bytes);
+        tensor_free(store->device, tensor);
+        return KRS_E_MEMORY;
+    }
+    memmove(store->tensor + at + 1, store->tensor + at,
+            (store->count - at) * sizeof(krsi_tensor *));
+    store->tensor[at] = tensor;
+    store->count++;
+    return KRS_OK;
+}
+
+/* A new tensor, in data if that is not NULL. */
+static krs_status
+make_tensor(const krs_device *device, const char *name, krsi_tensor of,
+            krsi_tensor **out, krs_error *err)
+{
+    krsi_tensor *tensor = malloc(sizeof *tensor);
+    krs_error reason;
+    if (tensor) {
+        *tensor = of;
+        tensor->name = strdup(name);
+    }
+    krs_status status = KRS_E_MEMORY;
+    if (tensor && tensor->name)
+        status = of.bound
+                     ? device->kind->wrap(device->state, of.bound, of.bytes,
+                                          &tensor->memory, &reason)
+                     : device->kind->alloc(device->state, of.bytes,
+                                           &tensor->memory, NULL);
+    if (status == KRS_OK) {
+        *out = tensor;
+        return KRS_OK;
+    }
+    if (tensor)
+        tensor_free(device, tensor);
+    if (status != KRS_E_MEMORY)
+        return krs_fail(err, status, "store_bind: '%s': %s", name, reason.text);
+    return krs_fail(err, KRS_E_MEMORY,
+                    "store_add: '%s': no memory for %zu bytes", name, of.bytes);
+}
+
 krs_status
 krs_store_add(krs_store *store, const char *name, krs_dtype dtype,
               krs_shape shape, krs_error *err)
 {
     char have[KRSI_TENSOR_TEXT], want[KRSI_TENSOR_TEXT];
-    size_t bytes;
+    krsi_tensor *tensor, of = {.dtype = dtype, .shape = shape};
     bool found;
-    KRS_TRY(check_type(name, dtype, shape, &bytes, err));
+    KRS_TRY(check_type(name, dtype, shape, &of.bytes, err));
     size_t at = position(store, name, &found);
     if (found) {
         const krsi_tensor *old = store->tensor[at];
@@ -142,28 +191,33 @@ krs_store_add(krs_store *store, const char *name, krs_dtype dtype,
                         krsi_tensor_text(have, old->dtype, old->shape),
                         krsi_tensor_text(want, dtype, shape));
     }
-    const krs_device *device = store->device;
-    krsi_tensor *tensor = calloc(1, sizeof *tensor);
-    if (tensor)
-        tensor->name = strdup(name);
-    if (!tensor || !tensor->name ||
-        device->kind->alloc(device->state, bytes, &tensor->memory, NULL) !=
-            KRS_OK ||
-        !krsi_reserve(&store->tensor, &store->capacity, store->count + 1,
-                      sizeof(krsi_tensor *))) {
-        tensor_free(device, tensor);
-        return krs_fail(err, KRS_E_MEMORY,
-                        "store_add: '%s': no memory for %zu bytes", name,
-                        bytes);
-    }
-    tensor->dtype = dtype;
-    tensor->shape = shape;
-    tensor->bytes = bytes;
-    memmove(store->tensor + at + 1, store->tensor + at,
-            (store->count - at) * sizeof(krsi_tensor *));
-    store->tensor[at] = tensor;
-    store->count++;
-    return KRS_OK;
+    KRS_TRY(make_tensor(store->device, name, of, &tensor, err));
+    return insert(store, at, tensor, err);
+}
+
+krs_status
+krs_store_bind(krs_store *store, const char *name, krs_dtype dtype,
+               krs_shape shape, void *data, size_t bytes, krs_error *err)
+{
+    char text[KRSI_TENSOR_TEXT];
+    krsi_tensor *tensor, of = {.dtype = dtype, .shape = shape, .bound = data};
+    bool found;
+    KRS_TRY(check_type(name, dtype, shape, &of.bytes, err));
+    if (!data)
+        return krs_fail(err, KRS_E_ARGUMENT, "store_bind: '%s': data is NULL",
+                        name);
+    if (bytes != of.bytes)
+        return krs_fail(err, KRS_E_RANGE,
+                        "store_bind: '%s' is %s, %zu bytes, not %zu", name,
+                        krsi_tensor_text(text, dtype, shape), of.bytes, bytes);
+    size_t at = position(store, name, &found);
+    if (found)
+        return krs_fail(err, KRS_E_NAME,
+                        "store_bind: '%s' is there already: bind it before a "
+                        "program adds it",
+                        name);
+    KRS_TRY(make_tensor(store->device, name, of, &tensor, err));
+    return insert(store, at, tensor, err);
 }
 
 size_t

@@ -229,3 +229,19 @@ CC
         --backend skeleton:1
     [[ "$output" == *"skeleton: no device 1; only 0"* ]]
 }
+
+@test "the page on ownership and threads names every type of the headers, and functions that are there" {
+    page="$top/include/krs/README.md"
+    headers=$(find "$prefix/include/krs" -name '*.h' ! -name backend.h)
+    types=$(sed -n 's/^typedef struct \(krs_[a-z_]*\) \1;.*/\1/p' $headers)
+    [ "$(wc -w <<<"$types")" -ge 14 ]
+    for type in $types; do
+        grep -q "^| \`$type\` |" "$page" || { echo "no row: $type"; return 1; }
+    done
+    names=$(grep -o '`krs_[a-z_]*`' "$page" | tr -d '`' | sort -u)
+    for name in $names; do
+        grep -qw "$name" $headers "$prefix/include/krs/backend.h" ||
+            { echo "not there: $name"; return 1; }
+    done
+    [ -f "$prefix"/share/doc/kersey/embedding.md ]
+}

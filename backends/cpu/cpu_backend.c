@@ -100,6 +100,8 @@ cpu_open(const krs_backend_options *options, krs_backend_device **out,
     krs_backend_device *device = calloc(1, sizeof *device);
     if (!device)
         return krs_fail(err, KRS_E_MEMORY, "cpu: no memory for a device");
+    if (options->allocator)
+        device->allocator = *options->allocator;
     fegetenv(&before);
     krs_status status = fill_device(device, options, err);
     if (status != KRS_OK)
@@ -344,6 +346,7 @@ krs_backend_entry(void)
                                       .limits = cpu_limits,
                                       .alloc = krsi_cpu_alloc,
                                       .free = krsi_cpu_free,
+                                      .wrap = krsi_cpu_wrap,
                                       .write = krsi_cpu_write,
                                       .read = krsi_cpu_read,
                                       .build = cpu_build,

@@ -5,10 +5,7 @@
 #include "cpu.h"
 #include "threads.h"
 
-struct krs_backend_memory {
-    unsigned char *data;
-    size_t bytes;
-};
+#include "../host_memory.h"
 
 struct krs_backend_code {
     const krs_kernel *kernel; /* borrowed until drop */
@@ -34,13 +31,16 @@ struct krs_backend_device {
     krsi_cpu_linker *linker;
     struct krsi_cpu_state *states; /* of the launches of a submission */
     size_t state_room;
-    krs_status outcome; /* what wait returns */
+    krs_allocator allocator; /* if it has functions */
+    krs_status outcome;      /* what wait returns */
 };
 
 /* cpu_memory.c */
 krs_status krsi_cpu_alloc(krs_backend_device *device, size_t bytes,
                           krs_backend_memory **out, krs_error *err);
 void krsi_cpu_free(krs_backend_device *device, krs_backend_memory *memory);
+krs_status krsi_cpu_wrap(krs_backend_device *device, void *data, size_t bytes,
+                         krs_backend_memory **out, krs_error *err);
 krs_status krsi_cpu_write(krs_backend_device *device,
                           krs_backend_memory *memory, size_t offset_bytes,
                           const void *data, size_t bytes, krs_error *err);

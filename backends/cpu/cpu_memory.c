@@ -1,79 +1,63 @@
 /* cpu_memory.c -- memories of the CPU backend: aligned host memory.
  *
  * Large ones ask for huge pages: touching fresh memory then costs a quarter.
+ * What the user's allocator gives is left as it is.
  */
 #define _DEFAULT_SOURCE /* madvise */
 #include "cpu_device.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 enum { LARGE_BYTES = 4 << 20, HUGE_PAGE_BYTES = 2 << 20 };
+
+static const krs_allocator *
+allocator_of(const krs_backend_device *device)
+{
+    return device->allocator.allocate ? &device->allocator : NULL;
+}
 
 krs_status
 krsi_cpu_alloc(krs_backend_device *device, size_t bytes,
                krs_backend_memory **out, krs_error *err)
 {
-    krs_backend_memory *memory = calloc(1, sizeof *memory);
-    void *data = NULL;
-    size_t align = bytes >= LARGE_BYTES ? HUGE_PAGE_BYTES
-                                        : (size_t)device->limits.memory_align;
-    *out = NULL;
-    if (!memory || posix_memalign(&data, align, bytes ? bytes : 1) != 0) {
-        free(memory);
-        return krs_fail(err, KRS_E_MEMORY, "cpu: no memory for %zu bytes",
-                        bytes);
-    }
+    const krs_allocator *allocator = allocator_of(device);
+    bool is_large = bytes >= LARGE_BYTES && !allocator;
+    KRS_TRY(krsi_host_alloc("cpu", allocator,
+                            is_large ? HUGE_PAGE_BYTES : KRSI_HOST_ALIGN, bytes,
+                            out, err));
 #ifdef MADV_HUGEPAGE
-    if (bytes >= LARGE_BYTES)
-        madvise(data, bytes, MADV_HUGEPAGE); /* a wish: may fail */
+    if (is_large)
+        madvise((*out)->data, bytes, MADV_HUGEPAGE); /* a wish: may fail */
 #endif
-    *memory = (krs_backend_memory){data, bytes};
-    *out = memory;
     return KRS_OK;
 }
 
 void
 krsi_cpu_free(krs_backend_device *device, krs_backend_memory *memory)
 {
-    (void)device;
-    if (!memory)
-        return;
-    free(memory->data);
-    free(memory);
+    krsi_host_free(allocator_of(device), memory);
 }
 
-static krs_status
-check_range(const krs_backend_memory *memory, const char *what, size_t offset,
-            size_t bytes, krs_error *err)
+krs_status
+krsi_cpu_wrap(krs_backend_device *device, void *data, size_t bytes,
+              krs_backend_memory **out, krs_error *err)
 {
-    if (offset <= memory->bytes && bytes <= memory->bytes - offset)
-        return KRS_OK;
-    return krs_fail(err, KRS_E_RANGE,
-                    "cpu: %s of %zu bytes at %zu: the memory has %zu bytes",
-                    what, bytes, offset, memory->bytes);
+    (void)device;
+    return krsi_host_wrap("cpu", data, bytes, out, err);
 }
 
 krs_status
 krsi_cpu_write(krs_backend_device *device, krs_backend_memory *memory,
-               size_t offset_bytes, const void *data, size_t bytes,
-               krs_error *err)
+               size_t offset, const void *data, size_t bytes, krs_error *err)
 {
     (void)device;
-    KRS_TRY(check_range(memory, "write", offset_bytes, bytes, err));
-    if (bytes)
-        memcpy(memory->data + offset_bytes, data, bytes);
-    return KRS_OK;
+    return krsi_host_write("cpu", memory, offset, data, bytes, err);
 }
 
 krs_status
 krsi_cpu_read(krs_backend_device *device, const krs_backend_memory *memory,
-              size_t offset_bytes, void *data, size_t bytes, krs_error *err)
+              size_t offset, void *data, size_t bytes, krs_error *err)
 {
     (void)device;
-    KRS_TRY(check_range(memory, "read", offset_bytes, bytes, err));
-    if (bytes)
-        memcpy(data, memory->data + offset_bytes, bytes);
-    return KRS_OK;
+    return krsi_host_read("cpu", memory, offset, data, bytes, err);
 }

@@ -6,15 +6,11 @@
  * loading are exercised like everywhere else.
  */
 #include "../backend.h"
+#include "../host_memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-struct krs_backend_memory {
-    unsigned char *data;
-    size_t bytes;
-};
 
 struct krs_backend_code {
     const krs_kernel *kernel; /* borrowed until drop */
@@ -23,7 +19,8 @@ struct krs_backend_code {
 
 struct krs_backend_device {
     krs_backend_limits limits;
-    krs_status outcome; /* what wait returns */
+    krs_allocator allocator; /* if it has functions */
+    krs_status outcome;      /* what wait returns */
 };
 
 enum { MAX_PARAMS = 256 };
@@ -65,12 +62,14 @@ interp_open(const krs_backend_options *options, krs_backend_device **out,
         .grid = { INT64_MAX,                        INT64_MAX,       INT64_MAX},
         .max_params = MAX_PARAMS,
         .max_insts = 1 << 16,
-        .memory_align = 64,
+        .memory_align = KRSI_HOST_ALIGN,
         .offset_align = 1,
         .max_alloc_bytes = INT64_MAX,
         .max_bind_bytes = INT64_MAX,
         .scratch_bytes = 1U << 30
     };
+    if (options && options->allocator)
+        device->allocator = *options->allocator;
     *out = device;
     return KRS_OK;
 }
@@ -87,66 +86,48 @@ interp_limits(const krs_backend_device *device)
     return &device->limits;
 }
 
+static const krs_allocator *
+allocator_of(const krs_backend_device *device)
+{
+    return device->allocator.allocate ? &device->allocator : NULL;
+}
+
 static krs_status
 interp_alloc(krs_backend_device *device, size_t bytes, krs_backend_memory **out,
              krs_error *err)
 {
-    krs_backend_memory *memory = calloc(1, sizeof *memory);
-    void *data = NULL;
-    *out = NULL;
-    if (!memory || posix_memalign(&data, (size_t)device->limits.memory_align,
-                                  bytes ? bytes : 1) != 0) {
-        free(memory);
-        return krs_fail(err, KRS_E_MEMORY, "interp: no memory for %zu bytes",
-                        bytes);
-    }
-    *memory = (krs_backend_memory){data, bytes};
-    *out = memory;
-    return KRS_OK;
+    return krsi_host_alloc("interp", allocator_of(device), KRSI_HOST_ALIGN,
+                           bytes, out, err);
 }
 
 static void
 interp_free(krs_backend_device *device, krs_backend_memory *memory)
 {
-    (void)device;
-    if (!memory)
-        return;
-    free(memory->data);
-    free(memory);
+    krsi_host_free(allocator_of(device), memory);
 }
 
 static krs_status
-check_range(const krs_backend_memory *memory, const char *what, size_t offset,
-            size_t bytes, krs_error *err)
+interp_wrap(krs_backend_device *device, void *data, size_t bytes,
+            krs_backend_memory **out, krs_error *err)
 {
-    if (offset <= memory->bytes && bytes <= memory->bytes - offset)
-        return KRS_OK;
-    return krs_fail(err, KRS_E_RANGE,
-                    "interp: %s of %zu bytes at %zu: the memory has %zu bytes",
-                    what, bytes, offset, memory->bytes);
+    (void)device;
+    return krsi_host_wrap("interp", data, bytes, out, err);
 }
 
 static krs_status
 interp_write(krs_backend_device *device, krs_backend_memory *memory,
-             size_t offset_bytes, const void *data, size_t bytes,
-             krs_error *err)
+             size_t offset, const void *data, size_t bytes, krs_error *err)
 {
     (void)device;
-    KRS_TRY(check_range(memory, "write", offset_bytes, bytes, err));
-    if (bytes)
-        memcpy(memory->data + offset_bytes, data, bytes);
-    return KRS_OK;
+    return krsi_host_write("interp", memory, offset, data, bytes, err);
 }
 
 static krs_status
 interp_read(krs_backend_device *device, const krs_backend_memory *memory,
-            size_t offset_bytes, void *data, size_t bytes, krs_error *err)
+            size_t offset, void *data, size_t bytes, krs_error *err)
 {
     (void)device;
-    KRS_TRY(check_range(memory, "read", offset_bytes, bytes, err));
-    if (bytes)
-        memcpy(data, memory->data + offset_bytes, bytes);
-    return KRS_OK;
+    return krsi_host_read("interp", memory, offset, data, bytes, err);
 }
 
 static krs_status
@@ -229,8 +210,8 @@ run_launch(const krs_backend_launch *launch, krs_error *err)
                         kernel->param_count, MAX_PARAMS);
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         const krs_backend_binding *at = &launch->bindings[i];
-        KRS_TRY(check_range(at->memory, kernel->buffers[i].name,
-                            at->offset_bytes, at->bytes, err));
+        KRS_TRY(krsi_host_check("interp", kernel->buffers[i].name, at->memory,
+                                at->offset_bytes, at->bytes, err));
         buffers[i] = at->memory->data + at->offset_bytes;
         bytes[i] = at->bytes;
     }
@@ -293,6 +274,7 @@ const krs_backend krsi_interp_backend = {.abi = krs_backend_abi,
                                          .limits = interp_limits,
                                          .alloc = interp_alloc,
                                          .free = interp_free,
+                                         .wrap = interp_wrap,
                                          .write = interp_write,
                                          .read = interp_read,
                                          .build = interp_build,

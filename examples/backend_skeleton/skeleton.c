@@ -1,6 +1,6 @@
 /* skeleton.c -- a whole backend for Kersey, to be copied and made yours.
  *
- * In: kernels, memory, launches, through the fourteen functions of
+ * In: kernels, memory, launches, through the fifteen functions of
  * krs/backend.h. Out: results with the stated bits: the conformance run
  * passes as it stands.
  *
@@ -9,7 +9,7 @@
  * interpreter krs_keval runs. To make a backend of it, replace in this order,
  * running `kersey conform` after each step:
  *
- *   1. memory      alloc, free, write, read: that of your device
+ *   1. memory      alloc, free, wrap, write, read: that of your device
  *   2. limits      what your device has; kernels are chosen by it
  *   3. build       translate each instruction of a kernel into your code
  *   4. load, drop  hand that code to your driver
@@ -42,6 +42,7 @@ struct krs_backend_device {
 struct krs_backend_memory {
     unsigned char *data;
     size_t bytes;
+    bool is_wrapped; /* data is the user's */
 };
 
 struct krs_backend_code {
@@ -66,6 +67,9 @@ skeleton_open(const krs_backend_options *options, krs_backend_device **out,
     if (options && options->index >= skeleton_count(NULL))
         return krs_fail(err, KRS_E_ARGUMENT, "skeleton: no device %u; only 0",
                         options->index);
+    if (options && options->allocator)
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "skeleton: takes memory from the system alone");
     if (options && options->cpu && strcmp(options->cpu, "native") != 0)
         return krs_fail(err, KRS_E_UNSUPPORTED,
                         "skeleton: no choice of processors, so not '%s'",
@@ -126,8 +130,7 @@ skeleton_alloc(krs_backend_device *device, size_t bytes,
         return krs_fail(err, KRS_E_MEMORY, "skeleton: no memory for %zu bytes",
                         bytes);
     }
-    memory->data = data;
-    memory->bytes = bytes;
+    *memory = (krs_backend_memory){data, bytes, false};
     *out = memory;
     return KRS_OK;
 }
@@ -136,7 +139,7 @@ static void
 skeleton_free(krs_backend_device *device, krs_backend_memory *memory)
 {
     (void)device;
-    if (memory)
+    if (memory && !memory->is_wrapped)
         free(memory->data);
     free(memory);
 }
@@ -150,6 +153,25 @@ check_stretch(const krs_backend_memory *memory, size_t offset, size_t bytes,
         return krs_fail(err, KRS_E_RANGE,
                         "skeleton: %zu bytes at %zu of a memory of %zu", bytes,
                         offset, memory->bytes);
+    return KRS_OK;
+}
+
+/* Memory of the user's, without a copy. A device that cannot reach it gives
+ * UNSUPPORTED. */
+static krs_status
+skeleton_wrap(krs_backend_device *device, void *data, size_t bytes,
+              krs_backend_memory **out, krs_error *err)
+{
+    *out = NULL;
+    if ((uintptr_t)data % device->limits.memory_align != 0)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "skeleton: memory must begin at a multiple of %llu",
+                        (unsigned long long)device->limits.memory_align);
+    krs_backend_memory *memory = malloc(sizeof *memory);
+    if (!memory)
+        return krs_fail(err, KRS_E_MEMORY, "skeleton: no memory to wrap any");
+    *memory = (krs_backend_memory){data, bytes, true};
+    *out = memory;
     return KRS_OK;
 }
 
@@ -374,6 +396,7 @@ krs_backend_entry(void)
                                       .limits = skeleton_limits,
                                       .alloc = skeleton_alloc,
                                       .free = skeleton_free,
+                                      .wrap = skeleton_wrap,
                                       .write = skeleton_write,
                                       .read = skeleton_read,
                                       .build = skeleton_build,

@@ -12,7 +12,7 @@
  * its devices, prints nothing, reads no environment, and leaves the floating-
  * point control word as it found it. backends/README.md shows how to add one.
  *
- * Threads. build, alloc, free, write, read, load and drop may be called for
+ * Threads. build, alloc, free, wrap, write, read, load and drop may be called for
  * one device by several threads at once. submit and its wait belong together:
  * at most one submission of a device is in flight. open, close: any thread,
  * close when nothing else runs.
@@ -25,6 +25,7 @@
 #define KRS_BACKEND_H
 
 #include <krs/kernel.h>
+#include <krs/memory.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -49,6 +50,9 @@ typedef struct krs_backend_options {
     const char *cpu;  /* "x86-64-v2" ... "native"; NULL is "native". Backends
                          without such a choice take NULL and "native" only. */
     krs_backend_effort effort;
+    const krs_allocator *allocator; /* of alloc; copied; NULL: the backend's
+                                       own. UNSUPPORTED if its memory is not
+                                       the host's. */
 } krs_backend_options;
 
 #define KRS_BACKEND_TEXT        64
@@ -154,6 +158,13 @@ typedef struct krs_backend {
                         krs_backend_memory **out, krs_error *err);
     void (*free)(krs_backend_device *device, krs_backend_memory *memory);
 
+    /* wrap(device, data, bytes, &memory, err) -- a memory that is the caller's:
+     * nothing is copied, the device reads and writes data itself until free,
+     * which leaves it alone. data is a multiple of limits->memory_align.
+     * Errors: ARGUMENT (it is not); UNSUPPORTED (not this device's to reach). */
+    krs_status (*wrap)(krs_backend_device *device, void *data, size_t bytes,
+                       krs_backend_memory **out, krs_error *err);
+
     /* write(device, memory, offset, data, bytes, err) -- from the host; read
      * -- to the host. Not while work in flight uses the memory.
      * Errors: RANGE (beyond the end). */
@@ -233,6 +244,7 @@ krs_backend_abi(void)
                             sizeof(krs_kargument),
                             sizeof(krs_kfacts),
                             sizeof(krs_error),
+                            sizeof(krs_allocator),
                             sizeof(krs_backend_options),
                             sizeof(krs_backend_limits),
                             sizeof(krs_backend_blob),

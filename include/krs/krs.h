@@ -3,6 +3,7 @@
  *   version.h   which Kersey this is
  *   status.h    how errors are told
  *   dtype.h     element types
+ *   memory.h    where devices take memory from
  *   graph.h     declare a computation: nodes, scopes, states, gradients
  *   ops.h       the operations
  *   scan.h      recurrences: a part of the graph, again and again
@@ -48,6 +49,7 @@
 #include <krs/gguf.h>
 #include <krs/graph.h>
 #include <krs/llama.h>
+#include <krs/memory.h>
 #include <krs/nn.h>
 #include <krs/opinfo.h>
 #include <krs/ops.h>

@@ -16,6 +16,7 @@
 #define KRS_PROGRAM_H
 
 #include <krs/graph.h>
+#include <krs/memory.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,11 +26,14 @@ extern "C" {
 typedef struct krs_device krs_device;
 
 /* Named tensors that live between runs (parameters, moments, caches). Several
- * programs may bind one store; one thread at a time. */
+ * programs may bind one store. One thread at a time: a run of a program counts
+ * as use of its store, but for programs without updates, which may run at once
+ * as long as nobody writes to the store. */
 typedef struct krs_store krs_store;
 
 /* A graph made ready to run. Keeps what it needs of the graph: the graph may
- * be freed. One thread at a time. */
+ * be freed. One thread at a time, but for krs_program_cancel; for more threads
+ * there is krs_program_clone. */
 typedef struct krs_program krs_program;
 
 /* What happens to a program, for an observer. */
@@ -62,11 +66,14 @@ typedef struct krs_device_options {
     bool unfused;        /* no kernel computes more than one primitive: what
                             fusion is compared with */
     krs_memory_use memory;
-    const char *stage;   /* last pass over the graphs of programs: "expand" runs
+    const char *stage; /* last pass over the graphs of programs: "expand" runs
                             them as they are defined, the oracle of the
                             optimiser; NULL: "opt", all of them */
+    const krs_allocator *allocator; /* of memory for tensors; copied; NULL: the
+                                       system's. It outlives the device. */
     /* told when an entry of the cache is damaged or not to be trusted; NULL:
-     * nobody is. context is passed on. */
+     * nobody is. context is passed on. By the thread that
+     * makes a program. */
     void (*warning)(void *context, const char *text);
     /* told of every program on the device, whoever makes it, so that it can
      * be printed and profiled; it must not run, free or make programs. NULL:
@@ -99,6 +106,8 @@ typedef struct krs_device_info {
     bool has_fma;       /* products are added with one rounding */
     bool updates_in_place; /* states take their new values where they lie,
                               wherever that can be */
+    uint64_t memory_align; /* bytes: where memory of the user's must begin that
+                              is bound without a copy */
     /* memory of stores and programs on the device now, and the most there was;
      * not counted: the scratch of its workers. eval counts none. */
     uint64_t bytes, most_bytes;
@@ -159,6 +168,36 @@ KRS_API krs_status krs_program_set_input(krs_program *program, const char *name,
                                          const void *data, size_t bytes,
                                          krs_error *err);
 
+/* ---- memory of the user's, without a copy ----
+ *
+ * data must be bytes long as stated, begin at a multiple of memory_align
+ * (krs_device_info; 64 on eval, interp and cpu: aligned_alloc(64, ...)) and stay
+ * there until the program or store is freed, or something else is bound.
+ * Errors of all three: NAME, RANGE, as for the functions that copy; ARGUMENT
+ * (data begins elsewhere); UNSUPPORTED (a device with memory of its own);
+ * MEMORY. After an error what was bound before still is. */
+
+/* krs_program_bind_input(program, name, data, bytes, err) -- every run reads
+ * the input from data, as it is then; not to be written while one goes on.
+ * krs_program_set_input ends it. */
+KRS_API krs_status krs_program_bind_input(krs_program *program,
+                                          const char *name, const void *data,
+                                          size_t bytes, krs_error *err);
+
+/* krs_program_bind_output(program, i, data, bytes, err) -- every run writes
+ * output i to data; after a run that failed its contents are undefined.
+ * UNSUPPORTED also for an update, whose value lies where its state does. */
+KRS_API krs_status krs_program_bind_output(krs_program *program, size_t i,
+                                           void *data, size_t bytes,
+                                           krs_error *err);
+
+/* krs_store_bind(store, name, dtype, shape, data, bytes, err) -- a new tensor
+ * of the store that lies in data: programs read it there and write its updates
+ * there. Errors, besides: those of krs_store_add; NAME also if it is there. */
+KRS_API krs_status krs_store_bind(krs_store *store, const char *name,
+                                  krs_dtype dtype, krs_shape shape, void *data,
+                                  size_t bytes, krs_error *err);
+
 /* krs_program_set_var(program, name, value, err) -- a runtime integer.
  * Errors: NAME, RANGE (outside the bounds of krs_var). */
 KRS_API krs_status krs_program_set_var(krs_program *program, const char *name,
@@ -181,6 +220,21 @@ KRS_API krs_status krs_program_output(const krs_program *program, size_t i,
                                       krs_shape *out_shape, krs_error *err);
 KRS_API krs_status krs_program_read(const krs_program *program, size_t i,
                                     void *data, size_t bytes, krs_error *err);
+
+/* krs_program_clone(program, store, &clone, err) -- the same program for another
+ * thread: code, constants and plan are shared; inputs, variables, outputs and
+ * temporaries are its own, and not set. Its states are those of store, which is
+ * of the same device; those that the code uses are added if absent. It may be
+ * freed before or after the program. Thread-safe: program may be running.
+ *
+ * Each of several threads has a clone, and a store if the program updates
+ * states; without updates they may share one. Runs on one device of a backend
+ * take turns at the machine, each using all of it; on eval they run at once.
+ * Errors: ARGUMENT (of krs_program_plan; a store of another device); NAME (a
+ * state with another type or shape in the store); MEMORY. */
+KRS_API krs_status krs_program_clone(const krs_program *program,
+                                     krs_store *store, krs_program **out,
+                                     krs_error *err);
 
 /* ---- looking inside ---- */
 

@@ -251,7 +251,8 @@ typedef struct krs_train_batches {
 /* krs_train_text_new(data, batch, seed, &text, err) -- batches of `batch`
  * windows of a text (data.h; borrowed, outlives text), shuffled by seed.
  * krs_train_text_batches(text, bytes_per_token) -- as the trainer takes them;
- * bytes_per_token is 1 for KRS_TOKENS_BYTES. Errors: RANGE, MEMORY. */
+ * bytes_per_token is 1 for KRS_TOKENS_BYTES. Errors: RANGE, MEMORY.
+ * One thread at a time. */
 typedef struct krs_train_text krs_train_text;
 KRS_API krs_status krs_train_text_new(const krs_data *data, int64_t batch,
                                       uint64_t seed, krs_train_text **out,
@@ -262,6 +263,7 @@ KRS_API krs_train_batches krs_train_text_batches(krs_train_text *text,
 
 /* ---- the trainer ---- */
 
+/* One thread at a time, but for krs_trainer_stop. */
 typedef struct krs_trainer krs_trainer;
 
 typedef struct krs_trainer_options {
