@@ -300,8 +300,9 @@ END_TEST
 static long
 resident(void)
 {
-    long all = 0, pages = 0;
+    long pages = 0;
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    long all;
     FILE *f = fopen("/proc/self/statm", "r");
     ck_assert_ptr_nonnull(f);
     ck_assert_int_eq(fscanf(f, "%ld %ld", &all, &pages), 2);
