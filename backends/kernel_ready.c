@@ -175,6 +175,7 @@ facts_of(const krsi_machine *m)
     krsi_facts facts = {.lanes = limits->vector_lanes,
                         .registers = limits->registers,
                         .workers = limits->workers,
+                        .bindings = limits->max_params,
                         .has_dot2_bf16 = limits->has_dot2_bf16,
                         .fuses = m->fuses};
     for (int i = 0; i < 3; i++)

@@ -340,6 +340,7 @@ arena_bytes(const compiled *c, size_t outputs, bool fuses)
         .lanes = 8,
         .registers = 16,
         .workers = 2,
+        .bindings = 256,
         .cache_bytes = {32768, 1 << 20, 1 << 24},
         .fuses = fuses
     };

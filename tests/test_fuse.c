@@ -16,7 +16,7 @@ typedef struct fused {
 } fused;
 
 static fused
-fuse(const krs_node *outputs, size_t count)
+fuse_within(uint32_t bindings, const krs_node *outputs, size_t count)
 {
     fused f = {0};
     krs_error err = {KRS_OK, ""};
@@ -31,8 +31,14 @@ fuse(const krs_node *outputs, size_t count)
         node[i] = krsi_handle(f.graph, made[i]);
     ck_assert_int_eq(
         krsi_sched_make(&f.sched, f.graph, node, count, NULL, &err), KRS_OK);
-    ck_assert_int_eq(krsi_sched_fuse(&f.sched, &err), KRS_OK);
+    ck_assert_int_eq(krsi_sched_fuse(&f.sched, bindings, &err), KRS_OK);
     return f;
+}
+
+static fused
+fuse(const krs_node *outputs, size_t count)
+{
+    return fuse_within(UINT32_MAX, outputs, count);
 }
 
 static void
@@ -300,6 +306,24 @@ START_TEST(cuts_of_a_fused_wave_are_independent)
 }
 END_TEST
 
+START_TEST(a_kernel_binds_no_more_buffers_than_the_device)
+{
+    krs_graph *g = krs_graph_new();
+    krs_node sum = krs_input(g, "a", KRS_F32, KRS_SHAPE(512));
+    for (char name[] = "b"; name[0] <= 'f'; name[0]++)
+        sum = krs_add(sum, krs_input(g, name, KRS_F32, KRS_SHAPE(512)));
+    static const size_t cuts[] = {5, 3, 2, 2, 1, 1}; /* by 3 to 8 buffers */
+    for (uint32_t bindings = 3; bindings <= 8; bindings++) {
+        fused f = fuse_within(bindings, &sum, 1);
+        ck_assert_uint_eq(f.sched.cut_count, cuts[bindings - 3]);
+        for (size_t i = 0; i < f.sched.cut_count; i++)
+            ck_assert_uint_le(krsi_cut_bindings(f.sched.cuts[i]), bindings);
+        drop(&f);
+    }
+    krs_graph_free(g);
+}
+END_TEST
+
 SUITE(a_softmax_is_one_cut,
       loss_and_gradient_of_cross_entropy_read_the_logits_once,
       maps_around_a_product_become_part_of_it,
@@ -310,4 +334,5 @@ SUITE(a_softmax_is_one_cut,
       a_long_row_alone_does_not_take_in_dear_work,
       what_would_be_computed_again_and_again_is_not_taken_in,
       pieces_of_one_value_keep_their_order,
-      cuts_of_a_fused_wave_are_independent)
+      cuts_of_a_fused_wave_are_independent,
+      a_kernel_binds_no_more_buffers_than_the_device)

@@ -153,12 +153,7 @@ void
 krsi_lower_declare_rest(krsi_lowering *l)
 {
     const krsi_cut *cut = l->cut;
-    bool faults = false;
-    for (int i = 0; i < cut->loads; i++)
-        faults |= cut->load[i].fault >= 0;
-    for (int i = 0; i < cut->outs; i++)
-        faults |= cut->out[i].fault >= 0;
-    if (faults)
+    if (krsi_cut_may_fault(cut))
         l->faults = buffer(l, "faults", KRSI_FAULTS, KRS_I64, KRS_K_WRITE);
     for (int i = 0; i < cut->exprs; i++) {
         const krsi_expr *e = &cut->expr[i];

@@ -16,6 +16,7 @@ typedef struct krsi_facts {
     uint32_t lanes;     /* f32 in a vector register: 1, 4, 8, 16 */
     uint32_t registers; /* vector registers */
     uint32_t workers;
+    uint32_t bindings; /* buffers of one launch, at most */
     uint64_t cache_bytes[3];
     bool has_dot2_bf16;
     bool fuses; /* cuts are merged; off is what that is compared with */

@@ -227,7 +227,7 @@ krsi_plan_schedule(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
     krs_status status =
         krsi_sched_make(&plan->sched, g, outputs, count, &planner, err);
     if (status == KRS_OK && facts->fuses)
-        status = krsi_sched_fuse(&plan->sched, err);
+        status = krsi_sched_fuse(&plan->sched, facts->bindings, err);
     if (status != KRS_OK)
         krsi_plan_free(plan);
     return status;

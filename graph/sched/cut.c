@@ -130,6 +130,26 @@ krsi_maker_fault(krsi_maker *m, uint32_t id)
     return (int)s->fault_count++;
 }
 
+bool
+krsi_cut_may_fault(const krsi_cut *cut)
+{
+    bool may = false;
+    for (int i = 0; i < cut->loads; i++)
+        may |= cut->load[i].fault >= 0;
+    for (int i = 0; i < cut->outs; i++)
+        may |= cut->out[i].fault >= 0;
+    return may;
+}
+
+uint32_t
+krsi_cut_bindings(const krsi_cut *cut)
+{
+    int count = cut->outs + krsi_cut_may_fault(cut);
+    for (int i = 0; i < cut->loads; i++)
+        count += cut->load[i].view.value != KRSI_NO_VALUE;
+    return (uint32_t)count;
+}
+
 /* ---- expressions ---- */
 
 int

@@ -215,7 +215,8 @@ typedef struct krsi_check {
     X(NOT_OTHER_POINTS, "no: it is also read at other points")                \
     X(NOT_WANTED, "no: others want it, and it cannot be stored on the way")   \
     X(NOT_WAITING, "no: others would have to wait")                           \
-    X(NOT_LIMITS, "no: too large for one kernel")
+    X(NOT_LIMITS, "no: too large for one kernel")                             \
+    X(NOT_DEVICE, "no: more buffers than the device binds at once")
 
 typedef enum krsi_fusion {
 #define KRSI_FUSION_ENUM(NAME, text) KRSI_##NAME,
@@ -311,6 +312,9 @@ void krsi_sched_update(krsi_sched *s, uint32_t param, size_t output);
 /* All loads and stores of a value move by an index of elements. */
 void krsi_sched_move(krsi_sched *s, uint32_t value, krs_index by);
 
+/* one of its places is moved by an index that is checked when it runs */
+bool krsi_cut_may_fault(const krsi_cut *cut);
+
 /* no point of the output is stored to, whatever the runtime integers are */
 bool krsi_cut_is_empty(const krsi_cut *cut);
 
@@ -318,10 +322,14 @@ bool krsi_cut_is_empty(const krsi_cut *cut);
  * last than along the last? */
 bool krsi_cut_is_across(const krsi_cut *cut);
 
+/* buffers that a kernel of it binds, that of the faults included */
+uint32_t krsi_cut_bindings(const krsi_cut *cut);
+
 /* fuse.c -- merge cuts where that saves memory traffic: fewer cuts, equal
- * results bit for bit. Values that no cut stores any more become FUSED.
+ * results bit for bit, none that binds more than `bindings` buffers and did
+ * not before. Values that no cut stores any more become FUSED.
  * Errors: MEMORY. */
-krs_status krsi_sched_fuse(krsi_sched *s, krs_error *err);
+krs_status krsi_sched_fuse(krsi_sched *s, uint32_t bindings, krs_error *err);
 
 /* cut_work.c -- what a cut does at its maximal sizes, for people */
 typedef struct krsi_work {

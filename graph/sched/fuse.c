@@ -24,7 +24,8 @@
  *   - Rows are merged with rows of the same length only, never with columns,
  *     and not into few rows: they would run alone.
  *   - A producer is read in the order in which it lies, or is cheap.
- *   - Limits: KRSI_CUT_LOADS, EXPRS, OUTS, REDUCES.
+ *   - Limits: KRSI_CUT_LOADS, EXPRS, OUTS, REDUCES; buffers that the device
+ *     binds.
  *
  * Every step keeps bits: expressions are the same, and the order of a sum is
  * a function of its length.
@@ -49,12 +50,13 @@ typedef struct readers {
 
 typedef struct fuser {
     krsi_sched *s;
-    uint32_t *writer; /* by value: its only cut, NONE, MANY */
-    int *ready;       /* by value: first wave that may read it */
-    readers *read;    /* by value */
-    bool *gone;       /* by cut */
-    krsi_cut **made;  /* by cut: one merged here, in memory of its own */
-    uint32_t at;      /* the cut that is visited */
+    uint32_t bindings; /* buffers of a merged cut, at most */
+    uint32_t *writer;  /* by value: its only cut, NONE, MANY */
+    int *ready;        /* by value: first wave that may read it */
+    readers *read;     /* by value */
+    bool *gone;        /* by cut */
+    krsi_cut **made;   /* by cut: one merged here, in memory of its own */
+    uint32_t at;       /* the cut that is visited */
     krsi_wide_cut host, merged;
     krsi_mapping mapping, inverse;
     krsi_merge merge;
@@ -251,6 +253,15 @@ forget(fuser *f, uint32_t cut)
     f->made[cut] = NULL;
 }
 
+/* The merged cut, if there may be such a one. */
+static krsi_fusion
+merge(fuser *f)
+{
+    return !krsi_merge_cuts(&f->merge, &f->merged)           ? KRSI_NOT_LIMITS
+           : krsi_cut_bindings(&f->merged.cut) > f->bindings ? KRSI_NOT_DEVICE
+                                                             : KRSI_FUSED;
+}
+
 /* The merged cut takes the number of the consumer. */
 static bool
 commit(fuser *f, uint32_t pi, uint32_t ci, bool producer_goes)
@@ -345,8 +356,9 @@ absorb(fuser *f, uint32_t pi, uint32_t ci, int load)
         return why;
     f->merge.into_producer = false;
     f->merge.mapping = m;
-    if (!krsi_merge_cuts(&f->merge, &f->merged))
-        return KRSI_NOT_LIMITS;
+    krsi_fusion fits = merge(f);
+    if (fits != KRSI_FUSED)
+        return fits;
     if (krsi_fuse_is_awkward(&f->merged.cut))
         return KRSI_NOT_ACROSS;
     int wave = wave_of(f, &f->merged.cut);
@@ -380,8 +392,9 @@ append(fuser *f, uint32_t pi, uint32_t ci, int load)
     f->merge.mapping = &f->inverse;
     if (!carry(f, p, ci, &wanted))
         return KRSI_NOT_OTHER_POINTS;
-    if (!krsi_merge_cuts(&f->merge, &f->merged))
-        return KRSI_NOT_LIMITS;
+    krsi_fusion fits = merge(f);
+    if (fits != KRSI_FUSED)
+        return fits;
     krsi_cut *m = &f->merged.cut;
     if (wave_of(f, m) > p->wave)
         return KRSI_NOT_WAITING;
@@ -543,13 +556,14 @@ visit(fuser *f, uint32_t i)
 }
 
 krs_status
-krsi_sched_fuse(krsi_sched *s, krs_error *err)
+krsi_sched_fuse(krsi_sched *s, uint32_t bindings, krs_error *err)
 {
     size_t count = s->cut_count;
     fuser *f = calloc(1, sizeof *f);
     bool fine = f != NULL;
     if (fine) {
         f->s = s;
+        f->bindings = bindings;
         fine = start(f);
     }
     for (uint32_t i = 0; fine && i < count; i++)
