@@ -245,3 +245,35 @@ CC
     done
     [ -f "$prefix"/share/doc/kersey/embedding.md ]
 }
+
+@test "the examples build against the installed package and do what they say" {
+    cp -r "$top/examples/." .
+    for file in *.c; do
+        [ "$(wc -l <"$file")" -le 150 ]
+        grep -q "^| \`$file\` |" README.md
+        grep -qw "${file%.c}" CMakeLists.txt
+    done
+    [ "$(wc -l <quadratic.c)" -le 20 ]
+    CFLAGS=-Werror cmake_build
+    run -0 build/quadratic
+    [ "$output" = "x = 3.000" ]
+    [ -f "$lib/kersey/libkersey-cpu.so" ] && device=cpu || device=interp
+    run -0 build/train_step weights.safetensors $device
+    [ "$output" = "loss 0.000004, w = 2.001 -0.001 0.001 -1.001
+resumed: the same bits" ]
+    run -0 build/mlp $device
+    [[ "${lines[-1]}" =~ ^19[0-2]\ of\ 192\ right$ ]]
+    run -0 build/custom_block $device
+    [[ "${lines[0]}" =~ ^8\ parameters,\ gradients\ within\ .e-04\ of\ the\ slopes$ ]]
+    run -0 build/custom_op $device
+    [ "${lines[1]}" = " -0.49 -> -0.500, d(y^2)/dx = -1.00" ]
+    [ "${lines[4]}" = "  1.50 ->  1.000, d(y^2)/dx = 0.00" ]
+    run -0 build/inspect_compile $device
+    [[ "$output" == *"softmax f32[4,100]"*"== fusion"*"== kernel"*"== launch, 1 lines"* ]]
+    bible -f gen1:1-30 >text
+    run -0 --separate-stderr build/train_text text run 40 $device
+    [[ "${lines[0]}" =~ ^[345]\.[0-9][0-9]\ bits\ per\ byte$ ]]
+    [[ "${lines[1]}" == "And God "* ]]
+    [[ "$stderr" == *"step 40  loss "* ]]
+    [ -f run/checkpoint-00000040/model.safetensors ]
+}
