@@ -153,6 +153,27 @@ cases() {
     [ -n "$output" ]
 }
 
+@test "training words and characters gives the golden vocabularies" {
+    for row in word:600 char:120; do
+        run -0 "$KERSEY" tokenizer train --kind ${row%:*} --vocab ${row#*:} \
+            --data "$golden/train/text.txt" -o "$folder/${row%:*}"
+        cmp <(jq -c '.model.vocab | to_entries | sort_by(.value) | map(.key)' \
+            "$folder/${row%:*}/tokenizer.json") \
+            <(jq -c .vocab_in_id_order "$golden/train/${row%:*}.json")
+    done
+    # of characters a text is put together as it was, but for what is unknown
+    text=$'thé tide\n is out \xe2\x98\x83'
+    ids=$("$KERSEY" tokenize -t "$folder/char" "$text")
+    [ "$(wc -w <<<"$ids")" -eq "${#text}" ]
+    [ "$("$KERSEY" tokenize -t "$folder/char" --decode "$ids")" = \
+        "${text/$'\xe2\x98\x83'/[UNK]}" ]
+    # all that occur at least twice
+    run -0 "$KERSEY" tokenizer train --kind char --min-frequency 2 \
+        --data <(printf 'abacab\nb\n') -o "$folder/few"
+    [ "$(jq -c .model.vocab "$folder/few/tokenizer.json")" = \
+        '{"[UNK]":0,"a":1,"b":2,"\n":3}' ]
+}
+
 @test "training unigram is the same each time, and cuts a text it can put together" {
     for name in a b; do
         run -0 "$KERSEY" tokenizer train --kind unigram --vocab 400 \
@@ -174,7 +195,7 @@ cases() {
     run -2 --separate-stderr "$KERSEY" tokenizer train
     [[ "$stderr" == *"which text? --data FILE"* ]]
     run -2 --separate-stderr "$KERSEY" tokenizer train --data x --kind sentence
-    [[ "$stderr" == *"expected bpe, bpe-chars, wordpiece or unigram"* ]]
+    [[ "$stderr" == *"expected bpe, bpe-chars, wordpiece, unigram, word or char"* ]]
     run -2 --separate-stderr "$KERSEY" tokenizer learn --data x
     [[ "$stderr" == *"can train, not \"learn\""* ]]
     run -1 --separate-stderr "$KERSEY" tokenizer train --vocab 200 \

@@ -77,7 +77,8 @@ command_tokenizer(const struct command_line *line)
         return complain_usage("which text? --data FILE");
     if (!krs_train_parse(f->kind, &kind))
         return complain_usage(
-            "--kind %s: expected bpe, bpe-chars, wordpiece or unigram",
+            "--kind %s: expected bpe, bpe-chars, wordpiece, unigram, word or "
+            "char",
             f->kind);
     if (train(f, kind, &err) != KRS_OK)
         return complain(&err);

@@ -344,12 +344,16 @@ KRS_API krs_status krs_chat_write(const krs_chat *chat, const krs_tokenizer *t,
  *   bpe-chars  BPE of characters, the last of a word marked </w>; [UNK]
  *   wordpiece  BERT's: lower case, no accents, ## inside words; its five
  *              special tokens
- *   unigram    sentencepiece's language model of pieces; <unk>, <s>, </s> */
+ *   unigram    sentencepiece's language model of pieces; <unk>, <s>, </s>
+ *   word       the frequent words, cut at spaces and punctuation; [UNK]
+ *   char       the frequent characters, newlines among them; [UNK] */
 #define KRS_TRAIN_LIST(X)     \
     X(BPE, "bpe")             \
     X(BPE_CHARS, "bpe-chars") \
     X(WORDPIECE, "wordpiece") \
-    X(UNIGRAM, "unigram")
+    X(UNIGRAM, "unigram")     \
+    X(WORD, "word")           \
+    X(CHAR, "char")
 
 typedef enum krs_train_kind {
 #define KRS_TRAIN_ENUM(NAME, name) KRS_TRAIN_##NAME,
@@ -365,8 +369,10 @@ typedef struct krs_tokenizer_training {
     size_t struct_size;
     krs_train_kind kind;
     size_t vocabulary;     /* tokens in all, special ones included */
-    size_t min_frequency;  /* of a pair to be merged; 0 counts as 1 */
-    size_t limit_alphabet; /* most characters; 0: no limit; not for bpe */
+    size_t min_frequency;  /* of a pair to be merged, of a word or character;
+                              0 counts as 1 */
+    size_t limit_alphabet; /* most characters; 0: no limit; not for bpe, word
+                              and char */
 } krs_tokenizer_training;
 
 /* krs_tokenizer_train(training, texts, count, &json, &bytes, err) -- a
@@ -378,6 +384,7 @@ typedef struct krs_tokenizer_training {
  * equal ones that with the smaller ids (Sennrich et al. 2016). WordPiece is
  * trained by the same counts. Unigram: expectation and maximisation over the
  * words, a quarter of the pieces dropped each time (Kudo 2018).
+ * Words and characters: by count, of equal ones the smaller first.
  *
  *   texts   each line is a document
  *

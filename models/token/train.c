@@ -16,87 +16,108 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BYTE_LEVEL(trim)                                         \
-    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_" \
-    "offsets\":" trim ",\"use_regex\":true}"
-#define METASPACE                                               \
-    "{\"type\":\"Metaspace\",\"replacement\":\"\xE2\x96\x81\"," \
-    "\"prepend_scheme\":\"always\",\"split\":true}"
-#define SPECIAL(name) "{\"SpecialToken\":{\"id\":\"" name "\",\"type_id\":0}}"
-#define PAIR_END      "{\"SpecialToken\":{\"id\":\"[SEP]\",\"type_id\":1}}"
-#define SEQUENCE(name, type) \
-    "{\"Sequence\":{\"id\":\"" name "\",\"type_id\":" type "}}"
-#define TOKEN(name, id)                                                      \
-    "\"" name "\":{\"id\":\"" name "\",\"ids\":[" id "],\"tokens\":[\"" name \
-    "\"]}"
+/* Parts of a tokenizer.json, written with ' for ": see quoted(). */
+#define BYTES_BEGIN   "{'type':'ByteLevel','add_prefix_space':false,"
+#define BYTES_TRIMMED BYTES_BEGIN "'trim_offsets':true,'use_regex':true}"
+#define BYTES_WHOLE   BYTES_BEGIN "'trim_offsets':false,'use_regex':true}"
+#define METASPACE                                         \
+    "{'type':'Metaspace','replacement':'" KRSI_META_SPACE \
+    "','prepend_scheme':'always','split':true}"
+#define CLS   "{'SpecialToken':{'id':'[CLS]','type_id':0}}"
+#define SEP   "{'SpecialToken':{'id':'[SEP]','type_id':0}}"
+#define SEP_B "{'SpecialToken':{'id':'[SEP]','type_id':1}}"
+#define A     "{'Sequence':{'id':'A','type_id':0}}"
+#define B     "{'Sequence':{'id':'B','type_id':1}}"
+
+static const char bpe_frame[] =
+    "{'normalizer':null,'pre_tokenizer':" BYTES_TRIMMED
+    ",'post_processor':" BYTES_WHOLE ",'decoder':" BYTES_TRIMMED "}";
+static const char bpe_chars_frame[] =
+    "{'normalizer':null,'pre_tokenizer':{'type':'Whitespace'},"
+    "'post_processor':null,'decoder':{'type':'BPEDecoder','suffix':'</w>'}}";
+static const char wordpiece_frame[] =
+    "{'normalizer':{'type':'BertNormalizer','clean_text':true,"
+    "'handle_chinese_chars':true,'strip_accents':null,'lowercase':true},"
+    "'pre_tokenizer':{'type':'BertPreTokenizer'},"
+    "'post_processor':{'type':'TemplateProcessing',"
+    "'single':[" CLS "," A "," SEP "],"
+    "'pair':[" CLS "," A "," SEP "," B "," SEP_B "],'special_tokens':{"
+    "'[CLS]':{'id':'[CLS]','ids':[2],'tokens':['[CLS]']},"
+    "'[SEP]':{'id':'[SEP]','ids':[3],'tokens':['[SEP]']}}},"
+    "'decoder':{'type':'WordPiece','prefix':'##','cleanup':true}}";
+static const char unigram_frame[] =
+    "{'normalizer':{'type':'Sequence','normalizers':[{'type':'NFKC'},"
+    "{'type':'Replace','pattern':{'Regex':' {2,}'},'content':' '}]},"
+    "'pre_tokenizer':" METASPACE ",'post_processor':null,"
+    "'decoder':" METASPACE "}";
+static const char word_frame[] =
+    "{'normalizer':null,'pre_tokenizer':{'type':'Whitespace'},"
+    "'post_processor':null,'decoder':null}";
+static const char char_frame[] =
+    "{'normalizer':null,'pre_tokenizer':{'type':'FixedLength','length':1},"
+    "'post_processor':null,'decoder':{'type':'Fuse'}}";
+
+#define BPE_END "'fuse_unk':false,'byte_fallback':false,'ignore_merges':false}"
+static const char bpe_model[] =
+    "{'type':'BPE','dropout':null,'unk_token':null,"
+    "'continuing_subword_prefix':null,'end_of_word_suffix':null," BPE_END;
+static const char bpe_chars_model[] =
+    "{'type':'BPE','dropout':null,'unk_token':'[UNK]',"
+    "'continuing_subword_prefix':null,'end_of_word_suffix':'</w>'," BPE_END;
+static const char wordpiece_model[] =
+    "{'type':'WordPiece','unk_token':'[UNK]','continuing_subword_prefix':'##',"
+    "'max_input_chars_per_word':100}";
+static const char unigram_model[] =
+    "{'type':'Unigram','unk_id':0,'byte_fallback':false}";
+static const char word_model[] = "{'type':'WordLevel','unk_token':'[UNK]'}";
 
 static const char *const bpe_special[] = {"<|endoftext|>", NULL};
-static const char *const chars_special[] = {"[UNK]", NULL};
+static const char *const unk_special[] = {"[UNK]", NULL};
 static const char *const bert_special[] = {"[PAD]", "[UNK]",  "[CLS]",
                                            "[SEP]", "[MASK]", NULL};
 static const char *const unigram_special[] = {"<unk>", "<s>", "</s>", NULL};
+
+/* What sets a kind apart from the others. */
+enum {
+    HAS_MERGES = 1,
+    HAS_ALL_BYTES = 2, /* whether they occur or not */
+    KEEPS_LINES = 4    /* the newline between two lines is a word too */
+};
+
+typedef krs_status train_function(const krsi_training *training,
+                                  const krsi_counted *words, krsi_trained *out,
+                                  krs_error *err);
 
 static const struct kind {
     const char *frame, *model;
     const char *const *special;
     const char *prefix, *suffix;
-    bool all_bytes;
-} kinds[] =
-    {
-        [KRS_TRAIN_BPE] =
-            {"{\"normalizer\":null,\"pre_tokenizer\":" BYTE_LEVEL(
-                 "true") ",\"post_processor\":" BYTE_LEVEL("false") ",\"decoder"
-                                                                    "\""
-                                                                    ":" BYTE_LEVEL(
-                                                                        "true") "}",
-                             "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
-             "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
-             "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":"
-             "false}",                                                                                bpe_special,                                "", "",         true                                                                         },
-        [KRS_TRAIN_BPE_CHARS] =
-            {"{\"normalizer\":null,\"pre_tokenizer\":{\"type\":\"Whitespace\"},"
-             "\"post_processor\":null,\"decoder\":{\"type\":\"BPEDecoder\","
-             "\"suffix\":\"</w>\"}}",                                                "{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":\"[UNK]\","
-             "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":\"</"
-             "w>\","
-             "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":"
-             "false}",              chars_special,                              "", "</w>",     false                                                                        },
-        [KRS_TRAIN_WORDPIECE] =
-            {"{\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":true,"
-             "\"handle_chinese_chars\":true,\"strip_accents\":null,"
-             "\"lowercase\":"
-             "true},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"},"
-             "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":"
-             "[" SPECIAL("[CLS]") "," SEQUENCE("A",                                  "0") "," SPECIAL("[SEP]") "],\"pair\":[" SPECIAL("[CLS]") "," SEQUENCE(
-                 "A", "0") "," SPECIAL("[SEP]") "," SEQUENCE("B",
-                             "1") "," PAIR_END
-                                                             "],\"special_"
-                                                             "tokens\":{" TOKEN("[CLS]",                                                              "2") "," TOKEN(
-                                                                 "[SEP]", "3") "}},"
-                                                                      "\"decode"
-                                                                      "r\":{"
-                                                                      "\"type\""
-                                                                      ":\"WordP"
-                                                                      "iece\","
-                                                                      "\"prefix"
-                                                                      "\":\"##"
-                                                                      "\","
-                                                                      "\"cleanu"
-                                                                      "p\":"
-                                                                      "true}}", "{\"type\":\"WordPiece\",\"unk_token\":\"[UNK]\","
-             "\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_"
-             "word\":"
-             "100}", bert_special, "##", "", false},
-        [KRS_TRAIN_UNIGRAM] =
-            {"{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{"
-             "\"type\":"
-             "\"NFKC\"},{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" "
-             "{2,}\"},"
-             "\"content\":\" \"}]},\"pre_tokenizer\":" METASPACE
-             ",\"post_processor\":null,\"decoder\":" METASPACE "}",
-                             "{\"type\":\"Unigram\",\"unk_id\":0,\"byte_fallback\":false}",
-                             unigram_special,                                                                                             "",                                                                                          "",                                                                                                    false                                                                                                               },
+    train_function *train;
+    unsigned traits;
+} kinds[] = {
+    [KRS_TRAIN_BPE] = {bpe_frame,       bpe_model,       bpe_special,     "", "",
+                       krsi_train_merges,                                                             HAS_MERGES | HAS_ALL_BYTES},
+    [KRS_TRAIN_BPE_CHARS] = {bpe_chars_frame, bpe_chars_model, unk_special,     "",
+                       "</w>",                                                    krsi_train_merges,  HAS_MERGES                },
+    [KRS_TRAIN_WORDPIECE] = {wordpiece_frame, wordpiece_model, bert_special,
+                       "##",                                                  "", krsi_train_merges,  0                         },
+    [KRS_TRAIN_UNIGRAM] = {unigram_frame,   unigram_model,   unigram_special, "",
+                       "",                                                        krsi_train_unigram, 0                         },
+    [KRS_TRAIN_WORD] = {word_frame,      word_model,      unk_special,     "", "",
+                       krsi_train_words,                                                              0                         },
+    [KRS_TRAIN_CHAR] = {char_frame,      word_model,      unk_special,     "", "",
+                       krsi_train_words,                                                              KEEPS_LINES               },
 };
+
+/* The JSON of a part, " for '; to be freed. */
+static char *
+quoted(const char *text)
+{
+    char *copy = krsi_copy_text(text, strlen(text));
+    for (char *at = copy; at && (at = strchr(at, '\''));)
+        *at = '"';
+    return copy;
+}
 
 bool
 krs_train_parse(const char *name, krs_train_kind *out)
@@ -149,7 +170,7 @@ count_line(const krs_tokenizer *t, krsi_work *w, const char *line, size_t bytes,
 
 static krs_status
 count_text(const krs_tokenizer *t, krsi_work *w, const krs_text *text,
-           krsi_counted *words, krs_error *err)
+           bool keeps_lines, krsi_counted *words, krs_error *err)
 {
     size_t bad = krsi_utf8_check(text->text, text->bytes);
     if (bad < text->bytes)
@@ -164,6 +185,8 @@ count_text(const krs_tokenizer *t, krsi_work *w, const krs_text *text,
                             "train: a line of %zu bytes; at most %zu", bytes,
                             KRSI_TEXT_BYTES);
         KRS_TRY(count_line(t, w, line, bytes, words, err));
+        if (end && keeps_lines)
+            KRS_TRY(count_word(words, "\n", 1, err));
         at += bytes + 1;
     }
     return KRS_OK;
@@ -175,9 +198,17 @@ count_words(const struct kind *kind, const krs_text *texts, size_t count,
 {
     krs_tokenizer *t;
     krsi_work *w;
-    KRS_TRY(krsi_tokenizer_new(&t, err));
+    char *frame = quoted(kind->frame);
+    if (!frame)
+        return krsi_no_memory(err, "a frame");
+    krs_status status = krsi_tokenizer_new(&t, err);
+    if (status != KRS_OK) {
+        free(frame);
+        return status;
+    }
     t->model.kind = KRSI_WORDLEVEL; /* only its frame is used */
-    krs_status status = krsi_frame(t, kind->frame, err);
+    status = krsi_frame(t, frame, err);
+    free(frame);
     if (status == KRS_OK)
         status = krsi_tokenizer_ready(t, err);
     if (status == KRS_OK)
@@ -187,7 +218,8 @@ count_words(const struct kind *kind, const krs_text *texts, size_t count,
         return status;
     }
     for (size_t i = 0; status == KRS_OK && i < count; i++)
-        status = count_text(t, w, &texts[i], words, err);
+        status =
+            count_text(t, w, &texts[i], kind->traits & KEEPS_LINES, words, err);
     krsi_work_give(t, w);
     krs_tokenizer_free(t);
     return status;
@@ -282,43 +314,68 @@ merges_json(const krsi_trained *trained)
     return list;
 }
 
-static json_t *
-file_json(const struct kind *kind, krs_train_kind which,
-          const krsi_trained *trained)
+static void
+write_text(krsi_buffer *out, const char *text)
 {
-    json_error_t error;
-    json_t *model = json_loads(kind->model, 0, &error);
-    json_t *frame = json_loads(kind->frame, 0, &error);
-    json_t *root =
-        json_pack("{s:s, s:n, s:n, s:o}", "version", "1.0", "truncation",
-                  "padding", "added_tokens", added_tokens(kind));
-    int failed = !model || !frame || !root;
-    failed = failed || json_object_update(root, frame);
-    failed =
-        failed || json_object_set_new(model, "vocab", vocabulary_json(trained));
-    if (which == KRS_TRAIN_BPE || which == KRS_TRAIN_BPE_CHARS)
-        failed = failed ||
-                 json_object_set_new(model, "merges", merges_json(trained));
-    failed = failed || json_object_set(root, "model", model);
-    json_decref(model);
-    json_decref(frame);
-    if (!failed)
-        return root;
-    json_decref(root);
-    return NULL;
+    krsi_buffer_add(out, text, strlen(text));
+}
+
+/* The value is taken over; NULL fails. */
+static void
+write_value(krsi_buffer *out, json_t *value)
+{
+    size_t bytes;
+    char *text =
+        value ? krsi_json_print(value, JSON_INDENT(1) | JSON_REAL_PRECISION(17),
+                                &bytes)
+              : NULL;
+    if (text)
+        krsi_buffer_add(out, text, bytes);
+    else
+        out->failed = true;
+    free(text);
+    json_decref(value);
+}
+
+/* The members of a part, " for '. */
+static void
+write_members(krsi_buffer *out, const char *part)
+{
+    char *json = quoted(part);
+    if (json)
+        krsi_buffer_add(out, json + 1, strlen(json) - 2); /* without { and } */
+    else
+        out->failed = true;
+    free(json);
 }
 
 static krs_status
-write_file(const struct kind *kind, krs_train_kind which,
-           const krsi_trained *trained, char **out, size_t *bytes,
-           krs_error *err)
+write_file(const struct kind *kind, const krsi_trained *trained, char **out,
+           size_t *bytes, krs_error *err)
 {
-    json_t *root = file_json(kind, which, trained);
-    *out = root ? krsi_json_print(
-                      root, JSON_INDENT(1) | JSON_REAL_PRECISION(17), bytes)
-                : NULL;
-    json_decref(root);
-    return *out ? KRS_OK : krsi_no_memory(err, "a tokenizer.json");
+    krsi_buffer file = {0};
+    write_text(&file, "{\"version\":\"1.0\",\"truncation\":null,"
+                      "\"padding\":null,\"added_tokens\":");
+    write_value(&file, added_tokens(kind));
+    write_text(&file, ",\n");
+    write_members(&file, kind->frame);
+    write_text(&file, ",\n\"model\":{");
+    write_members(&file, kind->model);
+    write_text(&file, ",\n\"vocab\":");
+    write_value(&file, vocabulary_json(trained));
+    if (kind->traits & HAS_MERGES) {
+        write_text(&file, ",\n\"merges\":");
+        write_value(&file, merges_json(trained));
+    }
+    write_text(&file, "}}");
+    krsi_buffer_add(&file, "", 1);
+    if (file.failed) {
+        krsi_buffer_free(&file);
+        return krsi_no_memory(err, "a tokenizer.json");
+    }
+    *out = file.bytes;
+    *bytes = file.count - 1;
+    return KRS_OK;
 }
 
 krs_status
@@ -327,7 +384,7 @@ krs_tokenizer_train(const krs_tokenizer_training *o, const krs_text *texts,
 {
     krsi_counted words = {0};
     krsi_trained trained = {0};
-    size_t bytes;
+    size_t bytes = 0;
     if (!o || o->struct_size < sizeof *o ||
         (unsigned)o->kind >= KRS_TRAIN_KINDS || (!texts && count > 0) || !out)
         return krs_fail(err, KRS_E_ARGUMENT,
@@ -343,14 +400,12 @@ krs_tokenizer_train(const krs_tokenizer_training *o, const krs_text *texts,
                               .special = kind->special,
                               .prefix = kind->prefix,
                               .suffix = kind->suffix,
-                              .all_bytes = kind->all_bytes};
+                              .all_bytes = kind->traits & HAS_ALL_BYTES};
     krs_status status = count_words(kind, texts, count, &words, err);
     if (status == KRS_OK)
-        status = o->kind == KRS_TRAIN_UNIGRAM
-                     ? krsi_train_unigram(&training, &words, &trained, err)
-                     : krsi_train_merges(&training, &words, &trained, err);
+        status = kind->train(&training, &words, &trained, err);
     if (status == KRS_OK)
-        status = write_file(kind, o->kind, &trained, out, &bytes, err);
+        status = write_file(kind, &trained, out, &bytes, err);
     if (status == KRS_OK && out_bytes)
         *out_bytes = bytes;
     krsi_vocabulary_free(&words.words);

@@ -31,6 +31,10 @@ typedef struct krsi_training {
 krs_status krsi_train_merges(const krsi_training *training,
                              const krsi_counted *words, krsi_trained *out,
                              krs_error *err);
+/* the words themselves, the frequent ones first, then by their bytes */
+krs_status krsi_train_words(const krsi_training *training,
+                            const krsi_counted *words, krsi_trained *out,
+                            krs_error *err);
 krs_status krsi_train_unigram(const krsi_training *training,
                               const krsi_counted *words, krsi_trained *out,
                               krs_error *err);
