@@ -144,6 +144,67 @@ commands() {
     [[ "${lines[0]}" == digraph* ]]
 }
 
+@test "graph draws through dot, and says what is missing without it" {
+    file="$TESTS_DIR/graphs/mlp.krs"
+    cd "$BATS_TEST_TMPDIR"
+    mkdir none some
+    run -1 --separate-stderr env PATH="$PWD/none" "$KERSEY" graph "$file" --format svg
+    [ -z "$output" ]
+    [ "$stderr" = "kersey graph: error: --format svg needs the program dot (Debian: graphviz): No such file or directory; --format dot writes what it draws" ]
+    # a dot that shows what it is given
+    printf '#!/bin/sh\necho "dot $*"; exec cat\n' >some/dot
+    chmod +x some/dot
+    run -0 --separate-stderr env PATH="$PWD/some:$PATH" "$KERSEY" graph "$file" --format svg
+    [ "$output" = "dot -Tsvg
+$("$KERSEY" graph "$file" --format dot)" ]
+    # one that fails without reading a large graph
+    printf '#!/bin/sh\nexit 7\n' >some/dot
+    run -1 --separate-stderr env PATH="$PWD/some:$PATH" "$KERSEY" graph llama-110m \
+        --format svg
+    [ "$stderr" = "kersey graph: error: dot failed with exit code 7" ]
+}
+
+@test "the drawing of graphviz is an SVG with every node" {
+    command -v dot >/dev/null || skip "no graphviz to draw with"
+    run -0 "$KERSEY" graph "$TESTS_DIR/graphs/mlp.krs" --format svg
+    [[ "$output" == *"<svg"*"matmul"*"f32[4,5]"*"tanh"*"</svg>"* ]]
+}
+
+@test "completion knows every command and every flag, in each shell" {
+    cd "$BATS_TEST_TMPDIR"
+    for shell in bash zsh fish; do
+        "$KERSEY" completion $shell >script.$shell
+        for command in $(commands); do
+            grep -q "[' (a]$command\b" script.$shell
+        done
+        ! command -v $shell >/dev/null || $shell -n script.$shell
+    done
+    complete_words() { # what bash offers for the last of the words
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        COMPREPLY=()
+        _kersey
+        echo "${COMPREPLY[*]}"
+    }
+    source script.bash
+    [ "$(complete_words kersey conf)" = conform ]
+    [ "$(complete_words kersey train --weight)" = --weight-decay ]
+    [ "$(complete_words kersey doctor --weight)" = "" ]
+    touch "a file"
+    [ "$(complete_words kersey inspect a)" = "a file" ]
+    for command in $(commands); do
+        help=$("$KERSEY" "$command" --help)
+        offered=$(complete_words kersey "$command" --)
+        [ "$(wc -w <<<"$offered")" -eq "$(grep -c '^  [ -].. *--' <<<"$help")" ]
+        for flag in $offered; do
+            [[ "$help" == *" $flag"* ]]
+        done
+        [ "$(grep -c "from $command' " script.fish)" -eq \
+            "$(($(wc -w <<<"$offered") - 1))" ]
+    done
+    run -2 --separate-stderr "$KERSEY" completion csh
+    [[ "$stderr" == *'no completion for "csh"; there are bash, zsh and fish'* ]]
+}
+
 @test "graph builds the forward pass of a model folder" {
     model="$TESTS_DIR/golden/models/llama_mha"
     run -0 --separate-stderr "$KERSEY" graph "$model" --batch 2 --seq 5

@@ -244,6 +244,7 @@ CC
             { echo "not there: $name"; return 1; }
     done
     [ -f "$prefix"/share/doc/kersey/embedding.md ]
+    grep -q "complete.*kersey" "$prefix/share/bash-completion/completions/kersey"
 }
 
 @test "the examples build against the installed package and do what they say" {

@@ -196,6 +196,8 @@ cases() {
     [[ "$stderr" == *"which text? --data FILE"* ]]
     run -2 --separate-stderr "$KERSEY" tokenizer train --data x --kind sentence
     [[ "$stderr" == *"expected bpe, bpe-chars, wordpiece, unigram, word or char"* ]]
+    run -2 --separate-stderr "$KERSEY" tokenizer train --data x
+    [[ "$stderr" == *"where to? -o FOLDER"* ]]
     run -2 --separate-stderr "$KERSEY" tokenizer learn --data x
     [[ "$stderr" == *"can train, not \"learn\""* ]]
     run -1 --separate-stderr "$KERSEY" tokenizer train --vocab 200 \

@@ -65,7 +65,7 @@ struct command {
     const char *name, *operands;
     int least, most; /* operands */
     const char *purpose, *example;
-    bool takes[FLAG_ID_COUNT];
+    bool takes[FLAG_ID_COUNT + 1]; /* the last one: false */
     int (*run)(const struct command_line *line);
 };
 

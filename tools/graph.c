@@ -1,5 +1,5 @@
-/* graph.c -- kersey graph: a graph at a stage of its life, as text, dot or
- * JSON.
+/* graph.c -- kersey graph: a graph at a stage of its life, as text, dot, SVG
+ * or JSON.
  *
  * In: a file in the text form of krs_graph_print ("-" for stdin), or a model
  * folder or preset, which gives the forward pass over ids [--batch, --seq]
@@ -13,10 +13,11 @@
  *           what a program of it becomes on --backend (krs_program_print), as
  *           text; with --grad, of the graph with its gradients
  *
- * Dot is for graphviz: kersey graph F --format dot | dot -Tsvg > graph.svg
+ * Dot is for graphviz; svg is what it draws of it.
  */
 #include "command.h"
 
+#include "graph_svg.h"
 #include "presets.h"
 
 #include <krs/llama.h>
@@ -42,10 +43,12 @@ typedef krs_status print_graph(const krs_graph *g, const krs_node *outputs,
 static const struct {
     const char *name;
     print_graph *print;
+    bool draws; /* the text is drawn */
 } formats[] = {
-    {"text", krs_graph_print     },
-    {"dot",  krs_graph_print_dot },
-    {"json", krs_graph_print_json},
+    {"text", krs_graph_print,      false},
+    {"dot",  krs_graph_print_dot,  false},
+    {"svg",  krs_graph_print_dot,  true },
+    {"json", krs_graph_print_json, false},
 };
 
 /* All of a stream as a string of the caller. */
@@ -214,7 +217,7 @@ differentiate(struct loaded *l, krs_error *err)
 }
 
 static int
-print_loaded(struct loaded *l, print_graph *print, krs_error *err)
+print_loaded(struct loaded *l, print_graph *print, bool draws, krs_error *err)
 {
     krs_print_options options = {.struct_size = sizeof options,
                                  .constant_limit =
@@ -222,9 +225,11 @@ print_loaded(struct loaded *l, print_graph *print, krs_error *err)
     char *text;
     if (print(l->graph, l->outputs, l->count, &options, &text, err) != KRS_OK)
         return complain(err);
-    fputs(text, stdout);
+    krs_status status = draws ? print_svg(text, err) : KRS_OK;
+    if (!draws)
+        fputs(text, stdout);
     free(text);
-    return EXIT_OK;
+    return status == KRS_OK ? EXIT_OK : complain(err);
 }
 
 /* What a program becomes on the device. */
@@ -278,12 +283,15 @@ command_graph(const struct command_line *line)
     const char *stage = line->flags.stage, *format = line->flags.format;
     bool in_program = is_program_stage(stage);
     print_graph *print = NULL;
+    bool draws = false;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        if (!strcmp(formats[i].name, format))
+        if (!strcmp(formats[i].name, format)) {
             print = formats[i].print;
+            draws = formats[i].draws;
+        }
     }
     if (!print)
-        return complain_usage("--format %s: expected text, dot or json",
+        return complain_usage("--format %s: expected text, dot, svg or json",
                               format);
     if (!in_program && strcmp(stage, "grad") != 0 &&
         strcmp(stage, "graph") != 0)
@@ -307,7 +315,7 @@ command_graph(const struct command_line *line)
     if (status != KRS_OK)
         code = complain(&err);
     else if (!in_program)
-        code = print_loaded(&l, print, &err);
+        code = print_loaded(&l, print, draws, &err);
     krs_graph_free(l.graph);
     free(l.outputs);
     krs_device_close(device);

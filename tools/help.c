@@ -5,10 +5,13 @@
 
 const struct command command_rows[] = {
 #define F(name) [FLAG_ID_##name] = true,
+#define NO_MORE [FLAG_ID_COUNT] = false
 #define COMMAND(name, operands, least, most, purpose, example, flags) \
-    {#name, operands, least, most, purpose, example, {flags}, command_##name},
+    {#name,   operands, least,           most,                        \
+     purpose, example,  {flags NO_MORE}, command_##name},
 #include "commands.def"
 #undef COMMAND
+#undef NO_MORE
 #undef F
 };
 const int command_count = sizeof command_rows / sizeof *command_rows;

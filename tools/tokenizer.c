@@ -80,6 +80,8 @@ command_tokenizer(const struct command_line *line)
             "--kind %s: expected bpe, bpe-chars, wordpiece, unigram, word or "
             "char",
             f->kind);
+    if (!f->out)
+        return complain_usage("where to? -o FOLDER");
     if (train(f, kind, &err) != KRS_OK)
         return complain(&err);
     return EXIT_OK;

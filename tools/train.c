@@ -363,7 +363,7 @@ static char *
 run_folder(const struct training *t)
 {
     if (!t->resume || given(t, FLAG_ID_out))
-        return strdup(t->flags->out);
+        return strdup(t->flags->out ? t->flags->out : "run");
     const char *slash = strrchr(t->resume, '/');
     return slash ? strndup(t->resume, (size_t)(slash - t->resume))
                  : strdup(".");
