@@ -11,7 +11,8 @@
  *   sums       sum, cumsum, matmul, index_add, scatter_add: each rounding on
  *              the longest chain of additions loses at most 2^-24 of the sum of
  *              magnitudes (Higham 2002, section 4.2), which the same operation
- *              on the magnitudes of the operands gives
+ *              on the magnitudes of the operands gives; prod and cumprod
+ *              likewise, each product losing as much of itself
  *   attention  fuzz_attention.c
  */
 #include "fuzz_graph.h"
@@ -277,9 +278,10 @@ function_bound(enum krsi_op op)
     return 0;
 }
 
-/* Longest chain of roundings behind one element, for rows that add; else 0. */
+/* Longest chain of roundings behind one element, for rows that add, or multiply
+ * many; else 0. */
 static double
-additions(const krs_graph *g, const krsi_node *n)
+roundings(const krs_graph *g, const krsi_node *n)
 {
     const krsi_node *x = g->node[n->in[0]];
     const int64_t *axes;
@@ -287,11 +289,13 @@ additions(const krs_graph *g, const krsi_node *n)
     if (!krs_dtype_is_float((krs_dtype)n->dtype))
         return 0;
     switch ((int)n->op) {
-    case KRSI_SUM: /* 64 lanes, then a tree of 6 */
+    case KRSI_SUM:
+    case KRSI_PROD: /* 64 lanes, then a tree of 6 */
         for (int i = 0, count = krsi_ints(n, 0, &axes); i < count; i++)
             terms *= (double)x->dim[axes[i]];
         return ceil(terms / 64) + 6;
-    case KRSI_CUMSUM: return (double)x->dim[krsi_int(n, 0)];
+    case KRSI_CUMSUM:
+    case KRSI_CUMPROD: return (double)x->dim[krsi_int(n, 0)];
     case KRSI_MATMUL:
         return (double)x->dim[x->rank - (krsi_int(n, 0) ? 2 : 1)] + 1;
     case KRSI_INDEX_ADD:
@@ -323,7 +327,7 @@ rounds(const krsi_body *body)
         default:
             if (krsi_ops[n->op].composite ||
                 function_bound((enum krsi_op)n->op) > 0 ||
-                (n->count && additions(g, n) > 0))
+                (n->count && roundings(g, n) > 0))
                 return true;
         }
     }
@@ -372,6 +376,21 @@ alone(singles *s, const krsi_node *n, uint32_t *in)
         .id;
 }
 
+/* |y| of a product, or inf where a part of it, in whatever order, may leave
+ * the normal numbers of f32 */
+static krs_node
+product_bound(singles *s, const krsi_node *n, krs_node x)
+{
+    krs_node one = krs_like(x, 1);
+    krs_node part[3] = {x, krs_maximum(x, one), krs_minimum(x, one)};
+    for (int i = 0; i < 3; i++)
+        part[i] = krsi_add(s->made, KRS_HERE, (enum krsi_op)n->op, &part[i].id,
+                           1, n->word, n->words);
+    krs_node inside = krs_and(krs_lt(part[1], krs_like(x, 0x1p127)),
+                              krs_gt(part[2], krs_like(x, 0x1p-125)));
+    return krs_where(inside, part[0], krs_like(x, (double)INFINITY));
+}
+
 static void
 add_single(singles *s, uint32_t id)
 {
@@ -388,15 +407,18 @@ add_single(singles *s, uint32_t id)
         s->bound[id] = fuzz_attention_bound(
                            n, krsi_handle(s->made, s->single[id]), operand)
                            .id;
-    } else if (n->count && additions(s->g, n) > 0) {
+    } else if (n->count && roundings(s->g, n) > 0) {
         for (uint32_t i = 0; i < n->count; i++) {
             krs_node x = krsi_handle(s->made, in[i]);
             if (krs_dtype_is_float(krs_node_dtype(x)))
                 in[i] = krs_abs(krs_cast(x, KRS_F32)).id;
         }
-        s->bound[id] = krsi_add(s->made, KRS_HERE, (enum krsi_op)n->op, in,
-                                (int)n->count, n->word, n->words)
-                           .id;
+        bool product = n->op == KRSI_PROD || n->op == KRSI_CUMPROD;
+        krs_node bound = product
+                             ? product_bound(s, n, krsi_handle(s->made, in[0]))
+                             : krsi_add(s->made, KRS_HERE, (enum krsi_op)n->op,
+                                        in, (int)n->count, n->word, n->words);
+        s->bound[id] = bound.id;
     }
     free(in);
 }
@@ -420,7 +442,7 @@ judge_node(const krs_graph *g, uint32_t id, const tensor *got,
 {
     const krsi_node *n = g->node[id];
     enum krsi_op op = (enum krsi_op)n->op;
-    double ulps = function_bound(op), chain = bound ? additions(g, n) : 0;
+    double ulps = function_bound(op), chain = bound ? roundings(g, n) : 0;
     if (op == KRSI_CAST && g->node[n->in[0]]->dtype == KRS_I64)
         ulps = 0.5; /* i64 to f64 to f32 rounds twice */
     counts->values += (size_t)got->elements;

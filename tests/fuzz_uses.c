@@ -17,17 +17,18 @@ use_unary(fuzz_gen *g)
 {
     typedef krs_node unary(krs_place at, krs_node x);
     static unary *const real[] = {
-        krs_neg_at,  krs_abs_at,       krs_sign_at,    krs_exp_at,
-        krs_log_at,  krs_sqrt_at,      krs_rsqrt_at,   krs_sin_at,
-        krs_cos_at,  krs_tanh_at,      krs_sigmoid_at, krs_erf_at,
-        krs_erfc_at, krs_floor_at,     krs_relu_at,    krs_silu_at,
-        krs_gelu_at, krs_gelu_tanh_at, krs_square_at,  krs_stop_gradient_at};
+        krs_neg_at,   krs_abs_at,       krs_sign_at,    krs_exp_at,
+        krs_log_at,   krs_sqrt_at,      krs_rsqrt_at,   krs_sin_at,
+        krs_cos_at,   krs_tanh_at,      krs_sigmoid_at, krs_erf_at,
+        krs_erfc_at,  krs_floor_at,     krs_relu_at,    krs_silu_at,
+        krs_gelu_at,  krs_gelu_tanh_at, krs_square_at,  krs_stop_gradient_at,
+        krs_log1p_at, krs_expm1_at,     krs_softplus_at};
     static unary *const whole[] = {krs_neg_at, krs_abs_at, krs_square_at};
     if (fuzz_chance(g, 8))
         return krs_not(fuzz_pick(g, fuzz_truths, 0));
     krs_node x = fuzz_pick(g, fuzz_numbers, 0);
     if (krs_dtype_is_float(krs_node_dtype(x)))
-        return real[fuzz_below(g, 20)](H, x);
+        return real[fuzz_below(g, 23)](H, x);
     return whole[fuzz_below(g, 3)](H, x);
 }
 
@@ -99,18 +100,23 @@ use_reduce(fuzz_gen *g)
 {
     typedef krs_node reduction(krs_place at, krs_node x, krs_axes axes);
     static reduction *const all[] = {
-        krs_sum_at,       krs_amax_at,          krs_amin_at, krs_sum_keep_at,
-        krs_amax_keep_at, krs_amin_keep_at,     krs_mean_at, krs_logsumexp_at,
-        krs_mean_keep_at, krs_logsumexp_keep_at};
+        krs_sum_at,       krs_amax_at,      krs_amin_at,
+        krs_sum_keep_at,  krs_prod_at,      krs_amax_keep_at,
+        krs_amin_keep_at, krs_mean_at,      krs_logsumexp_at,
+        krs_prod_keep_at, krs_mean_keep_at, krs_logsumexp_keep_at};
     krs_node x = fuzz_pick(g, fuzz_numbers, 0);
     int axis = fuzz_some_axis(g, x);
     if (axis >= 0 && fuzz_chance(g, 15))
-        return krs_argmax(x, axis);
+        return fuzz_chance(g, 70) ? krs_argmax(x, axis) : krs_argmin(x, axis);
     if (axis >= 0 && fuzz_chance(g, 15))
-        return krsi_cumsum(H, x, axis, fuzz_chance(g, 50));
+        return fuzz_chance(g, 70)
+                   ? krsi_cumsum(H, x, axis, fuzz_chance(g, 50))
+                   : krsi_cumprod(H, x, axis, fuzz_chance(g, 50));
     bool is_float = krs_dtype_is_float(krs_node_dtype(x));
-    return all[fuzz_below(g, is_float ? 10 : 6)](
-        H, x, fuzz_some_axes(g, krs_node_shape(x).rank));
+    krs_axes axes = fuzz_some_axes(g, krs_node_shape(x).rank);
+    if (is_float && fuzz_chance(g, 8))
+        return krs_variance(x, axes, fuzz_below(g, 2));
+    return all[fuzz_below(g, is_float ? 12 : 7)](H, x, axes);
 }
 
 static krs_node

@@ -289,6 +289,9 @@ UNARY(relu, away, 0.3, 1.5)
 UNARY(silu, real, -2, 2)
 UNARY(gelu, real, -2, 2)
 UNARY(gelu_tanh, real, -2, 2)
+UNARY(log1p, real, -0.5, 1)
+UNARY(expm1, real, -1, 1)
+UNARY(softplus, real, -2, 2)
 
 /* with numbers of our own: the builder takes a new one each time */
 krs_node
@@ -486,6 +489,61 @@ sample_argmax(sample *s, int which)
     switch (which) {
     case 0: return krs_argmax(x, -1);
     case 1: return krs_argmax(INTS(s, KRS_I64, S(3, 2), 4, -1, 7, 7), 0);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_argmin(sample *s, int which)
+{
+    krs_node x = spread(s, S(2, 5), 0);
+    switch (which) {
+    case 0: return krs_argmin(x, -1);
+    case 1: return krs_argmin(INTS(s, KRS_I64, S(3, 2), 4, -1, 7, -1), 0);
+    case 2: return krs_argmin(INTS(s, KRS_U8, S(5), 4, 250, 0, 7), 0);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_prod(sample *s, int which)
+{
+    krs_node x = away(s, S(2, 3, 4), 0.5, 1.5);
+    switch (which) {
+    case 0: return krs_prod(x, KRS_AXES(1));
+    case 1: return krs_prod_keep(x, KRS_AXES(0, 2));
+    case 2: return krs_prod(INTS(s, KRS_I32, S(3, 70), 4, -1, 7), KRS_AXES(1));
+    case 3: /* one zero in a row, and two */
+        return krs_prod(krs_where(BOOLS(s, S(3, 5)), real(s, S(3, 5), 1, 2),
+                                  krs_like(real(s, S(3, 5), 1, 2), 0)),
+                        KRS_AXES(-1));
+    case 4: return krs_prod(real(s, S(2, 0), 0, 1), KRS_AXES(1));
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_variance(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 3, 4), 3, 5);
+    switch (which) {
+    case 0: return krs_variance(x, KRS_AXES(-1), 1);
+    case 1: return krs_variance_keep(x, KRS_AXES(0, 1), 0);
+    case 2: return krs_variance(live(s, x, 1), KRS_AXES(1), 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_cumprod(sample *s, int which)
+{
+    krs_node x = away(s, S(2, 4), 0.5, 1.5);
+    switch (which) {
+    case 0: return krs_cumprod(x, 1);
+    case 1: return krsi_cumprod(KRS_HERE, x, 0, true);
+    case 2: return krs_cumprod(INTS(s, KRS_I32, S(3), 4, -1, 7), 0);
+    case 3: /* zeros among them */
+        return krs_cumprod(krs_mul(x, krs_cast(BOOLS(s, S(2, 4)), KRS_F32)), 1);
     default: return KRS_NONE;
     }
 }

@@ -213,6 +213,27 @@ BUILD_REDUCTION(mean)
 BUILD_REDUCTION(amax)
 BUILD_REDUCTION(amin)
 BUILD_REDUCTION(logsumexp)
+BUILD_REDUCTION(prod)
+
+static krs_node
+build_var(struct conform_case *c)
+{
+    krs_axes axes = axes_attr(c, "axes");
+    int64_t correction = int_attr_or(c, "correction", 1);
+    if (bool_attr_or(c, "keepdim", false))
+        return krs_variance_keep(input_at(c, 0), axes, correction);
+    return krs_variance(input_at(c, 0), axes, correction);
+}
+
+static krs_node
+build_max_with_index(struct conform_case *c)
+{
+    krs_axes axes = axes_attr(c, "axes");
+    if (axes.count != 1)
+        return refuse_attr(c, "axes", "one axis");
+    return krs_max_with_index(input_at(c, 0), axes.axis[0],
+                              &c->extras[c->extra_count++]);
+}
 
 #define BUILD_ALONG_AXIS(op)                           \
     static krs_node build_##op(struct conform_case *c) \
@@ -220,6 +241,7 @@ BUILD_REDUCTION(logsumexp)
         return krs_##op(input_at(c, 0), axis_attr(c)); \
     }
 BUILD_ALONG_AXIS(argmax)
+BUILD_ALONG_AXIS(argmin)
 BUILD_ALONG_AXIS(cumsum)
 BUILD_ALONG_AXIS(softmax)
 BUILD_ALONG_AXIS(log_softmax)
@@ -444,6 +466,7 @@ static const struct {
     BUILD(amax, build_amax),
     BUILD(amin, build_amin),
     BUILD(argmax, build_argmax),
+    BUILD(argmin, build_argmin),
     BUILD(cast, build_cast),
     BUILD(clamp, build_clamp),
     BUILD(concat, build_concat),
@@ -474,6 +497,7 @@ static const struct {
     BUILD(logsumexp, build_logsumexp),
     BINARY(lt),
     BUILD(matmul, build_matmul),
+    BUILD(max_with_index, build_max_with_index),
     BINARY(maximum),
     BUILD(mean, build_mean),
     BINARY(minimum),
@@ -484,6 +508,7 @@ static const struct {
     BUILD(pad, build_pad),
     BUILD(permute, build_permute),
     BUILD(pow, build_pow),
+    BUILD(prod, build_prod),
     UNARY(relu),
     BUILD(reshape, build_reshape),
     BUILD(rms_norm, build_rms_norm),
@@ -502,6 +527,7 @@ static const struct {
     BUILD(sum, build_sum),
     BINARY(swiglu),
     UNARY(tanh),
+    BUILD(var, build_var),
     BUILD(where, build_where),
 };
 

@@ -29,6 +29,9 @@
 #define COMPOSITE(ID, name, min, max, attrs, types, shape, live, vjp, ...) \
     [KRSI_##ID] = composite_vjp_##vjp,
 #define composite_vjp_none          krsi_vjp_none
+#define composite_vjp_log1p         krsi_vjp_log1p
+#define composite_vjp_expm1         krsi_vjp_expm1
+#define composite_vjp_softplus      krsi_vjp_softplus
 #define composite_vjp_softmax       krsi_vjp_softmax
 #define composite_vjp_log_softmax   krsi_vjp_log_softmax
 #define composite_vjp_logsumexp     krsi_vjp_logsumexp

@@ -65,6 +65,27 @@ krsi_vjp_rsqrt(krsi_vjp *v)
     v->out[0] = krs_mul_at(v->at, krs_scale_at(v->at, v->g, -0.5), slope);
 }
 
+/* ln(1 + x)' = 1 / (1 + x) */
+void
+krsi_vjp_log1p(krsi_vjp *v)
+{
+    v->out[0] = krs_div_at(v->at, v->g, krs_offset_at(v->at, v->in[0], 1));
+}
+
+/* (e^x - 1)' = e^x */
+void
+krsi_vjp_expm1(krsi_vjp *v)
+{
+    v->out[0] = krs_mul_at(v->at, v->g, krs_exp_at(v->at, v->in[0]));
+}
+
+/* ln(1 + e^x)' = sigmoid(x) */
+void
+krsi_vjp_softplus(krsi_vjp *v)
+{
+    v->out[0] = krs_mul_at(v->at, v->g, krs_sigmoid_at(v->at, v->in[0]));
+}
+
 void
 krsi_vjp_sin(krsi_vjp *v)
 {

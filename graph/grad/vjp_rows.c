@@ -8,6 +8,8 @@
  */
 #include "grad.h"
 
+#include <krs/scan.h>
+
 /* t, whose reduced axes are gone or 1, expanded to the shape of in[0] */
 static krs_node
 spread(krsi_vjp *v, krs_node t)
@@ -49,6 +51,91 @@ krsi_vjp_cumsum(krsi_vjp *v)
 {
     v->out[0] = krsi_cumsum(v->at, v->g, (int)krsi_int(v->node, 0),
                             krsi_int(v->node, 1) == 0);
+}
+
+/* x along the axis, one place further from the start (or the end), 1 first */
+static krs_node
+shifted(krs_place at, krs_node x, int axis, bool reverse)
+{
+    krs_shape shape = krs_node_shape(x);
+    int64_t n = shape.dim[axis];
+    if (n == 0)
+        return x;
+    krs_node part = krs_slice_at(at, x, axis, reverse, reverse ? n : n - 1, 1);
+    shape.dim[axis] = 1;
+    krs_node one = krs_full_at(at, x.graph, krs_node_dtype(x), shape, 1);
+    krs_node parts[2] = {reverse ? part : one, reverse ? one : part};
+    return krs_concat_at(at, parts, 2, axis);
+}
+
+/* The product of all others, from those before and those after: right where x
+ * has zeros, and never a division. The axes become one, the last. */
+void
+krsi_vjp_prod(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    const int64_t *axis;
+    int count = krsi_ints(v->node, 0, &axis);
+    krs_shape shape = krs_node_shape(v->in[0]);
+    krs_axes order = {shape.rank, {0}}, back = {shape.rank, {0}};
+    krs_shape rows = {1, {1}}, moved = {shape.rank, {0}};
+    int kept = 0;
+    unsigned gone = 0;
+    for (int i = 0; i < count; i++)
+        gone |= 1u << axis[i];
+    for (int a = 0; a < shape.rank; a++)
+        if (!(gone >> a & 1)) {
+            rows.dim[0] *= shape.dim[a];
+            order.axis[kept++] = a;
+        }
+    rows.dim[rows.rank++] = 1;
+    for (int i = 0; i < count; i++) {
+        rows.dim[1] *= shape.dim[axis[i]];
+        order.axis[kept++] = (int32_t)axis[i];
+    }
+    for (int a = 0; a < shape.rank; a++) {
+        back.axis[order.axis[a]] = a;
+        moved.dim[a] = shape.dim[order.axis[a]];
+    }
+    krs_node x = krs_reshape_at(at, krs_permute_at(at, v->in[0], order), rows);
+    krs_node before = krsi_cumprod(at, shifted(at, x, 1, false), 1, false);
+    krs_node after = krsi_cumprod(at, shifted(at, x, 1, true), 1, true);
+    krs_node others = krs_reshape_at(at, krs_mul_at(at, before, after), moved);
+    v->out[0] =
+        krs_mul_at(at, spread(v, v->g), krs_permute_at(at, others, back));
+}
+
+/* y_j = x_1 ... x_j: dx_i = (x_1 ... x_(i-1)) s_i, where s_i = g_i + x_(i+1)
+ * s_(i+1) sums g_j x_(i+1) ... x_j over j >= i; a recurrence, and no division.
+ * From the end to the start it is the other way round. */
+void
+krsi_vjp_cumprod(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    int axis = (int)krsi_int(v->node, 0);
+    bool reverse = krsi_int(v->node, 1) != 0;
+    krs_node x = krs_transpose_at(at, v->in[0], 0, axis);
+    krs_node g = krs_transpose_at(at, v->g, 0, axis);
+    int64_t n = krs_node_shape(x).dim[0];
+    if (n == 0) {
+        v->out[0] = v->g;
+        return;
+    }
+    krs_scan scan = krs_scan_begin_at(
+        at, v->graph, n, reverse ? KRS_SCAN_FORWARD : KRS_SCAN_REVERSE);
+    krs_shape one = krs_node_shape(x);
+    one.dim[0] = 1;
+    krs_node zero = krs_full_at(at, v->graph, krs_node_dtype(x), one, 0);
+    krs_node s = krs_scan_carry_at(at, scan, krs_squeeze_at(at, zero, 0));
+    krs_node factor = krs_scan_x_at(at, scan, shifted(at, x, 0, !reverse));
+    krs_node next =
+        krs_add_at(at, krs_scan_x_at(at, scan, g), krs_mul_at(at, factor, s));
+    krs_scan_next_at(at, scan, s, next);
+    krs_scan_keep_at(at, scan, next);
+    krs_scan_end_at(at, scan);
+    krs_node before = krsi_cumprod(at, shifted(at, x, 0, reverse), 0, reverse);
+    krs_node dx = krs_mul_at(at, before, krs_scan_kept_at(at, scan, next));
+    v->out[0] = krs_transpose_at(at, dx, 0, axis);
 }
 
 /* d lse / dx = softmax(x) = e^(x - y) */

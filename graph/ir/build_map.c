@@ -31,6 +31,9 @@ UNARY(relu, RELU)
 UNARY(silu, SILU)
 UNARY(gelu, GELU)
 UNARY(gelu_tanh, GELU_TANH)
+UNARY(log1p, LOG1P)
+UNARY(expm1, EXPM1)
+UNARY(softplus, SOFTPLUS)
 UNARY(not, NOT)
 UNARY(stop_gradient, STOP_GRADIENT)
 
@@ -165,31 +168,39 @@ krs_cast_at(krs_place at, krs_node x, krs_dtype dtype)
 
 /* ---- reductions ---- */
 
-krs_node
-krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes, bool keep)
+/* the axes from the front, sorted; false: refused */
+static bool
+put_axes(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
+         krsi_words *words)
 {
-    krsi_words words = {.count = 0};
     int64_t sorted[KRS_MAX_RANK];
     int count = 0;
     int rank = krs_node_shape(x).rank;
     unsigned set = 0;
     if (!krsi_operands_ok(at, op, &x, 1))
-        return krsi_poison(x.graph);
+        return false;
     for (int i = 0; i < axes.count; i++) {
         int axis = krsi_axis(at, x, op, axes.axis[i]);
         if (axis < 0)
-            return krsi_poison(x.graph);
-        if (set >> axis & 1) {
-            krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_AXIS, NULL,
-                        "axis %d is named twice", axes.axis[i]);
-            return krsi_poison(x.graph);
-        }
+            return false;
+        if (set >> axis & 1)
+            return krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_AXIS, NULL,
+                               "axis %d is named twice", axes.axis[i]);
         set |= 1u << axis;
     }
     for (int a = 0; a < rank; a++)
         if (axes.count < 0 || set >> a & 1)
             sorted[count++] = a;
-    krsi_put_ints(&words, sorted, count);
+    krsi_put_ints(words, sorted, count);
+    return true;
+}
+
+krs_node
+krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes, bool keep)
+{
+    krsi_words words = {.count = 0};
+    if (!put_axes(at, op, x, axes, &words))
+        return krsi_poison(x.graph);
     krsi_put_int(&words, keep);
     return krsi_build(at, NULL, op, &x, 1, &words);
 }
@@ -207,7 +218,31 @@ REDUCTION(sum, SUM)
 REDUCTION(mean, MEAN)
 REDUCTION(amax, AMAX)
 REDUCTION(amin, AMIN)
+REDUCTION(prod, PROD)
 REDUCTION(logsumexp, LOGSUMEXP)
+
+static krs_node
+variance(krs_place at, krs_node x, krs_axes axes, int64_t correction, bool keep)
+{
+    krsi_words words = {.count = 0};
+    if (!put_axes(at, KRSI_VARIANCE, x, axes, &words))
+        return krsi_poison(x.graph);
+    krsi_put_int(&words, keep);
+    krsi_put_int(&words, correction);
+    return krsi_build(at, NULL, KRSI_VARIANCE, &x, 1, &words);
+}
+
+#define CORRECTED(name, keep, of)                                     \
+    krs_node krs_##name##_at(krs_place at, krs_node x, krs_axes axes, \
+                             int64_t correction)                      \
+    {                                                                 \
+        return of(variance(at, x, axes, correction, keep));           \
+    }
+#define ROOT(x) krs_sqrt_at(at, x)
+CORRECTED(variance, false, )
+CORRECTED(variance_keep, true, )
+CORRECTED(std, false, ROOT)
+CORRECTED(std_keep, true, ROOT)
 
 /* operations with one axis and perhaps a flag */
 static krs_node
@@ -233,6 +268,40 @@ krs_argmax_at(krs_place at, krs_node x, int axis)
 }
 
 krs_node
+krs_argmin_at(krs_place at, krs_node x, int axis)
+{
+    if (krs_dtype_class_of(krs_node_dtype(x)) == KRS_CLASS_HALF)
+        x = krs_cast_at(at, x, KRS_F32);
+    return along(at, KRSI_ARGMIN, x, axis, -1);
+}
+
+/* the value at an index along an axis, which goes */
+static krs_node
+pick(krs_place at, krs_node x, krs_node index, int axis)
+{
+    int rank = krs_node_shape(x).rank;
+    axis = axis < 0 ? axis + rank : axis;
+    if (!krs_node_is_valid(index))
+        return index;
+    krs_node kept = krs_unsqueeze_at(at, index, axis);
+    return krs_squeeze_at(at, krs_gather_at(at, x, kept, axis), axis);
+}
+
+krs_node
+krs_max_with_index_at(krs_place at, krs_node x, int axis, krs_node *index)
+{
+    *index = krs_argmax_at(at, x, axis);
+    return pick(at, x, *index, axis);
+}
+
+krs_node
+krs_min_with_index_at(krs_place at, krs_node x, int axis, krs_node *index)
+{
+    *index = krs_argmin_at(at, x, axis);
+    return pick(at, x, *index, axis);
+}
+
+krs_node
 krsi_cumsum(krs_place at, krs_node x, int axis, bool reverse)
 {
     return along(at, KRSI_CUMSUM, x, axis, reverse);
@@ -242,6 +311,18 @@ krs_node
 krs_cumsum_at(krs_place at, krs_node x, int axis)
 {
     return krsi_cumsum(at, x, axis, false);
+}
+
+krs_node
+krsi_cumprod(krs_place at, krs_node x, int axis, bool reverse)
+{
+    return along(at, KRSI_CUMPROD, x, axis, reverse);
+}
+
+krs_node
+krs_cumprod_at(krs_place at, krs_node x, int axis)
+{
+    return krsi_cumprod(at, x, axis, false);
 }
 
 krs_node

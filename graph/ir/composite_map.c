@@ -60,6 +60,50 @@ krsi_expand_gelu_tanh(const krsi_use *u)
                       krs_offset_at(at, krs_tanh_at(at, inner), 1));
 }
 
+/* With u = 1 + x rounded, ln(u) x / (u - 1): the error of u is in both. Where
+ * u is 1, x; where it is inf, that. Source: Kahan, in the HP-15C Advanced
+ * Functions Handbook 1982; Goldberg 1991, theorem 4. */
+krs_node
+krsi_expand_log1p(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0], one = krs_like_at(at, x, 1);
+    krs_node w = krs_offset_at(at, x, 1);
+    krs_node part = krs_div_at(at, x, krs_sub_at(at, w, one));
+    krs_node y = krs_mul_at(at, krs_log_at(at, w), part);
+    krs_node infinite = krs_eq_at(at, w, krs_like_at(at, x, (double)INFINITY));
+    y = krs_where_at(at, infinite, w, y);
+    return krs_where_at(at, krs_eq_at(at, w, one), x, y);
+}
+
+/* With u = e^x rounded, (u - 1) x / ln(u), by the same argument; x where u is
+ * 1, -1 where it is 0 or next to it, and u where it is inf. */
+krs_node
+krsi_expand_expm1(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0], one = krs_like_at(at, x, 1);
+    krs_node w = krs_exp_at(at, x), less = krs_sub_at(at, w, one);
+    krs_node minus_one = krs_neg_at(at, one);
+    krs_node part = krs_div_at(at, x, krs_log_at(at, w));
+    krs_node y = krs_mul_at(at, less, part);
+    krs_node infinite = krs_eq_at(at, w, krs_like_at(at, x, (double)INFINITY));
+    y = krs_where_at(at, infinite, w, y);
+    y = krs_where_at(at, krs_eq_at(at, less, minus_one), minus_one, y);
+    return krs_where_at(at, krs_eq_at(at, w, one), x, y);
+}
+
+/* max(x, 0) + ln(1 + e^-|x|): nothing overflows, nothing is lost */
+krs_node
+krsi_expand_softplus(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0];
+    krs_node tail = krs_exp_at(at, krs_neg_at(at, krs_abs_at(at, x)));
+    return krs_add_at(at, krs_maximum_at(at, x, krs_like_at(at, x, 0)),
+                      krs_log1p_at(at, tail));
+}
+
 krs_node
 krsi_expand_swiglu(const krsi_use *u)
 {

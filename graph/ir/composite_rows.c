@@ -32,6 +32,37 @@ krsi_expand_mean(const krsi_use *u)
                       krsi_axis_count(u->at, u->in[0], axis, count, KRS_F32));
 }
 
+/* Two passes, as in layer_norm. Fewer elements than the correction: a division
+ * by 0 or less, inf or NaN, as in statistics it is not defined. */
+krs_node
+krsi_expand_variance(const krsi_use *u)
+{
+    krs_place at = u->at;
+    const int64_t *axis;
+    int count = krsi_ints(u->node, 0, &axis);
+    krs_node x = u->in[0];
+    krs_axes axes = axes_of(u->node, 0);
+    krs_node d = krs_sub_at(at, x, krs_mean_keep_at(at, x, axes));
+    krs_node sum = krsi_reduce(at, KRSI_SUM, krs_square_at(at, d), axes,
+                               krsi_int(u->node, 1) != 0);
+    krs_node n = krsi_axis_count(at, x, axis, count, KRS_F32);
+    double correction = (double)krsi_int(u->node, 2);
+    n = krs_maximum_at(at, krs_offset_at(at, n, -correction),
+                       krs_like_at(at, n, 0));
+    return krs_div_at(at, sum, n);
+}
+
+/* argmax of what lies the other way: -x, or for integers, whose least has no
+ * negative, not x */
+krs_node
+krsi_expand_argmin(const krsi_use *u)
+{
+    krs_node x = u->in[0];
+    bool is_float = krs_dtype_is_float(krs_node_dtype(x));
+    krs_node turned = is_float ? krs_neg_at(u->at, x) : krs_not_at(u->at, x);
+    return krs_argmax_at(u->at, turned, (int)krsi_int(u->node, 0));
+}
+
 /* m + ln sum e^(x-m); an infinite m is replaced by 0, so that rows of -inf give
  * -inf and rows with +inf give +inf, not NaN. m is a constant to the gradient:
  * its terms cancel. */

@@ -137,6 +137,37 @@ sum_ints(const rows *r, krsi_element *out)
     }
 }
 
+static void
+multiply(const rows *r, bool is_float, krsi_element *out)
+{
+    const krsi_element *x = r->x;
+    for (int64_t o = 0; o < r->outer; o++, out += r->inner) {
+        for (int64_t j = 0; j < r->inner; j++)
+            if (is_float)
+                out[j].f = 1;
+            else
+                out[j].i = 1;
+        for (int64_t i = 0; i < r->count; i++, x += r->inner)
+            for (int64_t j = 0; j < r->inner; j++)
+                if (is_float)
+                    out[j].f *= x[j].f;
+                else
+                    out[j].i = (int64_t)((uint64_t)out[j].i * (uint64_t)x[j].i);
+    }
+}
+
+krs_status
+krsi_eval_prod(krsi_call *call)
+{
+    rows r;
+    KRS_TRY(open_rows(call, &r));
+    krs_status status = krsi_out_new(call);
+    if (status == KRS_OK)
+        multiply(&r, krsi_is_float(call->out), call->out->e);
+    close_rows(call, &r);
+    return status;
+}
+
 krs_status
 krsi_eval_sum(krsi_call *call)
 {
@@ -246,8 +277,20 @@ krsi_eval_argmax(krsi_call *call)
     return KRS_OK;
 }
 
-krs_status
-krsi_eval_cumsum(krsi_call *call)
+static krsi_element
+combined(krsi_element a, krsi_element b, bool is_float, bool multiplies)
+{
+    uint64_t x = (uint64_t)a.i, y = (uint64_t)b.i;
+    if (is_float)
+        a.f = multiplies ? a.f * b.f : a.f + b.f;
+    else
+        a.i = (int64_t)(multiplies ? x * y : x + y);
+    return a;
+}
+
+/* running sums, or products */
+static krs_status
+prefixes(krsi_call *call, bool multiplies)
 {
     krsi_value *out = call->out;
     bool is_float = krsi_is_float(out), reverse;
@@ -263,11 +306,20 @@ krsi_eval_cumsum(krsi_call *call)
             row += (r.count - 1) * r.inner;
         for (int64_t i = 1; i < r.count; i++, row += step)
             for (int64_t j = 0; j < r.inner; j++)
-                if (is_float)
-                    row[step + j].f += row[j].f;
-                else
-                    row[step + j].i = (int64_t)((uint64_t)row[step + j].i +
-                                                (uint64_t)row[j].i);
+                row[step + j] =
+                    combined(row[step + j], row[j], is_float, multiplies);
     }
     return KRS_OK;
+}
+
+krs_status
+krsi_eval_cumsum(krsi_call *call)
+{
+    return prefixes(call, false);
+}
+
+krs_status
+krsi_eval_cumprod(krsi_call *call)
+{
+    return prefixes(call, true);
 }

@@ -397,6 +397,7 @@ krs_node krsi_matmul(krs_place at, krs_node a, krs_node b, bool ta, bool tb);
 /* x under a number of the caller's */
 krs_node krsi_recompute(krs_place at, krs_node x, int64_t k);
 krs_node krsi_cumsum(krs_place at, krs_node x, int axis, bool reverse);
+krs_node krsi_cumprod(krs_place at, krs_node x, int axis, bool reverse);
 /* iteration: KRS_NONE, or an i64 scalar: the numbers are those of part
  * number `iteration` of a longer tensor */
 krs_node krsi_random_uniform(krs_place at, krs_node seed, krs_node step,

@@ -35,6 +35,16 @@ krsi_shape_reduce(krsi_make *m)
 }
 
 bool
+krsi_shape_variance(krsi_make *m)
+{
+    int64_t correction = attr_int(m, 2);
+    if (correction < 0)
+        return REFUSE(m, RANGE, NULL, "the correction %lld is negative",
+                      (long long)correction);
+    return krsi_shape_reduce(m);
+}
+
+bool
 krsi_shape_argmax(krsi_make *m)
 {
     const krsi_node *x = m->in[0];
@@ -42,7 +52,7 @@ krsi_shape_argmax(krsi_make *m)
     if (axis < 0)
         return false;
     if (x->dim[axis] == 0)
-        return REFUSE(m, SHAPE, NULL, "axis %d has size 0 and no maximum",
+        return REFUSE(m, SHAPE, NULL, "axis %d has size 0 and no extremum",
                       axis);
     m->dtype = KRS_I64;
     for (int a = 0; a < x->rank; a++)

@@ -49,6 +49,7 @@ static krs_kscalar
 scalar_of(enum krsi_op op)
 {
     return op == KRSI_SUM    ? KRS_KS_ADD
+           : op == KRSI_PROD ? KRS_KS_MUL
            : op == KRSI_AMAX ? KRS_KS_MAX
                              : KRS_KS_MIN;
 }
@@ -57,12 +58,15 @@ scalar_of(enum krsi_op op)
 static krsi_kv
 identity(krsi_kb *kb, enum krsi_op op, krs_dtype type)
 {
-    bool sum = op == KRSI_SUM, low = op == KRSI_AMAX;
+    bool fixed = op == KRSI_SUM || op == KRSI_PROD, low = op == KRSI_AMAX;
+    int number = op == KRSI_PROD;
     if (type == KRS_F32)
-        return krsi_kb_f32(kb, sum ? 0 : low ? -INFINITY : INFINITY);
+        return krsi_kb_f32(kb, fixed ? (float)number
+                               : low ? -INFINITY
+                                     : INFINITY);
     if (type == KRS_I64)
-        return krsi_kb_i64(kb, sum ? 0 : low ? INT64_MIN : INT64_MAX);
-    return krsi_kb_i32(kb, sum ? 0 : low ? INT32_MIN : INT32_MAX);
+        return krsi_kb_i64(kb, fixed ? number : low ? INT64_MIN : INT64_MAX);
+    return krsi_kb_i32(kb, fixed ? number : low ? INT32_MIN : INT32_MAX);
 }
 
 /* is out i stored at every point of a row, not once? */

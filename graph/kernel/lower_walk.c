@@ -37,11 +37,11 @@ spread(krsi_lowering *l, krsi_kv v)
 }
 
 static krsi_kv
-zero_of(krsi_kb *kb, krs_dtype type)
+number_of(krsi_kb *kb, krs_dtype type, int number)
 {
-    return type == KRS_F32   ? krsi_kb_f32(kb, 0)
-           : type == KRS_I64 ? krsi_kb_i64(kb, 0)
-                             : krsi_kb_i32(kb, 0);
+    return type == KRS_F32   ? krsi_kb_f32(kb, (float)number)
+           : type == KRS_I64 ? krsi_kb_i64(kb, number)
+                             : krsi_kb_i32(kb, number);
 }
 
 void
@@ -52,11 +52,13 @@ krsi_lower_prefix(krsi_lowering *l)
     int row = cut->rank - 1, root = cut->out[0].root;
     krs_dtype dtype = cut->expr[root].dtype;
     krsi_kv k = walk(l);
-    krsi_kv sum =
-        krsi_kb_carry(kb, spread(l, zero_of(kb, krsi_lower_type(dtype))));
+    krsi_kv none = number_of(kb, krsi_lower_type(dtype), cut->multiplies);
+    krsi_kv sum = krsi_kb_carry(kb, spread(l, none));
     krsi_kv last = krsi_kb_sub(kb, l->extent[row], krsi_kb_i64(kb, 1));
     l->coord[row] = cut->reverse ? krsi_kb_sub(kb, last, k) : k;
-    krsi_kv next = krsi_kb_add(kb, sum, spread(l, krsi_lower_expr(l, root)));
+    krsi_kv x = spread(l, krsi_lower_expr(l, root));
+    krsi_kv next =
+        cut->multiplies ? krsi_kb_mul(kb, sum, x) : krsi_kb_add(kb, sum, x);
     next = krsi_lower_wrap(kb, dtype, next);
     krsi_lower_store(l, 0, krsi_lower_out(l, 0, KRSI_KV_NONE), next);
     krsi_kb_next(kb, sum, next);

@@ -173,8 +173,9 @@ typedef struct krsi_cut {
     int rank; /* of the iteration space, outermost first */
     krs_index extent[KRSI_CUT_AXES];
     int64_t max[KRSI_CUT_AXES];
-    bool reverse; /* prefix: from the end */
-    bool after;   /* must follow earlier cuts that write the value of out 0 */
+    bool reverse; /* prefix: from the end; and a product, not a sum */
+    bool multiplies;
+    bool after; /* must follow earlier cuts that write the value of out 0 */
     int wave;
     int loop; /* of the family loop: number in the schedule */
     int loads, exprs, outs;

@@ -51,7 +51,8 @@ reduce_inner(krsi_maker *m, uint32_t id, krsi_view rows, int kept)
 static void
 check_extremum(krsi_maker *m, uint32_t id, const krsi_view *rows, int kept)
 {
-    if (maker_node(m, id)->op == KRSI_SUM)
+    enum krsi_op op = (enum krsi_op)maker_node(m, id)->op;
+    if (op == KRSI_SUM || op == KRSI_PROD)
         return;
     for (int a = 0; a < rows->rank; a++)
         if (rows->max[a] == 0)
@@ -191,6 +192,7 @@ krsi_cut_prefix(krsi_maker *m, uint32_t id)
                          : krsi_view_permute(&source, order);
     krsi_cut_operand(m, c, n->in[0], &rows);
     c->reverse = krsi_int(n, 1) != 0;
+    c->multiplies = n->op == KRSI_CUMPROD;
     krsi_maker_finish(m, c);
 }
 

@@ -207,7 +207,8 @@ write_store(writer *w, const krsi_out *out)
         write_indirect(w, out->indirect_stride, out->indirect);
     krsi_string_add(&w->text, c->family == KRSI_CUT_SCATTER ? "] += " : "] = ");
     if (c->family == KRSI_CUT_PREFIX)
-        krsi_string_format(&w->text, "running sum over %c%s of ",
+        krsi_string_format(&w->text, "running %s over %c%s of ",
+                           c->multiplies ? "product" : "sum",
                            axis_names[c->rank - 1],
                            c->reverse ? " from the end" : "");
     if (c->family == KRSI_CUT_ATTENTION)

@@ -8,9 +8,9 @@
  *                back once.
  *   broadcasting as NumPy, implicit, for the element-wise operations.
  *   axes         negative ones count from the end.
- *   empty        sizes of 0 are legal; sum and cumsum of nothing is 0, mean
- *                of nothing is NaN, amax, amin and argmax of nothing are
- *                refused.
+ *   empty        sizes of 0 are legal; the sum of nothing is 0, the product
+ *                1, mean and variance are NaN; amax, amin, argmax and argmin
+ *                of nothing are refused.
  *   NaN          propagates through every float operation, maximum, amax and
  *                clamp included; comparisons with it are false, ne is true.
  *   ties         maximum and minimum give half of the gradient to each
@@ -53,6 +53,9 @@ extern "C" {
  *   silu         x sigmoid(x)                             float
  *   gelu         x/2 erfc(-x/sqrt 2)                      float
  *   gelu_tanh    x/2 (1+tanh(sqrt(2/pi)(x+0.044715x^3)))  float
+ *   log1p        ln(1+x), exact near 0       1/(1+x)      float
+ *   expm1        e^x-1, exact near 0         e^x          float
+ *   softplus     ln(1+e^x)                   sigmoid(x)   float
  *   square       x*x                         2x           any number
  *   not          logical not                 none         bool
  *   stop_gradient x                          none         any
@@ -76,6 +79,9 @@ KRS_API krs_node krs_relu_at(krs_place at, krs_node x);
 KRS_API krs_node krs_silu_at(krs_place at, krs_node x);
 KRS_API krs_node krs_gelu_at(krs_place at, krs_node x);
 KRS_API krs_node krs_gelu_tanh_at(krs_place at, krs_node x);
+KRS_API krs_node krs_log1p_at(krs_place at, krs_node x);
+KRS_API krs_node krs_expm1_at(krs_place at, krs_node x);
+KRS_API krs_node krs_softplus_at(krs_place at, krs_node x);
 KRS_API krs_node krs_square_at(krs_place at, krs_node x);
 KRS_API krs_node krs_not_at(krs_place at, krs_node x);
 KRS_API krs_node krs_stop_gradient_at(krs_place at, krs_node x);
@@ -97,6 +103,9 @@ KRS_API krs_node krs_stop_gradient_at(krs_place at, krs_node x);
 #define krs_silu(...)          krs_silu_at(KRS_HERE, __VA_ARGS__)
 #define krs_gelu(...)          krs_gelu_at(KRS_HERE, __VA_ARGS__)
 #define krs_gelu_tanh(...)     krs_gelu_tanh_at(KRS_HERE, __VA_ARGS__)
+#define krs_log1p(...)         krs_log1p_at(KRS_HERE, __VA_ARGS__)
+#define krs_expm1(...)         krs_expm1_at(KRS_HERE, __VA_ARGS__)
+#define krs_softplus(...)      krs_softplus_at(KRS_HERE, __VA_ARGS__)
 #define krs_square(...)        krs_square_at(KRS_HERE, __VA_ARGS__)
 #define krs_not(...)           krs_not_at(KRS_HERE, __VA_ARGS__)
 #define krs_stop_gradient(...) krs_stop_gradient_at(KRS_HERE, __VA_ARGS__)
@@ -198,10 +207,21 @@ KRS_API krs_node krs_cast_at(krs_place at, krs_node x, krs_dtype dtype);
  *   mean   float           sum / count
  *   amax, amin  any number gradient divided evenly among ties
  *   logsumexp   float      m + ln sum e^(x-m); gradient softmax(x) g
- *   argmax -> i64          first maximum along one axis; NaN is largest; no
+ *   prod   any number      gradient g times the product of all others, right
+ *                          where some are 0; of nothing 1
+ *   variance, std   float  two passes, divided by n - correction (0: of a
+ *                          population, 1: of a sample); of fewer elements
+ *                          than that inf or NaN. std has the gradient
+ *                          inf or NaN where it is 0
+ *   argmax, argmin -> i64  first extremum along one axis; NaN is both; no
  *                          gradient
  *   cumsum                 running sum along one axis, included; gradient is
- *                          the running sum from the end */
+ *                          the running sum from the end
+ *   cumprod                running product likewise; gradient by a recurrence
+ *                          (krs_scan), right where some are 0
+ *   max_with_index, min_with_index   the first extremum along one axis, and
+ *                          where it is (*index, as argmax); the gradient goes
+ *                          there, whole */
 KRS_API krs_node krs_sum_at(krs_place at, krs_node x, krs_axes axes);
 KRS_API krs_node krs_mean_at(krs_place at, krs_node x, krs_axes axes);
 KRS_API krs_node krs_amax_at(krs_place at, krs_node x, krs_axes axes);
@@ -212,8 +232,24 @@ KRS_API krs_node krs_mean_keep_at(krs_place at, krs_node x, krs_axes axes);
 KRS_API krs_node krs_amax_keep_at(krs_place at, krs_node x, krs_axes axes);
 KRS_API krs_node krs_amin_keep_at(krs_place at, krs_node x, krs_axes axes);
 KRS_API krs_node krs_logsumexp_keep_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_prod_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_prod_keep_at(krs_place at, krs_node x, krs_axes axes);
+KRS_API krs_node krs_variance_at(krs_place at, krs_node x, krs_axes axes,
+                                 int64_t correction);
+KRS_API krs_node krs_variance_keep_at(krs_place at, krs_node x, krs_axes axes,
+                                      int64_t correction);
+KRS_API krs_node krs_std_at(krs_place at, krs_node x, krs_axes axes,
+                            int64_t correction);
+KRS_API krs_node krs_std_keep_at(krs_place at, krs_node x, krs_axes axes,
+                                 int64_t correction);
 KRS_API krs_node krs_argmax_at(krs_place at, krs_node x, int axis);
+KRS_API krs_node krs_argmin_at(krs_place at, krs_node x, int axis);
 KRS_API krs_node krs_cumsum_at(krs_place at, krs_node x, int axis);
+KRS_API krs_node krs_cumprod_at(krs_place at, krs_node x, int axis);
+KRS_API krs_node krs_max_with_index_at(krs_place at, krs_node x, int axis,
+                                       krs_node *index);
+KRS_API krs_node krs_min_with_index_at(krs_place at, krs_node x, int axis,
+                                       krs_node *index);
 #define krs_sum(...)            krs_sum_at(KRS_HERE, __VA_ARGS__)
 #define krs_mean(...)           krs_mean_at(KRS_HERE, __VA_ARGS__)
 #define krs_amax(...)           krs_amax_at(KRS_HERE, __VA_ARGS__)
@@ -224,8 +260,18 @@ KRS_API krs_node krs_cumsum_at(krs_place at, krs_node x, int axis);
 #define krs_amax_keep(...)      krs_amax_keep_at(KRS_HERE, __VA_ARGS__)
 #define krs_amin_keep(...)      krs_amin_keep_at(KRS_HERE, __VA_ARGS__)
 #define krs_logsumexp_keep(...) krs_logsumexp_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_prod(...)           krs_prod_at(KRS_HERE, __VA_ARGS__)
+#define krs_prod_keep(...)      krs_prod_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_variance(...)       krs_variance_at(KRS_HERE, __VA_ARGS__)
+#define krs_variance_keep(...)  krs_variance_keep_at(KRS_HERE, __VA_ARGS__)
+#define krs_std(...)            krs_std_at(KRS_HERE, __VA_ARGS__)
+#define krs_std_keep(...)       krs_std_keep_at(KRS_HERE, __VA_ARGS__)
 #define krs_argmax(...)         krs_argmax_at(KRS_HERE, __VA_ARGS__)
+#define krs_argmin(...)         krs_argmin_at(KRS_HERE, __VA_ARGS__)
 #define krs_cumsum(...)         krs_cumsum_at(KRS_HERE, __VA_ARGS__)
+#define krs_cumprod(...)        krs_cumprod_at(KRS_HERE, __VA_ARGS__)
+#define krs_max_with_index(...) krs_max_with_index_at(KRS_HERE, __VA_ARGS__)
+#define krs_min_with_index(...) krs_min_with_index_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- views: no cost, any type (block types: only whole-row reshapes) ---- */
 
