@@ -265,10 +265,12 @@ END_TEST
 
 /* ---- the program ---- */
 
+/* Under a sanitizer, whose process takes long to start, every fifth row: what
+ * it looks for is in the library, which reads them all above. */
 START_TEST(the_program_ends_with_1_and_one_line)
 {
     char command[1024], line[2048];
-    for (size_t i = 0; i < ROWS; i++) {
+    for (size_t i = 0; i < ROWS; i += LIMITS_MEMORY ? 1 : 5) {
         /* inspect reads no settings of a model alone, leaves LLaMAs be, and
          * has no need of a tokenizer */
         if (strstr(rows[i].name, "config.json") ||

@@ -123,13 +123,13 @@ last_of_frame(krs_train_kind kind)
 }
 
 /* Let each allocation from the n-th on fail once, of the hundreds that are alike
- * (a token each) every seventh; gives how many there are. */
+ * (a token each) some; gives how many there are. */
 static long
 fail_each(krs_train_kind kind, long n)
 {
     char *json, *want;
     ck_assert_int_eq(train(kind, few, sizeof few - 1, &want), KRS_OK);
-    for (long alive = memory_alive();; n += n < 300 ? 1 : 7) {
+    for (long alive = memory_alive();; n += n < 150 ? 1 : 17) {
         memory_fail_at(n);
         krs_status status = train(kind, few, sizeof few - 1, &json);
         if (!memory_struck()) {
