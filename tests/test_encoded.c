@@ -130,6 +130,53 @@ START_TEST(memory_that_runs_out_is_reported)
 }
 END_TEST
 
+static krs_status
+shard_it(const krs_tokenizer *t, const char *path)
+{
+    krs_shards *shards;
+    krs_error last;
+    krs_status status =
+        krs_shards_open(temp_path("ids"), KRS_TOKENS_U16, 4, &shards, &err);
+    if (status != KRS_OK)
+        return status;
+    status = krs_shards_encode(shards, &path, 1, t, NULL, &err);
+    krs_status closed = krs_shards_close(shards, NULL, &last);
+    return status != KRS_OK ? status : closed;
+}
+
+START_TEST(documents_go_into_shards)
+{
+    static const uint16_t want[2][4] = {
+        {0, 1, 0, 2},
+        {1, 1,  2 }
+    };
+    write_text("x.jsonl", "{\"text\": \"aa b aa\"}\n{\"text\": \"b b\"}\n");
+    char path[256]; /* that of temp_path does not last */
+    snprintf(path, sizeof path, "%s", temp_path("x.jsonl"));
+    size_t bytes;
+    long n = 1, alive = memory_alive();
+    for (;; n++) {
+        krs_tokenizer *t = open_words();
+        memory_fail_at(n);
+        krs_status status = shard_it(t, path);
+        bool struck = memory_struck();
+        ck_assert_msg(status == (struck ? KRS_E_MEMORY : KRS_OK),
+                      "allocation %ld: %s", n, err.text);
+        krs_tokenizer_free(t);
+        ck_assert_int_eq(memory_alive(), alive);
+        if (!struck)
+            break;
+    }
+    ck_assert_int_gt(n, 10);
+    for (int i = 0; i < 2; i++) {
+        char *got = read_file(i ? "ids-00001.bin" : "ids-00000.bin", &bytes);
+        ck_assert_uint_eq(bytes, i ? 6 : 8);
+        ck_assert_mem_eq(got, want[i], bytes);
+        free(got);
+    }
+}
+END_TEST
+
 SUITE(documents_follow_each_other_with_an_eos_behind_each,
       texts_that_give_no_ids_of_the_model_are_refused,
-      memory_that_runs_out_is_reported)
+      memory_that_runs_out_is_reported, documents_go_into_shards)

@@ -205,6 +205,33 @@ cases() {
     [[ "$stderr" == *"are 257 tokens, the vocabulary shall have 200"* ]]
 }
 
+@test "documents become shards of ids, an eos behind each" {
+    cd "$folder"
+    for i in $(seq 40); do echo '{"text": "one two '$i'"}'; done >a.jsonl
+    "$KERSEY" tokenizer train --data a.jsonl --vocab 300 -o words
+    jq -n '{eos_token: "<|endoftext|>"}' >words/tokenizer_config.json
+    "$KERSEY" tokenize -t words --data a.jsonl --shards ids
+    want=$(jq -r .text a.jsonl | while read -r text; do
+        "$KERSEY" tokenize -t words "$text"
+        echo 0
+    done | xargs)
+    [ "$(od -An -v -tu2 ids-00000.bin | xargs)" = "$want" ]
+    # compressed, a vocabulary beyond 65,536, an older file in the way
+    zstd -q a.jsonl
+    "$KERSEY" tokenize -t words --data a.jsonl.zst --shards packed
+    cmp ids-00000.bin packed-00000.bin
+    jq '.model.vocab += ([range(300; 65600)] | map({("<\(.)>"): .}) | add)' \
+        words/tokenizer.json >big.json
+    "$KERSEY" tokenize -t big.json --data a.jsonl --shards big
+    [ "$(od -An -v -tu4 big-00000.bin | xargs)" = "$(xargs -n1 <<<"$want" |
+        grep -vx 0 | xargs)" ]
+    : >ids-00001.bin
+    run -1 --separate-stderr "$KERSEY" tokenize -t words --data a.jsonl \
+        --shards ids
+    [[ "$stderr" == *"ids-00001.bin: is there already"* ]]
+    run -2 --separate-stderr "$KERSEY" tokenize -t words --shards ids
+}
+
 @test "bench tokenize tells what it measured" {
     run -0 "$KERSEY" bench tokenize -t "$golden/bytelevel_bpe" \
         --data "$golden/train/text.txt" --threads 2 --steps 1 --json

@@ -98,6 +98,27 @@ refused() {
     refused 1 "has no tokenizer" --data text --tokenizer .
 }
 
+@test "shards give the same training as the text they came from" {
+    "$KERSEY" tokenizer train --data text --vocab 300 -o words
+    "$KERSEY" tokenize -t words --data text --shards ids
+    train() { # DATA OUT
+        "$KERSEY" train $small --data "$1" --tokenizer words --steps 3 \
+            --out "$2"
+    }
+    train text whole
+    train ids-00000.bin shards
+    cmp whole/checkpoint-*/model.safetensors shards/checkpoint-*/model.safetensors
+    jq -e -s 'last | has("val_loss") and (has("val_bits_per_byte") | not)' \
+        shards/metrics.jsonl
+    # cut in two, which are read as one
+    head -c 400 ids-00000.bin >two-00000.bin
+    tail -c +401 ids-00000.bin >two-00001.bin
+    train two-00000.bin two
+    cmp whole/checkpoint-*/model.safetensors two/checkpoint-*/model.safetensors
+    # a file of another vocabulary
+    refused 1 "the vocabulary has 256 tokens" --data ids-00000.bin
+}
+
 @test "Ctrl-C finishes the step, saves, exits 130, and the run goes on" {
     "$KERSEY" train $small --steps 1000000 --warmup 1 --out r 2>talk >data &
     pid=$!

@@ -2,9 +2,11 @@
  *
  * In: a tokenizer and a text (an operand, a file a line at a time, or stdin).
  * Out, on stdout: the ids of each text on a line; with --json one object a
- * text, with the tokens and the bytes they stand for.
+ * text, with the tokens and the bytes they stand for. With --shards files of
+ * the ids of whole documents (shards.c).
  */
 #include "tokenize.h"
+#include "shards.h"
 
 #include <jansson.h>
 
@@ -159,7 +161,9 @@ run(const krs_tokenizer *t, const struct command_line *line)
     krs_status status;
     if (f->cases)
         return run_cases(t, f->cases);
-    if (f->decode)
+    if (f->shards)
+        status = write_shards(t, f, &err);
+    else if (f->decode)
         status = decode_text(t, f->decode, &err);
     else if (line->operand_count > 0)
         status = encode_one(t, line->operands[0], strlen(line->operands[0]),
@@ -183,6 +187,8 @@ command_tokenize(const struct command_line *line)
     if (sources > 1)
         return complain_usage(
             "of TEXT, --data, --decode and --cases one is possible");
+    if (f->shards && !f->data)
+        return complain_usage("--shards of which documents? --data FILE");
     if (krs_tokenizer_open(f->tokenizer, &t, &err) != KRS_OK)
         return complain(&err);
     int code = run(t, line);

@@ -5,7 +5,7 @@
  * stdout the path of the last checkpoint, or with --json the metrics of every
  * step.
  *
- * Tokens are those of --tokenizer, else of the tokenizer that lies in the
+ * Tokens are the ids of shards as they are; else those of --tokenizer, else of the tokenizer that lies in the
  * model's folder, else the bytes of the file. A fresh model gets the
  * tokenizer's vocabulary; every checkpoint holds its files, so that it is a
  * model folder of its own.
@@ -17,6 +17,7 @@
 #include "command.h"
 #include "presets.h"
 #include "progress.h"
+#include "shards.h"
 
 #include <krs/corpus.h>
 #include <krs/llama.h>
@@ -292,7 +293,12 @@ open_text(struct training *t, krs_error *err)
     const krs_corpus_options documents = {.struct_size = sizeof documents,
                                           .most_document_bytes = MOST_DOCUMENT};
     double bytes_per_token = 1;
-    if (t->tokenizer)
+    if (is_shard(t->flags->data)) {
+        int64_t size = t->tokenizer ? (int64_t)krs_tokenizer_size(t->tokenizer)
+                                    : t->config.vocab_size;
+        KRS_TRY(open_shards(t->flags->data, size, &options, &t->data, err));
+        bytes_per_token = 0;
+    } else if (t->tokenizer)
         KRS_TRY(krs_data_encode(&t->flags->data, 1, t->tokenizer, &documents,
                                 &options, &t->data, &bytes_per_token, err));
     else
@@ -324,7 +330,8 @@ static void
 introduce(const struct training *t, const char *out)
 {
     int64_t all = krs_data_tokens(t->data);
-    const char *unit = t->tokenizer ? "tokens" : "bytes";
+    bool bytes = !t->tokenizer && !is_shard(t->flags->data);
+    const char *unit = bytes ? "bytes" : "tokens";
     talk("%lld parameters; %lld %s of text, of which %lld to validate; "
          "steps of %lld x %lld %s on %s",
          (long long)krs_trainer_parameters(t->trainer), (long long)all, unit,

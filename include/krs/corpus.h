@@ -79,6 +79,9 @@ typedef struct krs_shards krs_shards;
  * into each file but the last.
  * krs_shards_add(s, ids, count, err) -- RANGE for an id that the kind does not
  * hold; nothing of these ids is kept then.
+ * krs_shards_encode(s, paths, count, t, corpus, err) -- the documents of files as
+ * krs_data_encode takes them. Errors: those of krs_corpus_next,
+ * krs_tokenizer_encode and krs_shards_add.
  * krs_shards_close(s, &files, err) -- write what is left; files: how many there
  * are. A file appears whole or not at all. s is freed in any case. */
 KRS_API krs_status krs_shards_open(const char *prefix, krs_token_kind kind,
@@ -86,6 +89,10 @@ KRS_API krs_status krs_shards_open(const char *prefix, krs_token_kind kind,
                                    krs_error *err);
 KRS_API krs_status krs_shards_add(krs_shards *s, const int64_t *ids,
                                   size_t count, krs_error *err);
+KRS_API krs_status krs_shards_encode(krs_shards *s, const char *const *paths,
+                                     size_t count, const krs_tokenizer *t,
+                                     const krs_corpus_options *corpus,
+                                     krs_error *err);
 KRS_API krs_status krs_shards_close(krs_shards *s, size_t *out_files,
                                     krs_error *err);
 
