@@ -212,9 +212,11 @@ krsi_axis(krs_place at, krs_node x, enum krsi_op op, int axis)
     int positive = axis < 0 ? axis + rank : axis;
     if (positive >= 0 && positive < rank)
         return positive;
+    char text[KRSI_TYPE_TEXT];
     if (krsi_get(x))
         krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_AXIS, NULL,
-                    "axis %d of a tensor of rank %d", axis, rank);
+                    "axis %d of %s, which has rank %d", axis,
+                    krsi_type_text(text, krsi_get(x)), rank);
     return -1;
 }
 

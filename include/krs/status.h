@@ -8,7 +8,8 @@
  *                      and, if the caller passed one, a krs_error is filled
  *   a bug of ours      KRS_E_INTERNAL in release, an assertion in debug
  *
- * The library never prints, exits or aborts.
+ * The library never prints, exits or aborts. ERRORS.md beside this file shows
+ * every status with an example.
  */
 #ifndef KRS_STATUS_H
 #define KRS_STATUS_H
