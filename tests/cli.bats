@@ -177,7 +177,7 @@ $("$KERSEY" graph "$file" --format dot)" ]
         for command in $(commands); do
             grep -q "[' (a]$command\b" script.$shell
         done
-        ! command -v $shell >/dev/null || $shell -n script.$shell
+        if command -v $shell >/dev/null; then $shell -n script.$shell; fi
     done
     complete_words() { # what bash offers for the last of the words
         COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
