@@ -76,6 +76,30 @@ lines_with(const char *stage, const char *word)
     return count;
 }
 
+/* ---- sizes ---- */
+
+START_TEST(nothing_is_reduced_to_one_element_whatever_is_live_around_it)
+{
+    const float state[1] = {0};
+    float sum = 7, product = 7;
+    begin_with(KRS_MEMORY_SHARED);
+    krs_index n = krs_var(g, "n", 0, 1);
+    krs_node x = krs_live(krs_state(g, "x", KRS_F32, KRS_SHAPE(9, 1, 0)), 1, n);
+    krs_node many =
+        krs_expand(krs_unsqueeze(x, 3), KRS_SHAPE(9, 1, 0, 16)); /* copied */
+    krs_node out[2] = {krs_sum(krs_exp(many), KRS_ALL_AXES),
+                       krs_prod(krs_exp(many), KRS_ALL_AXES)};
+    krs_program *p = program_of(out, 2);
+    write_state("x", state, 0);
+    OK(krs_program_set_var(p, "n", 1, &err));
+    OK(krs_program_run(p, &err));
+    OK(krs_program_read(p, 0, &sum, sizeof sum, &err));
+    OK(krs_program_read(p, 1, &product, sizeof product, &err));
+    ck_assert(sum == 0 && product == 1);
+    end();
+}
+END_TEST
+
 /* ---- states ---- */
 
 START_TEST(states_take_their_new_values_in_place)
@@ -523,7 +547,8 @@ START_TEST(poison_shows_a_value_that_is_given_up_too_early)
 }
 END_TEST
 
-SUITE(states_take_their_new_values_in_place,
+SUITE(nothing_is_reduced_to_one_element_whatever_is_live_around_it,
+      states_take_their_new_values_in_place,
       a_cache_takes_a_block_without_being_copied,
       a_block_made_of_its_neighbours_is_copied_first,
       updates_see_old_values_whoever_goes_first,

@@ -122,9 +122,12 @@ krsi_cut_reduce(krsi_maker *m, uint32_t id)
         if (gone >> a & 1)
             order[to++] = a;
     krsi_view turned = krsi_view_permute(&source, order);
-    bool live_inside = false;
-    for (int a = kept + 1; a < x->rank; a++)
-        live_inside |= turned.extent[a].terms != 0;
+    bool live_inside = false, nothing = false;
+    for (int a = kept; a < x->rank; a++) {
+        live_inside |= a > kept && turned.extent[a].terms != 0;
+        nothing |= turned.max[a] == 0;
+    }
+    live_inside &= !nothing; /* then all of them are one of size 0 */
     check_extremum(m, id, &turned, kept);
     if (live_inside) {
         source = krsi_maker_loadable(m, n->in[0]);
