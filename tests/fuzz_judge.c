@@ -278,8 +278,8 @@ function_bound(enum krsi_op op)
     return 0;
 }
 
-/* Longest chain of roundings behind one element, for rows that add, or multiply
- * many; else 0. */
+/* Roundings behind one element, for rows that add, or multiply many; else 0. Of
+ * sums those of the longest chain; of products all, for each is of the whole. */
 static double
 roundings(const krs_graph *g, const krsi_node *n)
 {
@@ -290,10 +290,11 @@ roundings(const krs_graph *g, const krsi_node *n)
         return 0;
     switch ((int)n->op) {
     case KRSI_SUM:
-    case KRSI_PROD: /* 64 lanes, then a tree of 6 */
+    case KRSI_PROD:
         for (int i = 0, count = krsi_ints(n, 0, &axes); i < count; i++)
             terms *= (double)x->dim[axes[i]];
-        return ceil(terms / 64) + 6;
+        /* 64 lanes, then a tree of 6 */
+        return n->op == KRSI_PROD ? terms : ceil(terms / 64) + 6;
     case KRSI_CUMSUM:
     case KRSI_CUMPROD: return (double)x->dim[krsi_int(n, 0)];
     case KRSI_MATMUL:

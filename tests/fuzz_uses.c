@@ -4,6 +4,8 @@
  */
 #include "fuzz_gen.h"
 
+#include <krs/array.h>
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +114,12 @@ use_reduce(fuzz_gen *g)
         return fuzz_chance(g, 70)
                    ? krsi_cumsum(H, x, axis, fuzz_chance(g, 50))
                    : krsi_cumprod(H, x, axis, fuzz_chance(g, 50));
+    if (axis >= 0 && fuzz_chance(g, 6)) {
+        krs_node order;
+        return fuzz_chance(g, 50)
+                   ? krs_argsort(x, axis, fuzz_chance(g, 50))
+                   : krs_sort(x, axis, fuzz_chance(g, 50), &order);
+    }
     bool is_float = krs_dtype_is_float(krs_node_dtype(x));
     krs_axes axes = fuzz_some_axes(g, krs_node_shape(x).rank);
     if (is_float && fuzz_chance(g, 8))
@@ -130,7 +138,34 @@ use_rows(fuzz_gen *g)
     krs_shape tail = {s.rank - from, {0}};
     for (int a = from; a < s.rank; a++)
         tail.dim[a - from] = s.dim[a];
-    switch (fuzz_below(g, 5)) {
+    switch (fuzz_below(g, 9)) {
+    case 5: return krs_l2_normalize(x, axis, 1e-3);
+    case 6: {
+        krs_node other = fuzz_leaf(g, d, s);
+        return krs_cosine_similarity(x, other, axis, 1e-3);
+    }
+    case 7:
+        if (s.rank < 2)
+            return KRS_NONE;
+        return krs_group_norm(
+            x, s.dim[1] % 2 ? 1 : 2, fuzz_leaf(g, d, KRS_SHAPE(s.dim[1])),
+            fuzz_chance(g, 50) ? fuzz_leaf(g, d, KRS_SHAPE(s.dim[1]))
+                               : KRS_NONE,
+            1e-3);
+    case 8: {
+        krs_node by_channel[4], news[2];
+        if (s.rank < 2)
+            return KRS_NONE;
+        for (int i = 0; i < 4; i++)
+            by_channel[i] = fuzz_leaf(g, d, KRS_SHAPE(s.dim[1]));
+        by_channel[3] = krs_square(by_channel[3]);
+        if (fuzz_chance(g, 50))
+            return krs_batch_norm(x, by_channel[0], by_channel[1],
+                                  by_channel[2], by_channel[3], 1e-3);
+        return krs_batch_norm_train(x, by_channel[0], by_channel[1],
+                                    by_channel[2], by_channel[3], 0.1, 1e-3,
+                                    news, news + 1);
+    }
     case 0: return krs_softmax(x, axis);
     case 1: return krs_log_softmax(x, axis);
     case 2:

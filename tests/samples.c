@@ -6,6 +6,8 @@
  */
 #include "samples.h"
 
+#include <krs/array.h>
+
 #include <math.h>
 #include <string.h>
 
@@ -506,6 +508,18 @@ sample_argmin(sample *s, int which)
 }
 
 krs_node
+sample_argsort(sample *s, int which)
+{
+    krs_node x = spread(s, S(2, 5), 0);
+    switch (which) {
+    case 0: return krs_argsort(x, -1, false);
+    case 1: return krs_argsort(x, 0, true);
+    case 2: return krs_argsort(INTS(s, KRS_U8, S(7), 4, 250, 0, 4), 0, true);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
 sample_prod(sample *s, int which)
 {
     krs_node x = away(s, S(2, 3, 4), 0.5, 1.5);
@@ -832,6 +846,55 @@ sample_rms_norm(sample *s, int which)
     switch (which) {
     case 0: return krs_rms_norm(x, real(s, S(3), 0.5, 1.5), 1e-2);
     case 1: return krs_rms_norm(live(s, x, 1), real(s, S(3), 0.5, 1.5), 1e-2);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_group_norm(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 6, 3), -1, 1), w = real(s, S(6), 0.5, 1.5);
+    switch (which) {
+    case 0: return krs_group_norm(x, 3, w, real(s, S(6), -1, 1), 1e-2);
+    case 1: return krs_group_norm(x, 1, w, KRS_NONE, 1e-2);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_batch_norm(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 2, 2), -1, 1), w = real(s, S(2), 0.5, 1.5);
+    krs_node b = real(s, S(2), -1, 1), mean = real(s, S(2), -1, 1);
+    krs_node variance = real(s, S(2), 0.5, 1.5), news[2];
+    switch (which) {
+    case 0: return krs_batch_norm(x, w, b, mean, variance, 1e-2);
+    case 1:
+        return krs_batch_norm_train(x, w, b, mean, variance, 0.1, 1e-2, news,
+                                    news + 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_l2_normalize(sample *s, int which)
+{
+    krs_node x = real(s, S(2, 3, 2), -1, 1);
+    switch (which) {
+    case 0: return krs_l2_normalize(x, -1, 1e-12);
+    case 1: return krs_l2_normalize(x, 1, 4); /* all are shorter */
+    case 2: return krs_l2_normalize(live(s, x, 1), 1, 1e-12);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_cosine_similarity(sample *s, int which)
+{
+    krs_node a = real(s, S(2, 3, 2), -1, 1), b = real(s, S(2, 3, 2), -1, 1);
+    switch (which) {
+    case 0: return krs_cosine_similarity(a, b, 1, 1e-8);
+    case 1: return krs_cosine_similarity(a, b, -1, 0.5);
     default: return KRS_NONE;
     }
 }

@@ -1,7 +1,7 @@
 /* test_composite_map.c -- how exact the element-wise composites are in f32,
  * against libm in f64, and what they make of special numbers.
  */
-#include "suite.h"
+#include "one_run.h"
 
 #include <krs/krs.h>
 
@@ -17,22 +17,14 @@ static void
 run(krs_node build(krs_place at, krs_node x))
 {
     krs_device *device;
-    krs_store *store;
-    krs_program *program;
-    krs_error err = {KRS_OK, ""};
+    krs_error err;
     krs_graph *g = krs_graph_new();
-    krs_node out =
-        build(KRS_HERE, krs_input(g, "x", KRS_F32, KRS_SHAPE(COUNT)));
+    krs_node in = krs_input(g, "x", KRS_F32, KRS_SHAPE(COUNT));
+    krs_node out = build(KRS_HERE, in);
+    one_input input = {"x", x, sizeof x};
+    size_t bytes = sizeof y;
     ck_assert_int_eq(krs_device_open("interp", &device, &err), KRS_OK);
-    ck_assert_int_eq(krs_store_new(device, &store, &err), KRS_OK);
-    ck_assert_msg(krs_program_new(store, &out, 1, &program, &err) == KRS_OK,
-                  "%s", err.text);
-    ck_assert_int_eq(krs_program_set_input(program, "x", x, sizeof x, &err),
-                     KRS_OK);
-    ck_assert_int_eq(krs_program_run(program, &err), KRS_OK);
-    ck_assert_int_eq(krs_program_read(program, 0, y, sizeof y, &err), KRS_OK);
-    krs_program_free(program);
-    krs_store_free(store);
+    one_run(device, &out, 1, &input, 1, (void *[]){y}, &bytes);
     krs_device_close(device);
     krs_graph_free(g);
 }

@@ -323,6 +323,7 @@ START_TEST(rows_without_a_gradient_are_those_on_this_list)
         KRSI_GE,
         KRSI_ARGMAX,
         KRSI_ARGMIN,
+        KRSI_ARGSORT,
         KRSI_ONE_HOT,
     };
     for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++) {

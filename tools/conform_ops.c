@@ -7,6 +7,8 @@
  */
 #include "conform.h"
 
+#include <krs/array.h>
+
 #include <math.h>
 #include <string.h>
 
@@ -157,6 +159,39 @@ build_stack(struct conform_case *c)
     return krs_stack(c->inputs, c->input_count, axis_attr(c));
 }
 
+static krs_node
+build_roll(struct conform_case *c)
+{
+    return krs_roll(input_at(c, 0), axis_attr(c), int_attr(c, "shifts"));
+}
+
+static krs_node
+build_tril(struct conform_case *c)
+{
+    return krs_tril(input_at(c, 0), int_attr_or(c, "diagonal", 0));
+}
+
+/* ---- order ---- */
+
+static krs_node
+build_sort(struct conform_case *c)
+{
+    bool_attr_or(c, "stable", false); /* it always is */
+    return krs_sort(input_at(c, 0), axis_attr(c),
+                    bool_attr_or(c, "descending", false),
+                    &c->extras[c->extra_count++]);
+}
+
+static krs_node
+build_topk(struct conform_case *c)
+{
+    if (!bool_attr_or(c, "sorted", true))
+        return refuse_attr(c, "sorted", "true");
+    return krs_topk(input_at(c, 0), int_attr(c, "k"), axis_attr(c),
+                    bool_attr_or(c, "largest", true),
+                    &c->extras[c->extra_count++]);
+}
+
 /* ---- gathers ---- */
 
 static krs_node
@@ -268,6 +303,42 @@ build_rms_norm(struct conform_case *c)
                         number_attr_or(c, "eps", 1e-6));
 }
 
+static krs_node
+build_group_norm(struct conform_case *c)
+{
+    return krs_group_norm(input_at(c, 0), int_attr(c, "num_groups"),
+                          input_at(c, 1), input_at(c, 2),
+                          number_attr_or(c, "eps", 1e-5));
+}
+
+static krs_node
+build_batch_norm(struct conform_case *c)
+{
+    double eps = number_attr_or(c, "eps", 1e-5);
+    krs_node x = input_at(c, 0), weight = input_at(c, 1), bias = input_at(c, 2),
+             mean = input_at(c, 3), variance = input_at(c, 4);
+    if (!bool_attr_or(c, "training", false))
+        return krs_batch_norm(x, weight, bias, mean, variance, eps);
+    c->extra_count = 2;
+    return krs_batch_norm_train(x, weight, bias, mean, variance,
+                                number_attr_or(c, "momentum", 0.1), eps,
+                                &c->extras[0], &c->extras[1]);
+}
+
+static krs_node
+build_l2_normalize(struct conform_case *c)
+{
+    return krs_l2_normalize(input_at(c, 0), axis_attr(c),
+                            number_attr_or(c, "eps", 1e-12));
+}
+
+static krs_node
+build_cosine_similarity(struct conform_case *c)
+{
+    return krs_cosine_similarity(input_at(c, 0), input_at(c, 1), axis_attr(c),
+                                 number_attr_or(c, "eps", 1e-8));
+}
+
 /* with the mask that the case gives, true for kept */
 static krs_node
 build_dropout(struct conform_case *c)
@@ -344,20 +415,45 @@ build_linear(struct conform_case *c)
     return krs_linear(input_at(c, 0), input_at(c, 1), input_at(c, 2));
 }
 
+static krs_node
+build_einsum(struct conform_case *c)
+{
+    return krs_einsum(text_attr_or(c, "equation", ""), c->inputs,
+                      c->input_count);
+}
+
 /* ---- attention and positions ---- */
 
-/* slope_h (j - i) as f32 [H,T,S]; slopes 2^(-8 (h+1) / H) (Press et al.
- * 2022), for a head count that is a power of two */
+static krs_node
+build_additive_attention(struct conform_case *c)
+{
+    return krs_additive_attention(input_at(c, 0), input_at(c, 1),
+                                  input_at(c, 2), input_at(c, 3),
+                                  input_at(c, 4), input_at(c, 5), KRS_NONE);
+}
+
+static krs_node
+build_sinusoidal_positions(struct conform_case *c)
+{
+    krs_node t =
+        krs_iota(c->graph, KRS_I64, KRS_SHAPE(int_attr(c, "length")), 0);
+    return krs_sinusoidal_positions(t, int_attr(c, "dim"),
+                                    number_attr_or(c, "base", 10000));
+}
+
+static krs_node
+build_alibi_slopes(struct conform_case *c)
+{
+    return krs_alibi_slopes(c->graph, int_attr(c, "num_heads"));
+}
+
+/* slope_h (j - i) as f32 [H,T,S] */
 static krs_node
 alibi_mask(struct conform_case *c, int64_t heads, int64_t rows, int64_t keys)
 {
-    float slopes[64];
-    if (heads < 1 || heads > 64 || (heads & (heads - 1)))
-        return refuse_attr(c, "alibi", "a power of two of heads, at most 64");
-    for (int64_t h = 0; h < heads; h++)
-        slopes[h] = (float)exp2(-8.0 * (double)(h + 1) / (double)heads);
     krs_graph *g = c->graph;
-    krs_node slope = krs_constant(g, KRS_F32, KRS_SHAPE(heads, 1, 1), slopes);
+    krs_node slope =
+        krs_reshape(krs_alibi_slopes(g, heads), KRS_SHAPE(heads, 1, 1));
     krs_shape square = KRS_SHAPE(rows, keys);
     krs_node from = krs_iota(g, KRS_F32, square, 0);
     krs_node to = krs_iota(g, KRS_F32, square, 1);
@@ -463,18 +559,23 @@ static const struct {
 } rows[] = {
     UNARY(abs),
     BINARY(add),
+    BUILD(additive_attention, build_additive_attention),
+    BUILD(alibi_slopes, build_alibi_slopes),
     BUILD(amax, build_amax),
     BUILD(amin, build_amin),
     BUILD(argmax, build_argmax),
     BUILD(argmin, build_argmin),
+    BUILD(batch_norm, build_batch_norm),
     BUILD(cast, build_cast),
     BUILD(clamp, build_clamp),
     BUILD(concat, build_concat),
     UNARY(cos),
+    BUILD(cosine_similarity, build_cosine_similarity),
     BUILD(cross_entropy, build_cross_entropy),
     BUILD(cumsum, build_cumsum),
     BINARY(div),
     BUILD(dropout, build_dropout),
+    BUILD(einsum, build_einsum),
     BUILD(embedding, build_embedding),
     BINARY(eq),
     UNARY(erf),
@@ -486,9 +587,11 @@ static const struct {
     BINARY(ge),
     BUILD(gelu, build_gelu),
     BUILD(graph, build_graph),
+    BUILD(group_norm, build_group_norm),
     BINARY(gt),
     BUILD(index_add, build_index_add),
     BUILD(index_select, build_index_select),
+    BUILD(l2_normalize, build_l2_normalize),
     BUILD(layer_norm, build_layer_norm),
     BINARY(le),
     BUILD(linear, build_linear),
@@ -512,6 +615,7 @@ static const struct {
     UNARY(relu),
     BUILD(reshape, build_reshape),
     BUILD(rms_norm, build_rms_norm),
+    BUILD(roll, build_roll),
     BUILD(rope, build_rope),
     UNARY(rsqrt),
     BUILD(scaled_dot_product_attention, build_attention),
@@ -519,14 +623,18 @@ static const struct {
     UNARY(sigmoid),
     UNARY(silu),
     UNARY(sin),
+    BUILD(sinusoidal_positions, build_sinusoidal_positions),
     BUILD(slice, build_slice),
     BUILD(softmax, build_softmax),
+    BUILD(sort, build_sort),
     UNARY(sqrt),
     BUILD(stack, build_stack),
     BINARY(sub),
     BUILD(sum, build_sum),
     BINARY(swiglu),
     UNARY(tanh),
+    BUILD(topk, build_topk),
+    BUILD(tril, build_tril),
     BUILD(var, build_var),
     BUILD(where, build_where),
 };

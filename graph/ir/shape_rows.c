@@ -62,6 +62,14 @@ krsi_shape_argmax(krsi_make *m)
 }
 
 bool
+krsi_shape_argsort(krsi_make *m)
+{
+    result_like(m, 0);
+    m->dtype = KRS_I64;
+    return krsi_rule_axis(m, 0, m->shape.rank) >= 0;
+}
+
+bool
 krsi_shape_matmul(krsi_make *m)
 {
     const krsi_node *a = m->in[0], *b = m->in[1];

@@ -6,6 +6,7 @@
  *   memory.h    where devices take memory from
  *   graph.h     declare a computation: nodes, scopes, states, gradients
  *   ops.h       the operations
+ *   array.h     patterns, order, sums over named axes
  *   scan.h      recurrences: a part of the graph, again and again
  *   opinfo.h    the table of operations, to walk through
  *   random.h    the random numbers that graphs use, on the host
@@ -38,6 +39,7 @@
 #ifndef KRS_KRS_H
 #define KRS_KRS_H
 
+#include <krs/array.h>
 #include <krs/block.h>
 #include <krs/causal.h>
 #include <krs/check.h>

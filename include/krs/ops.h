@@ -422,6 +422,50 @@ KRS_API krs_node krs_rms_norm_at(krs_place at, krs_node x, krs_node weight,
 #define krs_layer_norm(...) krs_layer_norm_at(KRS_HERE, __VA_ARGS__)
 #define krs_rms_norm(...)   krs_rms_norm_at(KRS_HERE, __VA_ARGS__)
 
+/* krs_group_norm(x, groups, weight, bias, eps) -- layer_norm over each of
+ * `groups` groups of channels, with all that follows them.
+ *
+ *   x       float [N, C, ..], C a multiple of groups
+ *   weight  [C]; bias [C] or KRS_NONE
+ *
+ * Source Wu & He 2018, eq. 1-7.
+ * krs_batch_norm(x, weight, bias, mean, variance, eps) --
+ *
+ *      y = (x - mean_c) / sqrt(variance_c + eps) * weight_c + bias_c
+ *
+ *   x       float [N, C, ..]; all others [C]: the running statistics
+ *
+ * krs_batch_norm_train(x, weight, bias, running_mean, running_variance,
+ * momentum, eps, &new_mean, &new_variance) -- the same with mean and biased
+ * variance of the batch, over all axes but 1, through which the gradient
+ * goes; and the running statistics after it, (1 - momentum) of the old ones and
+ * momentum of the batch's, the unbiased variance there: update the states with
+ * them (krs_update). They have no gradient of x.
+ * Source Ioffe & Szegedy 2015, algorithm 1 and 2.
+ * krs_l2_normalize(x, axis, eps) -- x / max(|x|, eps), lengths along an axis;
+ * below eps the gradient is that of x / eps.
+ * krs_cosine_similarity(a, b, axis, eps) -- a . b / (max(|a|, eps)
+ * max(|b|, eps)) along an axis, which goes. Both: eps in [1e-18, 1e18). */
+KRS_API krs_node krs_group_norm_at(krs_place at, krs_node x, int64_t groups,
+                                   krs_node weight, krs_node bias, double eps);
+KRS_API krs_node krs_batch_norm_at(krs_place at, krs_node x, krs_node weight,
+                                   krs_node bias, krs_node mean,
+                                   krs_node variance, double eps);
+KRS_API krs_node krs_batch_norm_train_at(
+    krs_place at, krs_node x, krs_node weight, krs_node bias,
+    krs_node running_mean, krs_node running_variance, double momentum,
+    double eps, krs_node *new_mean, krs_node *new_variance);
+KRS_API krs_node krs_l2_normalize_at(krs_place at, krs_node x, int axis,
+                                     double eps);
+KRS_API krs_node krs_cosine_similarity_at(krs_place at, krs_node a, krs_node b,
+                                          int axis, double eps);
+#define krs_group_norm(...)       krs_group_norm_at(KRS_HERE, __VA_ARGS__)
+#define krs_batch_norm(...)       krs_batch_norm_at(KRS_HERE, __VA_ARGS__)
+#define krs_batch_norm_train(...) krs_batch_norm_train_at(KRS_HERE, __VA_ARGS__)
+#define krs_l2_normalize(...)     krs_l2_normalize_at(KRS_HERE, __VA_ARGS__)
+#define krs_cosine_similarity(...) \
+    krs_cosine_similarity_at(KRS_HERE, __VA_ARGS__)
+
 typedef enum krs_reduction {
     KRS_REDUCE_NONE,
     KRS_REDUCE_SUM,
@@ -518,6 +562,42 @@ KRS_API krs_node krs_rope_angles_at(krs_place at, krs_node positions,
                                     const double *frequencies, int count);
 #define krs_rope(...)        krs_rope_at(KRS_HERE, __VA_ARGS__)
 #define krs_rope_angles(...) krs_rope_angles_at(KRS_HERE, __VA_ARGS__)
+
+/* krs_sinusoidal_positions(positions, width, base) -- f32 [.., width]:
+ *
+ *      y[.., 2i] = sin(t base^(-2i/width)),  y[.., 2i+1] = cos(the same)
+ *
+ *   positions  t, i64|i32 [..]; width even, base > 1 (10000 in the paper)
+ *
+ * Angles as krs_rope_angles. Source Vaswani et al. 2017, section 3.5.
+ * krs_alibi_slopes(g, heads) -- f32 [heads], the slope m of each head in the
+ * bias m (j - i) of a score: 2^(-8 h / heads), h from 1, for a power of two;
+ * else those of the power of two below, and then every other one of the next.
+ * Source Press et al. 2022, section 3 and its reference code. */
+KRS_API krs_node krs_sinusoidal_positions_at(krs_place at, krs_node positions,
+                                             int64_t width, double base);
+KRS_API krs_node krs_alibi_slopes_at(krs_place at, krs_graph *g, int64_t heads);
+#define krs_sinusoidal_positions(...) \
+    krs_sinusoidal_positions_at(KRS_HERE, __VA_ARGS__)
+#define krs_alibi_slopes(...) krs_alibi_slopes_at(KRS_HERE, __VA_ARGS__)
+
+/* krs_additive_attention(query, keys, values, wq, wk, v, mask) --
+ *
+ *      y = softmax(e) values,  e[t,s] = v . tanh(wq query_t + wk key_s)
+ *
+ *   query   float [B, T, Q]; keys [B, S, K]; values [B, S, E]
+ *   wq      [A, Q]; wk [A, K]; v [A]
+ *   mask    bool (true: seen) or f32 (added), broadcasting to [B, T, S], or
+ *           KRS_NONE
+ *   ->      [B, T, E]
+ *
+ * Cost B T S A. Source Bahdanau et al. 2015, appendix A.1.2. */
+KRS_API krs_node krs_additive_attention_at(krs_place at, krs_node query,
+                                           krs_node keys, krs_node values,
+                                           krs_node wq, krs_node wk, krs_node v,
+                                           krs_node mask);
+#define krs_additive_attention(...) \
+    krs_additive_attention_at(KRS_HERE, __VA_ARGS__)
 
 /* ---- randomness ---- */
 
