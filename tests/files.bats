@@ -215,3 +215,20 @@ differ, most "*", by "* ]]
     "$KERSEY" convert "$MODEL" -o plain.gguf
     refused 1 "plain.gguf: has no tokenizer" tokenize -t plain.gguf a
 }
+
+@test "a tokenizer in the keys of a GGUF file goes into a folder and back" {
+    "$KERSEY" convert "$GGUF" -o folder/
+    "$KERSEY" convert folder -o back.gguf
+    keys() { "$KERSEY" inspect "$1" --json |
+        jq -S '.config | with_entries(select(.key | startswith("tokenizer.")))'; }
+    [ "$(keys "$GGUF" | wc -l)" -gt 10 ]
+    diff <(keys "$GGUF") <(keys back.gguf)
+    [ "$("$KERSEY" inspect folder --json | jq -c .tokenizer)" = \
+        "$("$KERSEY" inspect "$GGUF" --json | jq -c .tokenizer)" ]
+    # this one is no tokenizer that could be opened, and is found as such
+    refused 1 "tokenizer.gguf: vocabulary: merge 0" tokenize -t folder a
+    # a tokenizer.json that is put there counts
+    cp "$TESTS_DIR/golden/tokenizers/bytelevel_bpe/tokenizer.json" folder
+    "$KERSEY" convert folder -o other.gguf
+    "$KERSEY" tokenize -t other.gguf a
+}

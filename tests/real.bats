@@ -66,17 +66,25 @@ continues_as_golden() { # NUMBER FLAGS...
     [ "$(jq -r .text "$BATS_TEST_TMPDIR/json")" = \
         "The capital of France is Paris." ]
     [ "$(jq .ended "$BATS_TEST_TMPDIR/json")" = true ]
-    run -0 --separate-stderr "$KERSEY" generate "$SMOLLM2" --chat -t 0 \
-        -p "What is the capital of France?"
-    [ "$output" = "The capital of France is Paris." ]
-    "$KERSEY" generate "$SMOLLM2" --chat -n 1 -t 0 -p "Hi" --json 2>/dev/null \
-        >"$BATS_TEST_TMPDIR/json"
+    "$KERSEY" generate "$SMOLLM2" --chat -t 0 --json 2>/dev/null \
+        -p "What is the capital of France?" >"$BATS_TEST_TMPDIR/json"
+    [ "$(jq -r .text "$BATS_TEST_TMPDIR/json")" = \
+        "The capital of France is Paris." ]
     [ "$(jq -r .prompt "$BATS_TEST_TMPDIR/json")" = \
 "<|im_start|>system
 You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>
 <|im_start|>user
-Hi<|im_end|>
+What is the capital of France?<|im_end|>
 <|im_start|>assistant" ]
+}
+
+@test "SmolLM2 converted to a folder answers the same" {
+    [ -e "$SMOLLM2" ] || skip "there is no $SMOLLM2; ./tools/fetch-models"
+    [ -z "${KERSEY_SLOW-}" ] || skip "half a minute under a sanitizer"
+    "$KERSEY" convert "$SMOLLM2" -o "$BATS_TEST_TMPDIR/folder/" --dtype f16
+    SMOLLM2="$BATS_TEST_TMPDIR/folder"
+    continues_as_golden 2 --template chatml -p "What is the capital of France?"
+    rm -r "$SMOLLM2"
 }
 
 @test "inspect reads the folder of MiniLM" {

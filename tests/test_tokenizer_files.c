@@ -82,7 +82,8 @@ START_TEST(they_are_written_after_the_originals_are_gone)
     text = read_file("chat_template.jinja", &bytes);
     ck_assert_str_eq(text, "{{ x }}");
     free(text);
-    ck_assert_int_eq(krs_tokenizer_files_write(f, "/nowhere", &err), KRS_E_IO);
+    ck_assert_int_eq(krs_tokenizer_files_write(f, temp_path("none"), &err),
+                     KRS_E_IO);
     krs_tokenizer_files_close(f);
 }
 END_TEST
@@ -97,6 +98,13 @@ START_TEST(bytes_have_none_and_a_gguf_file_cannot_give_any)
                      KRS_E_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(err.text, "m.gguf: this tokenizer cannot be "
                                            "put beside a model"));
+    /* but the tokenizer of one without its tensors is a file of a folder */
+    write_file("tokenizer.gguf", "GGUF", 4);
+    f = open_files(temp_folder());
+    unlink(temp_path("tokenizer.gguf"));
+    must(krs_tokenizer_files_write(f, temp_folder(), &err));
+    krs_tokenizer_files_close(f);
+    ck_assert_int_eq(unlink(temp_path("tokenizer.gguf")), 0);
     ck_assert_int_eq(krs_tokenizer_files_open(temp_folder(), &f, &err),
                      KRS_E_NAME);
     ck_assert_int_eq(krs_tokenizer_files_open("none.json", &f, &err), KRS_E_IO);

@@ -105,7 +105,8 @@ KRS_API krs_status krs_llama_save(const char *folder, const krs_store *store,
  *   options   dtype and shard_bytes count, format does not; NULL: all zero
  *
  * A tokenizer.json and the chat template go along, the former in a GGUF file as
- * tokenizer.huggingface.json.
+ * tokenizer.huggingface.json; a tokenizer in the keys of a GGUF file as
+ * tokenizer.gguf, which holds them and no tensor.
  * Errors     those of krs_llama_weights and krs_weights_convert. */
 KRS_API krs_status krs_llama_convert(const char *model, const char *path,
                                      const krs_convert_options *options,

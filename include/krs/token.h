@@ -39,7 +39,8 @@ typedef struct krs_tokenizer krs_tokenizer;
  *   vocab.txt          BERT's WordPiece: uncased, [CLS] A [SEP] B [SEP]
  *   vocab.json         with merges.txt beside it: byte-level BPE of GPT-2
  *   merges.txt         the same
- *   *.gguf             the tokenizer that a model file carries
+ *   *.gguf             the tokenizer that a model file carries; in a folder
+ *                      tokenizer.gguf, one without tensors
  *   *.tiktoken         byte-level BPE by ranks; the vocabularies of gpt2,
  *                      cl100k_base, p50k_base and LLaMA-3 are known by size
  *   a folder           the first of these that is in it
@@ -80,8 +81,8 @@ typedef struct krs_tokenizer_files krs_tokenizer_files;
  * reads, under names that it finds in a folder; none for "bytes".
  * krs_tokenizer_files_write(f, folder, err) -- into a folder that exists, which
  * then opens as the same tokenizer.
- * Errors     IO, MEMORY, NAME; UNSUPPORTED for .gguf and .tiktoken, whose
- *            tokenizers are no files of a folder. */
+ * Errors     IO, MEMORY, NAME; UNSUPPORTED for .tiktoken and .gguf files but
+ *            tokenizer.gguf, whose tokenizers are no files of a folder. */
 KRS_API krs_status krs_tokenizer_files_open(const char *path,
                                             krs_tokenizer_files **out,
                                             krs_error *err);

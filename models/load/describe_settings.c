@@ -194,6 +194,27 @@ gguf_tokenizer(const krs_weights *w, const krs_gguf *g, json_t **out,
     return make_tokenizer(w, kind, t.token_count, t.merge_count, out, err);
 }
 
+/* That of a tokenizer.gguf in a folder. */
+static krs_status
+keys_tokenizer(const krs_weights *w, json_t **out, krs_error *err)
+{
+    krs_gguf *g;
+    char *path;
+    if (!krsi_is_folder(krs_weights_path(w)))
+        return KRS_OK;
+    KRS_TRY(krsi_path(&path, err, "%s/tokenizer.gguf", krs_weights_path(w)));
+    krs_status status = KRS_OK;
+    if (krsi_is_file(path)) {
+        status = krs_gguf_open(path, &g, err);
+        if (status == KRS_OK) {
+            status = gguf_tokenizer(w, g, out, err);
+            krs_gguf_close(g);
+        }
+    }
+    free(path);
+    return status;
+}
+
 krs_status
 krsi_describe_tokenizer(const krs_weights *w, json_t **out, krs_error *err)
 {
@@ -203,7 +224,7 @@ krsi_describe_tokenizer(const krs_weights *w, json_t **out, krs_error *err)
         return gguf_tokenizer(w, krs_weights_gguf(w), out, err);
     KRS_TRY(open_beside(w, "tokenizer.json", &file, err));
     if (!file)
-        return KRS_OK;
+        return keys_tokenizer(w, out, err);
     krs_status status = json_tokenizer(w, file, out, err);
     krsi_json_close(file);
     return status;

@@ -5,6 +5,9 @@
  * with other types. The settings of a GGUF file are made of config.json here,
  * under the keys that llama_gguf.c reads; those that a GGUF file has already
  * go along unchanged. A rope type of llama3 is written as its divisors.
+ *
+ * A tokenizer that a GGUF file holds in its own keys becomes tokenizer.gguf in
+ * a folder: those keys, and no tensor.
  */
 #include "gguf_file.h"
 #include "llama_gguf.h"
@@ -16,7 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SETTINGS = 32, MOST_PAIRS = 1024 };
+enum { MOST_SETTINGS = 128, MOST_PAIRS = 1024 };
+#define TOKENIZER_KEYS "tokenizer."
 
 /* Settings on their way, with room for their values. */
 typedef struct settings {
@@ -146,6 +150,7 @@ add_config(settings *s, const char *path, const krs_llama_config *c,
 typedef struct folder_tokenizer {
     char *json; /* tokenizer.json, NULL if there is none */
     size_t json_bytes;
+    krs_gguf *gguf; /* tokenizer.gguf, likewise */
     krs_tokenizer_config config;
 } folder_tokenizer;
 
@@ -153,6 +158,7 @@ static void
 free_tokenizer(folder_tokenizer *t)
 {
     free(t->json);
+    krs_gguf_close(t->gguf);
     krs_tokenizer_config_close(&t->config);
 }
 
@@ -168,18 +174,55 @@ read_tokenizer(const char *folder, folder_tokenizer *out, krs_error *err)
         status = krsi_file_whole(path, KRSI_JSON_BYTES, &out->json,
                                  &out->json_bytes, err);
     free(path);
+    if (status != KRS_OK || out->json)
+        return status;
+    KRS_TRY(krsi_path(&path, err, "%s/tokenizer.gguf", folder));
+    if (krsi_is_file(path))
+        status = krs_gguf_open(path, &out->gguf, err);
+    free(path);
     return status;
 }
 
-static void
-add_tokenizer(settings *s, const folder_tokenizer *t)
+/* Is it one of the tokenizer that is not there yet? */
+static bool
+is_new_key(const settings *s, const char *key)
 {
+    bool is_new = strncmp(key, TOKENIZER_KEYS, strlen(TOKENIZER_KEYS)) == 0;
+    for (size_t i = 0; is_new && i < s->count; i++)
+        is_new = strcmp(s->list[i].key, key) != 0;
+    return is_new;
+}
+
+/* The keys of tokenizer.gguf, borrowed. */
+static krs_status
+add_keys(settings *s, const krs_gguf *g, const char *path, krs_error *err)
+{
+    const krs_gguf_value *v;
+    for (size_t i = 0; (v = krs_gguf_at(g, i)); i++) {
+        if (!is_new_key(s, v->key))
+            continue;
+        if (s->count == MOST_SETTINGS)
+            return krs_fail(err, KRS_E_UNSUPPORTED,
+                            "%s: write: a tokenizer of more than %d settings",
+                            path, MOST_SETTINGS);
+        s->list[s->count++] = *v;
+    }
+    return KRS_OK;
+}
+
+static krs_status
+add_tokenizer(settings *s, const folder_tokenizer *t, const char *path,
+              krs_error *err)
+{
+    if (t->gguf)
+        return add_keys(s, t->gguf, path, err);
     if (!t->json)
-        return;
+        return KRS_OK;
     add_text(s, "tokenizer.huggingface.json", t->json, t->json_bytes);
     if (t->config.chat_template)
         add_text(s, "tokenizer.chat_template", t->config.chat_template,
                  strlen(t->config.chat_template));
+    return KRS_OK;
 }
 
 /* The divisors of the rope type llama3, as a tensor. */
@@ -231,7 +274,8 @@ folder_to_gguf(const char *folder, const char *path, krs_convert_options *o,
     krs_status status = add_config(&s, path, &config, err);
     if (status == KRS_OK)
         status = read_tokenizer(folder, &tokenizer, err);
-    add_tokenizer(&s, &tokenizer);
+    if (status == KRS_OK)
+        status = add_tokenizer(&s, &tokenizer, path, err);
     if (status == KRS_OK)
         status = krsi_llama_names_to_gguf(w, &config, err);
     if (status == KRS_OK && config.rope.type == KRS_ROPE_TYPE_LLAMA3)
@@ -261,9 +305,35 @@ write_text(const krs_gguf *g, const char *key, const char *folder,
     return status;
 }
 
+static int
+by_key(const void *a, const void *b)
+{
+    return strcmp(((const krs_gguf_value *)a)->key,
+                  ((const krs_gguf_value *)b)->key);
+}
+
+/* The keys of the tokenizer alone, as tokenizer.gguf. */
+static krs_status
+write_keys(const krs_gguf *g, const char *folder, krs_error *err)
+{
+    settings s = {.count = 0};
+    char *path;
+    KRS_TRY(krsi_path(&path, err, "%s/tokenizer.gguf", folder));
+    krs_status status = add_keys(&s, g, path, err);
+    qsort(s.list, s.count, sizeof *s.list, by_key);
+    if (status == KRS_OK)
+        status = krsi_gguf_write(path, NULL, 0, s.list, s.count, err);
+    free(path);
+    return status;
+}
+
 static krs_status
 write_tokenizer(const krs_gguf *g, const char *folder, krs_error *err)
 {
+    if (!krs_gguf_find(g, "tokenizer.huggingface.json"))
+        return krs_gguf_find(g, "tokenizer.ggml.model")
+                   ? write_keys(g, folder, err)
+                   : KRS_OK;
     KRS_TRY(write_text(g, "tokenizer.huggingface.json", folder,
                        "tokenizer.json", err));
     return write_text(g, "tokenizer.chat_template", folder,

@@ -124,8 +124,8 @@ static krs_status
 find_known(const char *folder, char **out, krs_error *err)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer.model",
-                                        "spiece.model", "vocab.json",
-                                        "vocab.txt"};
+                                        "spiece.model",   "vocab.json",
+                                        "vocab.txt",      "tokenizer.gguf"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         KRS_TRY(krsi_path(out, err, "%s/%s", folder, names[i]));
         if (krsi_is_file(*out))
@@ -146,7 +146,8 @@ krsi_tokenizer_find(const char *path, char **out, krs_error *err)
         return KRS_OK;
     return krs_fail(err, KRS_E_NAME,
                     "%s: the folder has no tokenizer: no tokenizer.json, "
-                    "tokenizer.model, spiece.model, vocab.json or vocab.txt",
+                    "tokenizer.model, spiece.model, vocab.json, vocab.txt or "
+                    "tokenizer.gguf",
                     path);
 }
 

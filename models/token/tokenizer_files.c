@@ -55,9 +55,10 @@ static const char *
 name_in_folder(const char *path)
 {
     static const char *const rows[][2] = {
-        {".json",  "tokenizer.json" },
-        {".model", "tokenizer.model"},
-        {".txt",   "vocab.txt"      },
+        {".json",          "tokenizer.json" },
+        {".model",         "tokenizer.model"},
+        {".txt",           "vocab.txt"      },
+        {"tokenizer.gguf", "tokenizer.gguf" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (krsi_path_ends(path, rows[i][0]))
@@ -82,7 +83,8 @@ add_all(krs_tokenizer_files *f, const char *path, const char *folder,
     } else {
         return krs_fail(err, KRS_E_UNSUPPORTED,
                         "%s: this tokenizer cannot be put beside a model; use "
-                        "a tokenizer.json, .model or vocab.txt",
+                        "a tokenizer.json, .model or vocab.txt, or kersey "
+                        "convert a .gguf into a folder",
                         path);
     }
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
