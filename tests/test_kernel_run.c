@@ -503,6 +503,34 @@ START_TEST(shared_and_poisoned_memory_give_the_bits_of_separate_memory)
 }
 END_TEST
 
+/* One kernel stores the softmax of z, whose exponentials it keeps in scratch, and
+ * z less its largest: that is loaded after the softmax is stored, which
+ * therefore does not take the place of z. */
+START_TEST(an_element_that_is_loaded_again_is_not_replaced)
+{
+    float x[24], out[2][2][8];
+    for (int i = 0; i < 24; i++)
+        x[i] = (float)(i * 5 % 13) / 4 - 1;
+    for (int use = 0; use < 2; use++) {
+        begin_with(use ? KRS_MEMORY_SHARED : KRS_MEMORY_SEPARATE);
+        krs_node in = krs_input(g, "x", KRS_F32, KRS_SHAPE(4, 6));
+        krs_node w = krs_input(g, "w", KRS_F32, KRS_SHAPE(2, 6));
+        krs_node z = krs_cumsum(in, 1);
+        krs_node less = krs_sub(z, krs_amax_keep(z, KRS_AXES(1)));
+        krs_node y[2] = {krs_matmul_nt(krs_softmax(z, 1), w),
+                         krs_matmul_nt(less, w)};
+        krs_program *p = program_of(y, 2);
+        OK(krs_program_set_input(p, "x", x, sizeof x, &err));
+        OK(krs_program_set_input(p, "w", x, 48, &err));
+        OK(krs_program_run(p, &err));
+        for (size_t i = 0; i < 2; i++)
+            OK(krs_program_read(p, i, out[use][i], sizeof out[use][i], &err));
+        end();
+    }
+    ck_assert_mem_eq(out[0], out[1], sizeof out[0]);
+}
+END_TEST
+
 static int
 by_last(const void *a, const void *b)
 {
@@ -559,4 +587,5 @@ SUITE(nothing_is_reduced_to_one_element_whatever_is_live_around_it,
       a_cancelled_run_has_written_no_state,
       a_request_to_stop_that_comes_too_late_waits_for_the_next_run,
       shared_and_poisoned_memory_give_the_bits_of_separate_memory,
+      an_element_that_is_loaded_again_is_not_replaced,
       poison_shows_a_value_that_is_given_up_too_early)

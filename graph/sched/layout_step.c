@@ -9,13 +9,16 @@
  *   - outs are stored in ascending order at each point; what an expression
  *     loaded at a point is not loaded there again
  *   - rows: all reductions are made before the first store; outs that hold for
- *     a row are stored before those that vary along it are computed
+ *     a row are stored before those that vary along it are computed; but what an
+ *     out has in scratch it does not load, so a later one may load it first
  *   - prefix: each element is loaded, then replaced
  *   - contract: A and B are read while C is written, by many items; what else
  *     is loaded is loaded when the sum at that point is done, once
  *   - scatter writes elsewhere than it reads
  *
- * All loads of a value must agree; one that an index moves never may.
+ * All loads of a value must agree. One that an index moves may only in rows, and
+ * there within its row, by outs along it, if nothing that varies along the row
+ * needs it: then it is made before the first of these is stored.
  */
 #include "layout.h"
 
@@ -26,6 +29,7 @@ enum { NEVER = KRSI_CUT_OUTS };
 /* How a load is used. */
 typedef struct usage {
     int first_out;  /* that needs it, not through a reduction; NEVER */
+    int last_out;   /* the same; -1 */
     bool by_points; /* an out that varies along the row does so */
     bool is_in_product;
 } usage;
@@ -60,7 +64,7 @@ find_usage(const krsi_cut *c, usage use[KRSI_CUT_LOADS])
 {
     bool needed[KRSI_CUT_EXPRS];
     for (int i = 0; i < c->loads; i++)
-        use[i] = (usage){.first_out = NEVER};
+        use[i] = (usage){.first_out = NEVER, .last_out = -1};
     for (int i = 0; i < c->exprs; i++) {
         if (c->expr[i].kind != KRSI_X_PRODUCT)
             continue;
@@ -79,6 +83,7 @@ find_usage(const krsi_cut *c, usage use[KRSI_CUT_LOADS])
                     continue;
                 usage *u = &use[c->expr[j].load];
                 u->first_out = o < u->first_out ? o : u->first_out;
+                u->last_out = o > u->last_out ? o : u->last_out;
                 u->by_points |= varies_along_row(c, &c->out[o].view);
             }
         }
@@ -95,14 +100,32 @@ same_address(const krsi_storage *values, const krsi_view *a, const krsi_view *b)
                0;
 }
 
+/* Is what the index moves in, from its beginning, the row of the out? */
+static bool
+moves_in_row(const krsi_storage *values, const krsi_cut *c, const krsi_load *x,
+             const krsi_view *y)
+{
+    int row = c->rank - 1;
+    krsi_view all = x->view;
+    if (c->family != KRSI_CUT_ROWS || row < 0 || all.stride[row] != 0 ||
+        x->indirect_stride != 1 || y->stride[row] != 1 ||
+        !krs_index_equal(x->indirect_bound, c->extent[row]))
+        return false;
+    all.stride[row] = 1;
+    return same_address(values, &all, y);
+}
+
 static bool
 may_replace(const krsi_storage *values, const krsi_cut *c, int load, int out,
             const usage *u)
 {
     const krsi_load *x = &c->load[load];
     const krsi_view *y = &c->out[out].view;
-    if (x->indirect >= 0 || c->out[out].indirect >= 0 || u->is_in_product ||
-        !same_address(values, &x->view, y))
+    if (c->out[out].indirect >= 0 || u->is_in_product)
+        return false;
+    if (x->indirect >= 0)
+        return !u->by_points && moves_in_row(values, c, x, y);
+    if (!same_address(values, &x->view, y))
         return false;
     bool comes_first = u->first_out <= out || u->first_out == NEVER;
     switch (c->family) {
@@ -110,7 +133,8 @@ may_replace(const krsi_storage *values, const krsi_cut *c, int load, int out,
     case KRSI_CUT_PREFIX:
     case KRSI_CUT_CONTRACT: return comes_first;
     case KRSI_CUT_ROWS:
-        return comes_first && (varies_along_row(c, y) || !u->by_points);
+        return varies_along_row(c, y) ? !u->by_points || u->last_out <= out
+                                      : !u->by_points && u->last_out <= out;
     case KRSI_CUT_SCATTER:
     case KRSI_CUT_LOOP:
     case KRSI_CUT_ATTENTION: /* rows of q are read again for more keys */
