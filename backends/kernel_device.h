@@ -52,7 +52,10 @@ typedef struct krsi_total {
  * `users` is shared by it and its clones, and constant once it is equipped. */
 typedef struct krsi_ready {
     krsi_machine *m;
-    bool is_body; /* the arena is another's */
+    bool is_body;        /* the arena is another's */
+    int64_t times;       /* it runs in a run of the program */
+    size_t first_kernel; /* of its kernels among all, which begin with those of
+                            the program */
     krsi_plan plan;
     krs_backend_code **code; /* one a kernel */
     krs_backend_memory *constants;
@@ -117,7 +120,8 @@ krs_status krsi_ready_go(krsi_ready *r, const int64_t *var,
 krs_status krsi_ready_run(void *prepared, const int64_t *var,
                           const atomic_int *cancel, krs_error *err);
 
-/* kernel_loop.c -- all iterations */
+/* kernel_loop.c -- all iterations; forget the times of earlier ones */
+void krsi_loop_forget_times(krsi_ready *r);
 krs_status krsi_loop_run(krsi_ready *r, int loop, const int64_t *var,
                          const atomic_int *cancel, krs_error *err);
 

@@ -45,7 +45,7 @@ find_launch(const krsi_ready *r, size_t *i)
     return NULL;
 }
 
-/* the launch as it is, i being its number in r */
+/* the launch, all times that it runs in a run, i being its number in r */
 static krs_launch_info
 describe_launch(const krsi_ready *r, size_t i)
 {
@@ -54,15 +54,15 @@ describe_launch(const krsi_ready *r, size_t i)
     const krsi_node *n = g->node[l->node];
     krs_launch_info out = {
         .struct_size = sizeof out,
-        .kernel = l->kernel,
+        .kernel = r->first_kernel + l->kernel,
         .op = krsi_ops[n->op].name,
         .scope = g->string[n->scope],
         .file = g->string[n->file],
         .line = (int)n->line,
         .wave = l->wave,
         .primitives = l->primitives,
-        .operations = l->work.operations,
-        .bytes = l->work.bytes,
+        .operations = (double)r->times * l->work.operations,
+        .bytes = (double)r->times * l->work.bytes,
     };
     if (r->spans) {
         out.start_ns =
@@ -92,7 +92,7 @@ print_launches(const krsi_ready *r, int depth, krsi_string *text)
         krsi_string_format(text, "%*swave %d  ", 2 * depth, "", info.wave);
         if (loop < 0)
             krsi_string_format(text, "kernel %zu  %s  %.0f bytes", info.kernel,
-                               info.primitives, info.bytes);
+                               info.primitives, r->plan.launches[i].work.bytes);
         else
             krsi_string_format(
                 text, "scan  %lld times",
@@ -111,7 +111,7 @@ print_kernels(const krsi_ready *r, krsi_string *text)
         char *kernel = krs_kernel_print(r->plan.kernels[i]);
         if (!kernel)
             return false;
-        krsi_string_format(text, "# kernel %zu\n", i);
+        krsi_string_format(text, "# kernel %zu\n", r->first_kernel + i);
         krsi_string_add(text, kernel);
         free(kernel);
     }
@@ -180,7 +180,7 @@ print_code(const krsi_ready *r, const char *stage, krsi_string *text,
         char *code;
         KRS_TRY(m->backend->listing(m->device, r->plan.kernels[i], stage, &code,
                                     err));
-        krsi_string_format(text, "# kernel %zu\n", i);
+        krsi_string_format(text, "# kernel %zu\n", r->first_kernel + i);
         krsi_string_add(text, code);
         free(code);
     }

@@ -90,15 +90,24 @@ bind_carries(krsi_ready *r, uint32_t loop, int64_t k)
 
 /* Times of the iterations add up; the first one says when it began. */
 static void
-add_times(krsi_ready *body, bool is_first)
+add_times(krsi_ready *body)
 {
     for (size_t i = 0; body->spans && i < body->plan.launch_count; i++) {
         const krs_backend_span *now = &body->spans[i];
         krsi_total *total = &body->totals[i];
-        if (is_first)
-            *total = (krsi_total){now->begin_ns, 0};
+        if (total->time_ns == 0)
+            total->begin_ns = now->begin_ns;
         total->time_ns += now->end_ns - now->begin_ns;
     }
+}
+
+void
+krsi_loop_forget_times(krsi_ready *r)
+{
+    if (r->spans && r->is_body)
+        memset(r->totals, 0, r->plan.launch_count * sizeof *r->totals);
+    for (size_t i = 0; r->spans && i < r->plan.loop_count; i++)
+        krsi_loop_forget_times(r->body[i]); /* KRSI_BODY_DEPTH deep at most */
 }
 
 krs_status
@@ -115,7 +124,7 @@ krsi_loop_run(krsi_ready *r, int loop, const int64_t *var,
         body->var[vars] = l->reverse ? l->length - 1 - k : k;
         bind_carries(r, (uint32_t)loop, k);
         KRS_TRY(krsi_ready_go(body, body->var, cancel, err));
-        add_times(body, k == 0);
+        add_times(body);
     }
     return KRS_OK;
 }

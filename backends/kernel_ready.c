@@ -205,11 +205,21 @@ make_places(krsi_ready *r, krs_error *err)
 
 static krs_status get_ready(krsi_ready *r, krs_error *err);
 
+static size_t
+count_kernels(const krsi_ready *r)
+{
+    size_t count = r->plan.kernel_count;
+    for (size_t i = 0; i < r->plan.loop_count; i++)
+        count += count_kernels(r->body[i]);
+    return count;
+}
+
 /* The bodies of loops, whose plans they take over. */
 static krs_status
 make_bodies(krsi_ready *r, krs_error *err)
 {
     krsi_plan *plan = &r->plan;
+    size_t kernels = r->first_kernel + plan->kernel_count;
     for (size_t i = 0; i < plan->loop_count; i++) {
         krsi_ready *body = calloc(1, sizeof *body);
         if (!body)
@@ -217,9 +227,12 @@ make_bodies(krsi_ready *r, krs_error *err)
         r->body[i] = body;
         body->m = r->m;
         body->is_body = true;
+        body->times = r->times * plan->sched.loops[i].loop.length;
+        body->first_kernel = kernels;
         body->plan = *plan->loops[i].body;
         *plan->loops[i].body = (krsi_plan){0};
         KRS_TRY(get_ready(body, err)); /* KRSI_BODY_DEPTH deep at most */
+        kernels += count_kernels(body);
     }
     return KRS_OK;
 }
@@ -250,6 +263,7 @@ prepare_into(krsi_ready *r, const krs_graph *g, const uint32_t *roots,
     krs_node *outputs = calloc(count, sizeof *outputs);
     if (!outputs)
         return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
+    r->times = 1;
     for (size_t i = 0; i < count; i++)
         outputs[i] = krsi_handle(g, roots[i]);
     krs_status status =
@@ -304,6 +318,8 @@ clone(const krsi_ready *from, krsi_ready **out, krs_error *err)
         return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
     *r = (krsi_ready){.m = from->m,
                       .is_body = from->is_body,
+                      .times = from->times,
+                      .first_kernel = from->first_kernel,
                       .plan = from->plan,
                       .code = from->code,
                       .constants = from->constants,

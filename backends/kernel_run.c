@@ -195,6 +195,7 @@ krsi_ready_run(void *prepared, const int64_t *var, const atomic_int *cancel,
                                       r->root[i].bytes, 0, err));
     if (r->m->poisons)
         KRS_TRY(krsi_poison_all(r, err));
+    krsi_loop_forget_times(r);
     fill_launches(r, var);
     for (size_t i = 0; i < r->stretches; i++) {
         if (r->stretch[i].commits && !is_checked) {

@@ -564,7 +564,38 @@ START_TEST(listings_and_profiles_show_loops)
 }
 END_TEST
 
+START_TEST(a_launch_of_a_body_counts_all_iterations)
+{
+    krs_device *device;
+    krs_store *store;
+    krs_program *p;
+    krs_launch_info in = {.struct_size = sizeof in}, out = in;
+    ck_assert(open_device("interp", 1, false, KRS_MEMORY_SHARED, &device));
+    krs_graph *g = krs_graph_new();
+    krs_scan s = krs_scan_begin(g, 6, KRS_SCAN_FORWARD);
+    krs_node h = krs_scan_carry(s, F("h", 4));
+    krs_scan_next(s, h, krs_mul(h, krs_scan_x(s, F("xs", 6, 4))));
+    krs_scan_end(s);
+    krs_node last = krs_neg(krs_scan_last(s, h));
+    OK(krs_store_new(device, &store, &err));
+    OK(krs_program_new(store, &last, 1, &p, &err));
+    OK(krs_program_launch(p, 1, &in, &err)); /* the first copies h */
+    OK(krs_program_launch(p, 2, &out, &err));
+    ck_assert_str_eq(in.primitives, "mul");
+    ck_assert_str_eq(out.primitives, "neg");
+    ck_assert_double_eq(in.operations, 6 * 4);
+    ck_assert_double_eq(in.bytes, 6 * 3 * 16);
+    ck_assert_double_eq(out.operations, 4);
+    ck_assert_uint_ne(in.kernel, out.kernel);
+    krs_program_free(p);
+    krs_store_free(store);
+    krs_graph_free(g);
+    krs_device_close(device);
+}
+END_TEST
+
 SUITE(a_scan_has_the_bits_of_what_it_says_written_out,
       the_interpreter_of_graphs_agrees,
       an_index_outside_its_axis_in_a_body_is_reported_and_changes_nothing,
-      a_loop_can_be_cancelled, listings_and_profiles_show_loops)
+      a_loop_can_be_cancelled, listings_and_profiles_show_loops,
+      a_launch_of_a_body_counts_all_iterations)

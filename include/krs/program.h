@@ -302,7 +302,8 @@ KRS_API krs_status krs_program_plan(krs_device *device, const krs_node *outputs,
 KRS_API krs_status krs_program_require_in_place(const krs_program *program,
                                                 krs_error *err);
 
-/* One launch of a program, in the order they run. */
+/* One launch of a program, in the order they run. Those of a scan's body stand
+ * where the scan does; bytes, operations and time are of all iterations. */
 typedef struct krs_launch_info {
     size_t struct_size; /* sizeof (krs_launch_info) */
     size_t kernel;      /* number; equal kernels have one */
