@@ -2,7 +2,8 @@
  * call before a model sees it, and finding a model's parameters.
  *
  * After the checks a model may rely on: ids i64 [B,T]; a mask that is bool
- * [B,S], or none; labels i64 [B,T], or none; updates given with a cache.
+ * [B,S], or none; labels or targets i64 [B,T], or neither; updates given with a
+ * cache.
  */
 #include <krs/causal.h>
 
@@ -55,14 +56,18 @@ krs_causal_forward(krs_graph *g, const krs_causal_model *model,
                               "causal_forward: attention_mask must be bool "
                               "[%lld, %lld]",
                               (long long)B, (long long)S);
-    if (call->labels.graph != NULL && !is_matrix(call->labels, KRS_I64, B, T))
+    bool has_loss = call->labels.graph != NULL || call->targets.graph != NULL;
+    krs_node scored = call->labels.graph ? call->labels : call->targets;
+    if (call->labels.graph != NULL && call->targets.graph != NULL)
+        return refuse(g, KRS_E_ARGUMENT, "labels and targets are one too many");
+    if (has_loss && !is_matrix(scored, KRS_I64, B, T))
         return krs_graph_fail(g, KRS_HERE, KRS_E_SHAPE,
-                              "causal_forward: labels must be i64 [%lld, %lld] "
-                              "as the ids",
+                              "causal_forward: %s must be i64 [%lld, %lld] as "
+                              "the ids",
+                              call->labels.graph ? "labels" : "targets",
                               (long long)B, (long long)T);
-    if (call->labels.graph != NULL && call->logits_once)
-        return refuse(g, KRS_E_ARGUMENT,
-                      "a loss needs the logits of all positions");
+    if (has_loss && call->logits_once)
+        return refuse(g, KRS_E_ARGUMENT, "a loss is of all positions");
 
     krs_node logits = model->forward(g, model->config, call, result);
     result->logits = logits;

@@ -8,6 +8,7 @@
  *      a_l     = h_l + attention(rms_norm(h_l))         l = 0 .. L-1
  *      h_(l+1) = a_l + W_down (silu(W_gate n) * W_up n), n = rms_norm(a_l)
  *      logits  = W_out rms_norm(h_L),  W_out = E if tied
+ *      loss    = mean over t of -ln softmax(logits[t])[targets[t]]
  *
  * Sizes in comments: B batch, T ids, S keys, C hidden_size, H heads, K
  * key/value heads, D head_dim, F intermediate_size, V vocabulary.
@@ -190,26 +191,33 @@ layer(const struct pass *p, krs_node h, int64_t i)
 
 /* ---- the whole ---- */
 
+/* W_out [V,C] */
 static krs_node
-output_logits(const struct pass *p, krs_node h, krs_node table)
+output_weight(const struct pass *p, krs_node table)
 {
     const krs_llama_config *c = p->config;
-    if (p->call->logits_once)
-        h = krs_narrow(h, 1, p->call->logits_at, 1); /* [B,1,C] */
     if (c->tie_word_embeddings)
-        return krs_linear(h, table, KRS_NONE); /* [B,T,V] */
-    return krs_nn_linear(h, "lm_head", c->vocab_size, KRS_WITHOUT_BIAS);
+        return table;
+    krs_shape shape = KRS_SHAPE(c->vocab_size, c->hidden_size);
+    return krs_state(p->g, "lm_head.weight", KRS_F32, shape);
 }
 
-/* logits[t] is scored against labels[t+1]: the labels move one to the left,
- * and the last place, which has nothing to predict, is not counted. */
 static krs_node
-next_token_loss(const struct pass *p, krs_node logits)
+output_logits(const struct pass *p, krs_node h, krs_node weight)
+{
+    if (p->call->logits_once)
+        h = krs_narrow(h, 1, p->call->logits_at, 1); /* [B,1,C] */
+    return krs_linear(h, weight, KRS_NONE);          /* [B,T,V] */
+}
+
+/* What is scored at t is labels[t+1]: the labels move one to the left, and the
+ * last place, which has nothing to predict, is not counted. */
+static krs_node
+moved_labels(const struct pass *p)
 {
     const int64_t before[2] = {0, 0}, after[2] = {0, 1};
     krs_node next = krs_slice(p->call->labels, 1, 1, KRS_END, 1); /* [B,T-1] */
-    next = krs_pad(next, before, after, -100.0);                  /* [B,T] */
-    return krs_cross_entropy(logits, next, KRS_NONE, NULL);
+    return krs_pad(next, before, after, -100.0);                  /* [B,T] */
 }
 
 static void
@@ -252,10 +260,13 @@ forward(krs_graph *g, const void *settings, const krs_causal_call *call,
     keep_hidden(&p, c->num_hidden_layers, h);
     krs_scope_pop(g);
 
-    krs_node logits = output_logits(&p, h, table);
-    if (call->labels.graph != NULL)
-        result->loss = next_token_loss(&p, logits);
-    return logits;
+    krs_node weight = output_weight(&p, table);
+    krs_node targets =
+        call->labels.graph != NULL ? moved_labels(&p) : call->targets;
+    if (targets.graph != NULL)
+        result->loss =
+            krs_linear_cross_entropy(h, weight, targets, KRS_NONE, NULL);
+    return output_logits(&p, h, weight);
 }
 
 /* ---- as a model of causal.h ---- */

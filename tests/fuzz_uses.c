@@ -649,6 +649,31 @@ use_checkpoint(fuzz_gen *g)
 
 /* ---- loops ---- */
 
+/* a projection and its loss in blocks, or one of its gradients */
+static krs_node
+use_linear_loss(fuzz_gen *g)
+{
+    krs_node x = fuzz_pick(g, fuzz_floats, 2);
+    krs_shape s = krs_node_shape(x), lead = s;
+    int64_t V = 1 + fuzz_below(g, 9);
+    krs_cross_entropy_options o = {sizeof o, (krs_reduction)fuzz_below(g, 3),
+                                   fuzz_chance(g, 50) ? -100 : 1,
+                                   fuzz_chance(g, 50) ? 0 : 0.25};
+    lead.rank--;
+    if (krsi_get(x)->live_axes)
+        return KRS_NONE;
+    const krs_node in[4] = {
+        x,
+        fuzz_leaf(g, krs_node_dtype(x), KRS_SHAPE(V, s.dim[s.rank - 1])),
+        fuzz_index_of(g, lead, false, V),
+        fuzz_chance(g, 40) ? fuzz_leaf(g, KRS_F32, KRS_SHAPE(V)) : KRS_NONE,
+    };
+    krs_node y = krsi_linear_cross_entropy(H, in, &o, 1 + fuzz_below(g, 5));
+    if (!krsi_get(y) || fuzz_chance(g, 60))
+        return y;
+    return krsi_linear_cross_entropy_grad(H, krsi_get(y), in, fuzz_below(g, 2));
+}
+
 /* of two values of one type and shape another */
 static krs_node
 next_value(fuzz_gen *g, krs_node a, krs_node b)
@@ -723,7 +748,7 @@ static use *const uses[] = {use_unary,      use_unary,  use_binary,
                             use_attention,  use_random, use_rope,
                             use_leaf,       use_signs,  use_special_constant,
                             use_truths,     use_pieces, use_repeated,
-                            use_checkpoint, use_scan};
+                            use_checkpoint, use_scan,   use_linear_loss};
 
 krs_node
 fuzz_use(fuzz_gen *g)

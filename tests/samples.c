@@ -925,6 +925,45 @@ sample_cross_entropy(sample *s, int which)
     }
 }
 
+/* five rows in blocks of two, and one in a block that is larger than all; a
+ * leading axis; all options */
+krs_node
+sample_linear_cross_entropy(sample *s, int which)
+{
+    krs_cross_entropy_options o = {sizeof o, KRS_REDUCE_MEAN, -100, 0};
+    krs_node in[4] = {real(s, S(5, 2), -1, 1), real(s, S(4, 2), -1, 1),
+                      INTS(s, KRS_I64, S(5), 2, -100, 0, 3, 1), KRS_NONE};
+    switch (which) {
+    case 0: return krsi_linear_cross_entropy(KRS_HERE, in, NULL, 2);
+    case 1:
+        o.reduction = KRS_REDUCE_SUM;
+        o.label_smoothing = 0.1;
+        in[3] = real(s, S(4), 0.5, 1.5);
+        return krsi_linear_cross_entropy(KRS_HERE, in, &o, 2);
+    case 2:
+        o.reduction = KRS_REDUCE_NONE;
+        o.ignore_index = 0;
+        in[0] = real(s, S(2, 2, 2), -1, 1);
+        in[2] = INTS(s, KRS_I32, S(2, 2), 3, 1, 0, 2);
+        return krsi_linear_cross_entropy(KRS_HERE, in, &o, 2);
+    case 3: return krsi_linear_cross_entropy(KRS_HERE, in, NULL, 8);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_linear_cross_entropy_grad(sample *s, int which)
+{
+    krs_node y = sample_linear_cross_entropy(s, which / 2);
+    const krsi_node *n = krsi_get(y);
+    krs_node in[4];
+    if (!n)
+        return KRS_NONE;
+    for (int i = 0; i < (int)n->count; i++)
+        in[i] = krs_node_operand(y, i);
+    return krsi_linear_cross_entropy_grad(KRS_HERE, n, in, which % 2);
+}
+
 /* ---- attention ---- */
 
 krs_node

@@ -34,6 +34,7 @@ END_TEST
 typedef struct rig {
     krs_graph *g, *other;
     krs_node x, w, m, v, h, i, b, empty, block, state, seed, q, k, foreign;
+    krs_node wide, wide_ids;
     krs_index pos;
     krs_index starts[3];
     int64_t minus[2];
@@ -59,6 +60,8 @@ begin(rig *r)
     r->seed = krs_input(g, "seed", KRS_I64, KRS_SCALAR);
     r->q = krs_input(g, "q", KRS_F32, KRS_SHAPE(1, 3, 4, 8));
     r->k = krs_input(g, "k", KRS_F32, KRS_SHAPE(1, 2, 4, 8));
+    r->wide = krs_input(g, "wide", KRS_F32, KRS_SHAPE(500, 8));
+    r->wide_ids = krs_input(g, "wide_ids", KRS_I64, KRS_SHAPE(500));
     r->foreign = krs_input(r->other, "m", KRS_F32, KRS_SHAPE(2, 3));
     r->pos = krs_var(g, "pos", 0, 9);
     r->starts[1] = KRS_INDEX(1);

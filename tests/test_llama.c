@@ -662,6 +662,19 @@ START_TEST(a_call_that_does_not_fit_together_is_refused)
     g = krs_graph_new();
     call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
     call.labels = KRS_NONE;
+    call.targets = krs_input(g, "l", KRS_I32, KRS_SHAPE(2, 3));
+    expect_refused(&call, g, "targets must be i64 [2, 3]");
+
+    g = krs_graph_new();
+    call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
+    call.labels = krs_input(g, "l", KRS_I64, KRS_SHAPE(2, 3));
+    call.targets = call.labels;
+    expect_refused(&call, g, "labels and targets are one too many");
+    call.targets = KRS_NONE;
+
+    g = krs_graph_new();
+    call.ids = krs_input(g, "x", KRS_I64, KRS_SHAPE(2, 3));
+    call.labels = KRS_NONE;
     call.cache_length = 2;
     expect_refused(&call, g, "a cache of 2 slots does not hold 3 ids");
 

@@ -28,18 +28,19 @@
  * name its gradient, for a composite the walk through its expansion. */
 #define COMPOSITE(ID, name, min, max, attrs, types, shape, live, vjp, ...) \
     [KRSI_##ID] = composite_vjp_##vjp,
-#define composite_vjp_none          krsi_vjp_none
-#define composite_vjp_log1p         krsi_vjp_log1p
-#define composite_vjp_expm1         krsi_vjp_expm1
-#define composite_vjp_softplus      krsi_vjp_softplus
-#define composite_vjp_softmax       krsi_vjp_softmax
-#define composite_vjp_log_softmax   krsi_vjp_log_softmax
-#define composite_vjp_logsumexp     krsi_vjp_logsumexp
-#define composite_vjp_cross_entropy krsi_vjp_cross_entropy
-#define composite_vjp_attention     krsi_vjp_attention
-#define composite_vjp_rope          krsi_vjp_rope
-#define composite_vjp_checkpoint    krsi_vjp_checkpoint
-#define composite_vjp_expand        NULL
+#define composite_vjp_none                 krsi_vjp_none
+#define composite_vjp_log1p                krsi_vjp_log1p
+#define composite_vjp_expm1                krsi_vjp_expm1
+#define composite_vjp_softplus             krsi_vjp_softplus
+#define composite_vjp_softmax              krsi_vjp_softmax
+#define composite_vjp_log_softmax          krsi_vjp_log_softmax
+#define composite_vjp_logsumexp            krsi_vjp_logsumexp
+#define composite_vjp_cross_entropy        krsi_vjp_cross_entropy
+#define composite_vjp_linear_cross_entropy krsi_vjp_linear_cross_entropy
+#define composite_vjp_attention            krsi_vjp_attention
+#define composite_vjp_rope                 krsi_vjp_rope
+#define composite_vjp_checkpoint           krsi_vjp_checkpoint
+#define composite_vjp_expand               NULL
 static krsi_vjp_rule *const rules[KRSI_OP_COUNT] = {
 #include "../ir/ops.def"
 };

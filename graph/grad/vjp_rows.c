@@ -167,59 +167,48 @@ krsi_vjp_log_softmax(krsi_vjp *v)
     v->out[0] = krs_sub_at(at, v->g, krs_mul_at(at, krs_exp_at(at, v->y), sum));
 }
 
-/* Row i has the loss (1-e) w_t (ln s - x_t + m) + e/V sum_c w_c (ln s - x_c + m)
- * for target t, so with p = softmax(x), a = (1-e) w_t and the cotangent g of
- * that row
- *
- *     dx_c = g ((a + e/V sum w) p_c - a [c = t] - e/V w_c),
- *
- * or 0 where the row is not counted. Row by row, no more than x is read. The
- * other operands' gradients, and those of targets that are probabilities, go
- * through the definition. */
+/* Of the logits: composite_loss.c has the derivation. The other operands'
+ * gradients, and those of targets that are probabilities, go through the
+ * definition. */
 void
 krsi_vjp_cross_entropy(krsi_vjp *v)
 {
-    krs_place at = v->at;
-    krs_node x = v->in[0], g = v->g;
-    bool weighted = v->count > 2;
-    if (v->need[1] || (weighted && v->need[2]) ||
+    krs_node g = v->g;
+    if (v->need[1] || (v->count > 2 && v->need[2]) ||
         krs_dtype_is_float(krs_node_dtype(v->in[1]))) {
         krsi_vjp_through_expansion(v);
         return;
     }
-    krs_shape shape = krs_node_shape(x);
-    int64_t V = shape.dim[shape.rank - 1];
-    double e = krsi_float(v->node, 2);
-    krsi_ce_targets t = krsi_ce_read_targets(at, v->node, v->in);
+    krsi_ce c = krsi_ce_of(v->at, v->node, v->in);
     if (krsi_int(v->node, 0) == KRS_REDUCE_MEAN)
-        g = krs_div_at(at, g, krs_sum_at(at, t.factor, KRS_ALL_AXES));
-    g = krs_mul_at(at, g, t.factor); /* [..], broadcast if it was a scalar */
-    krs_node a = krs_unsqueeze_at(at, krs_scale_at(at, g, 1 - e), -1);
-    krs_node class = krs_iota_at(at, v->graph, KRS_I64, KRS_SHAPE(V), 0);
-    krs_node hit = krs_eq_at(at, krs_unsqueeze_at(at, t.id, -1), class);
-    krs_node zero = krs_like_at(at, a, 0);
-    krsi_exponentials of = krsi_shifted_exp(at, x);
-    krs_node p = krs_div_at(at, of.exp, of.sum); /* [.., V] */
-    if (e == 0) {
-        v->out[0] = krs_sub_at(at, krs_mul_at(at, p, a),
-                               krs_where_at(at, hit, a, zero));
+        g = krs_div_at(v->at, g, krsi_ce_count(&c));
+    v->out[0] = krsi_ce_gradient(&c, v->in[0], g);
+}
+
+/* The gradient of the sum of all losses, which comes with the losses, times the
+ * cotangent, one number. Rows that have cotangents of their own, and class
+ * weights, go through the definition: a scan that makes the logits again. */
+void
+krsi_vjp_linear_cross_entropy(krsi_vjp *v)
+{
+    krs_place at = v->at;
+    krs_node g = v->g;
+    if (krsi_int(v->node, 0) == KRS_REDUCE_NONE ||
+        (v->count > 3 && v->need[3])) {
+        krsi_vjp_through_expansion(v);
         return;
     }
-    /* the smoothed part is not weighted by the target's class */
-    krs_node whole = v->g;
+    krsi_ce c = krsi_ce_of(at, v->node, v->in);
     if (krsi_int(v->node, 0) == KRS_REDUCE_MEAN)
-        whole = krs_div_at(at, whole, krs_sum_at(at, t.factor, KRS_ALL_AXES));
-    krs_node b =
-        krs_where_at(at, t.counted, krs_scale_at(at, whole, e / (double)V),
-                     krs_like_at(at, whole, 0));
-    b = krs_unsqueeze_at(at, b, -1); /* [.., 1] */
-    krs_node weight = weighted ? v->in[2] : krs_like_at(at, x, 1);
-    krs_node all = weighted ? krs_sum_at(at, weight, KRS_ALL_AXES)
-                            : krs_like_at(at, x, (double)V);
-    krs_node up = krs_mul_at(at, p, krs_add_at(at, a, krs_mul_at(at, b, all)));
-    krs_node down = krs_add_at(at, krs_where_at(at, hit, a, zero),
-                               krs_mul_at(at, b, weight));
-    v->out[0] = krs_sub_at(at, up, down);
+        g = krs_div_at(at, g, krsi_ce_count(&c));
+    for (int i = 0; i < 2; i++) {
+        if (!v->need[i])
+            continue;
+        krs_node d = krsi_linear_cross_entropy_grad(
+            at, v->node, v->in, i == 0 ? KRSI_CE_HIDDEN : KRSI_CE_WEIGHT);
+        v->out[i] =
+            krs_cast_at(at, krs_mul_at(at, d, g), krs_node_dtype(v->in[i]));
+    }
 }
 
 /* y = A B: dA = g B^T, dB = A^T g, where A and B are the operands after their

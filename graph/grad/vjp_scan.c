@@ -23,6 +23,7 @@ typedef struct turning {
     krsi_loop loop;
     krs_scan scan;
     krs_node *given;  /* by result: its cotangent, or KRS_NONE */
+    bool *reached;    /* by result of the body: its cotangent is not always 0 */
     krs_node *inside; /* by id of the body: in the graph */
     /* by operand of the scan, in their order */
     krs_node *from; /* what it is in an iteration */
@@ -42,20 +43,32 @@ alloc(turning *t)
     size_t operands = (size_t)t->v->count + 1;
     size_t results = t->loop.body->results + t->loop.carries + 1;
     t->given = calloc(results, sizeof *t->given);
+    t->reached = calloc(results, sizeof *t->reached);
     t->inside = calloc(t->loop.body->graph->nodes + 1, sizeof *t->inside);
     t->from = calloc(operands, sizeof *t->from);
     t->sum = calloc(operands, sizeof *t->sum);
     t->d = calloc(operands, sizeof *t->d);
-    return t->given && t->inside && t->from && t->sum && t->d;
+    return t->given && t->reached && t->inside && t->from && t->sum && t->d;
 }
 
-static void
+/* The cotangents there are, and which carries they flow to. */
+static bool
 find_given(turning *t)
 {
     const krsi_vjp *v = t->v;
+    const krsi_loop *l = &t->loop;
+    bool *room = calloc(l->body->graph->nodes + 1, sizeof *room);
+    if (!room)
+        return krsi_refuse_memory(v->graph);
     for (size_t i = 0; i < v->results; i++)
         if (v->result[i].scan == v->scan)
             t->given[v->result[i].index] = v->result[i].g;
+    for (uint32_t i = 0; i < l->body->results + l->carries; i++)
+        if (t->given[i].graph)
+            t->reached[i < l->body->results ? i : i - l->body->results] = true;
+    krsi_loop_needs(l, t->reached, room);
+    free(room);
+    return true;
 }
 
 /* What the body gets in the iteration of the reverse scan. */
@@ -76,7 +89,8 @@ make_params(turning *t)
                                 l->body->results + i - l->constants);
             t->from[i] = krs_scan_x_at(v->at, t->scan, x);
         }
-        if (is_x || !is_float(v->in[i]) || (is_constant && !v->need[i]))
+        if (is_x || !is_float(v->in[i]) ||
+            (is_constant ? !v->need[i] : !t->reached[i - l->constants]))
             continue;
         krs_node first = is_constant ? KRS_NONE : t->given[i - l->constants];
         if (!first.graph)
@@ -211,8 +225,7 @@ krsi_vjp_scan(krsi_vjp *v)
     turning t = {.v = v, .loop = krsi_loop_of(v->graph, v->node)};
     if (!alloc(&t)) {
         krsi_refuse_memory(v->graph);
-    } else {
-        find_given(&t);
+    } else if (find_given(&t)) {
         t.scan = krs_scan_begin_at(v->at, v->graph, t.loop.length,
                                    t.loop.reverse ? KRS_SCAN_FORWARD
                                                   : KRS_SCAN_REVERSE);
@@ -231,6 +244,7 @@ krsi_vjp_scan(krsi_vjp *v)
         }
     }
     free(t.given);
+    free(t.reached);
     free(t.inside);
     free(t.from);
     free(t.sum);

@@ -227,31 +227,109 @@ options_ok(krs_place at, krs_node x, enum krsi_op op, size_t given,
     return false;
 }
 
+/* the options of a loss, or false, recorded */
+static bool
+read_loss_options(krs_place at, krs_node x, enum krsi_op op,
+                  const krs_cross_entropy_options *options,
+                  krs_cross_entropy_options *out)
+{
+    *out = (krs_cross_entropy_options){sizeof *out, KRS_REDUCE_MEAN, -100, 0};
+    if (!options)
+        return true;
+    if (!options_ok(at, x, op, options->struct_size, sizeof *out))
+        return false;
+    *out = *options;
+    if ((int)out->reduction >= 0 && out->reduction <= KRS_REDUCE_MEAN)
+        return true;
+    if (x.graph)
+        krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_ARGUMENT, NULL,
+                    "reduction %d", (int)out->reduction);
+    return false;
+}
+
 krs_node
 krs_cross_entropy_at(krs_place at, krs_node logits, krs_node target,
                      krs_node weight, const krs_cross_entropy_options *options)
 {
-    krs_cross_entropy_options o = {sizeof o, KRS_REDUCE_MEAN, -100, 0};
+    krs_cross_entropy_options o;
     krsi_words words = {.count = 0};
-    if (options && !options_ok(at, logits, KRSI_CROSS_ENTROPY,
-                               options->struct_size, sizeof o))
+    if (!read_loss_options(at, logits, KRSI_CROSS_ENTROPY, options, &o))
         return krsi_poison(logits.graph);
-    if (options)
-        o = *options;
     if (krs_dtype_class_of(krs_node_dtype(logits)) == KRS_CLASS_HALF)
         logits = krs_cast_at(at, logits, KRS_F32);
-    if ((int)o.reduction < 0 || o.reduction > KRS_REDUCE_MEAN) {
-        if (logits.graph)
-            krsi_refuse(logits.graph, at, "cross_entropy", KRS_E_ARGUMENT, NULL,
-                        "reduction %d", (int)o.reduction);
-        return krsi_poison(logits.graph);
-    }
     krsi_put_int(&words, o.reduction);
     krsi_put_int(&words, o.ignore_index);
     krsi_put_float(&words, o.label_smoothing);
     const krs_node in[3] = {logits, target, weight};
     return krsi_build(at, NULL, KRSI_CROSS_ENTROPY, in, weight.graph ? 3 : 2,
                       &words);
+}
+
+/* ---- a product and its loss ---- */
+
+/* How many of the rows of x w^T to make at once: 0, all of them. Blocks are
+ * equal where that makes at most twice as many as needed. */
+static int64_t
+rows_at_once(krs_node x, krs_node w, krs_node target)
+{
+    const krsi_node *a = krsi_get(x), *b = krsi_get(w), *t = krsi_get(target);
+    int64_t T = 0, V = 0, logits;
+    if (!a || !b || !t || b->rank != 2 || a->live_axes || b->live_axes ||
+        t->live_axes || krs_dtype_is_float((krs_dtype)t->dtype) ||
+        !krs_shape_elements(krs_node_shape(target), &T))
+        return 0;
+    V = b->dim[0];
+    if (!__builtin_mul_overflow(T, V, &logits) && logits <= KRSI_CE_LOGITS)
+        return 0;
+    int64_t most = V < KRSI_CE_LOGITS ? KRSI_CE_LOGITS / V : 1;
+    int64_t least = (T + most - 1) / most; /* blocks */
+    for (int64_t blocks = least; blocks / 2 <= least; blocks++)
+        if (T % blocks == 0)
+            return T / blocks;
+    return (T + least - 1) / least;
+}
+
+krs_node
+krsi_linear_cross_entropy(krs_place at, const krs_node in[4],
+                          const krs_cross_entropy_options *options,
+                          int64_t block)
+{
+    krs_cross_entropy_options o;
+    krsi_words words = {.count = 0};
+    if (!read_loss_options(at, in[0], KRSI_LINEAR_CROSS_ENTROPY, options, &o))
+        return krsi_poison(in[0].graph);
+    krsi_put_int(&words, o.reduction);
+    krsi_put_int(&words, o.ignore_index);
+    krsi_put_float(&words, o.label_smoothing);
+    krsi_put_int(&words, block);
+    return krsi_build(at, NULL, KRSI_LINEAR_CROSS_ENTROPY, in,
+                      in[3].graph ? 4 : 3, &words);
+}
+
+krs_node
+krsi_linear_cross_entropy_grad(krs_place at, const krsi_node *n,
+                               const krs_node *in, int of)
+{
+    krsi_words words = {.count = 0};
+    krsi_put_int(&words, of);
+    krsi_put_int(&words, krsi_int(n, 1));
+    krsi_put_float(&words, krsi_float(n, 2));
+    krsi_put_int(&words, krsi_int(n, 3));
+    return krsi_build(at, NULL, KRSI_LINEAR_CROSS_ENTROPY_GRAD, in,
+                      (int)n->count, &words);
+}
+
+krs_node
+krs_linear_cross_entropy_at(krs_place at, krs_node x, krs_node weight,
+                            krs_node target, krs_node class_weight,
+                            const krs_cross_entropy_options *options)
+{
+    const krs_node in[4] = {x, weight, target, class_weight};
+    int64_t block = rows_at_once(x, weight, target);
+    if (block > 0)
+        return krsi_linear_cross_entropy(at, in, options, block);
+    return krs_cross_entropy_at(at, krs_linear_at(at, x, weight, KRS_NONE),
+                                target, class_weight, options);
 }
 
 /* ---- attention and positions ---- */

@@ -1,5 +1,4 @@
-/* composite_rows.c -- definitions of means, softmax, norms, cross-entropy and
- * embeddings.
+/* composite_rows.c -- definitions of means, softmax, norms and embeddings.
  */
 #include "ir.h"
 
@@ -13,12 +12,6 @@ axes_of(const krsi_node *n, int k)
     for (int i = 0; i < axes.count; i++)
         axes.axis[i] = (int32_t)axis[i];
     return axes;
-}
-
-static krs_node
-sum_last(krs_place at, krs_node x)
-{
-    return krs_sum_at(at, x, KRS_AXES(-1));
 }
 
 krs_node
@@ -166,98 +159,6 @@ krsi_expand_rms_norm(const krsi_use *u)
     krs_node inverse =
         krs_rsqrt_at(at, krs_offset_at(at, square, krsi_float(u->node, 0)));
     return krs_mul_at(at, krs_mul_at(at, x, inverse), weight);
-}
-
-/* ---- cross-entropy ---- */
-
-/* rows of losses [..] to the reduction asked for; count: what mean divides by */
-static krs_node
-reduced(const krsi_use *u, krs_node rows, krs_node count)
-{
-    int64_t reduction = krsi_int(u->node, 0);
-    if (reduction == KRS_REDUCE_NONE)
-        return rows;
-    krs_node sum = krs_sum_at(u->at, rows, KRS_ALL_AXES);
-    return reduction == KRS_REDUCE_SUM ? sum : krs_div_at(u->at, sum, count);
-}
-
-static krs_node
-row_count(const krsi_use *u, krs_node rows)
-{
-    static const int64_t all[KRS_MAX_RANK] = {0, 1, 2, 3, 4, 5, 6, 7};
-    return krsi_axis_count(u->at, rows, all, krs_node_shape(rows).rank,
-                           KRS_F32);
-}
-
-/* target probabilities q [.., V], smoothed to (1-e) q + e/V */
-static krs_node
-cross_entropy_of_probabilities(const krsi_use *u, krs_node logp)
-{
-    krs_place at = u->at;
-    double e = krsi_float(u->node, 2);
-    krs_shape shape = krs_node_shape(logp);
-    krs_node q = u->in[1];
-    if (e > 0)
-        q = krs_offset_at(at, krs_scale_at(at, q, 1 - e),
-                          e / (double)shape.dim[shape.rank - 1]);
-    if (u->count > 2)
-        q = krs_mul_at(at, q, u->in[2]);
-    krs_node rows = krs_neg_at(at, sum_last(at, krs_mul_at(at, q, logp)));
-    return reduced(u, rows, row_count(u, rows));
-}
-
-krsi_ce_targets
-krsi_ce_read_targets(krs_place at, const krsi_node *n, const krs_node *in)
-{
-    krsi_ce_targets t;
-    krs_graph *g = in[0].graph;
-    krs_node ignore = krs_constant_at(
-        at, g, KRS_I64, KRS_SCALAR,
-        &(int64_t){krsi_int(n, 1)});               /* exact, unlike a double */
-    krs_node id = krs_cast_at(at, in[1], KRS_I64); /* [..] */
-    t.counted = krs_ne_at(at, id, ignore);
-    t.id = krs_where_at(at, t.counted, id, krs_like_at(at, id, 0));
-    krs_node one = krs_full_at(at, g, KRS_F32, KRS_SCALAR, 1);
-    krs_node factor = n->count > 2 ? krs_take_at(at, in[2], t.id, 0) /* [..] */
-                                   : krsi_expand_like(at, one, id);
-    t.factor = krs_where_at(at, t.counted, factor, krs_like_at(at, factor, 0));
-    return t;
-}
-
-/* Classes as ids: with m = max x, s = sum e^(x-m) and target t the loss of a
- * row is ln s - (x_t - m), times the weight of t; smoothed, 1-e of it and e/V
- * of sum_c w_c (ln s - (x_c - m)). x - m is exact to the last place, where
- * x - lse is not for large x; and no row of [.., V] is kept. */
-krs_node
-krsi_expand_cross_entropy(const krsi_use *u)
-{
-    krs_place at = u->at;
-    krs_node x = u->in[0], target = u->in[1];
-    if (krs_dtype_is_float(krs_node_dtype(target)))
-        return cross_entropy_of_probabilities(u, krs_log_softmax_at(at, x, -1));
-
-    double e = krsi_float(u->node, 2);
-    krs_shape shape = krs_node_shape(x);
-    double classes = (double)shape.dim[shape.rank - 1];
-    krsi_ce_targets t = krsi_ce_read_targets(at, u->node, u->in);
-    krsi_exponentials of = krsi_shifted_exp(at, x);
-    krs_node log_sum = krs_log_at(at, of.sum); /* [.., 1] */
-    krs_node index = krs_unsqueeze_at(at, t.id, -1);
-    krs_node picked = krs_sub_at(at, krs_gather_at(at, x, index, -1), of.max);
-    krs_node loss = krs_squeeze_at(at, krs_sub_at(at, log_sum, picked), -1);
-    loss = krs_where_at(at, t.counted, krs_mul_at(at, loss, t.factor),
-                        krs_like_at(at, loss, 0));
-    if (e > 0) {
-        krs_node all = krs_sub_at(at, krs_sub_at(at, x, of.max), log_sum);
-        if (u->count > 2)
-            all = krs_mul_at(at, all, u->in[2]);
-        krs_node uniform = krs_neg_at(at, sum_last(at, all));
-        uniform =
-            krs_where_at(at, t.counted, uniform, krs_like_at(at, uniform, 0));
-        loss = krs_add_at(at, krs_scale_at(at, loss, 1 - e),
-                          krs_scale_at(at, uniform, e / classes));
-    }
-    return reduced(u, loss, krs_sum_at(at, t.factor, KRS_ALL_AXES));
 }
 
 /* ---- ids ---- */

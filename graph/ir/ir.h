@@ -369,13 +369,22 @@ typedef struct krsi_exponentials {
     krs_node max, exp, sum;
 } krsi_exponentials;
 krsi_exponentials krsi_shifted_exp(krs_place at, krs_node x);
-/* Targets of a cross_entropy node that are ids: whether a row is counted (its
- * target is not `ignore`), the id, or 0, and the weight of its class, or 0. */
-typedef struct krsi_ce_targets {
-    krs_node counted, id, factor; /* [..] */
-} krsi_ce_targets;
-krsi_ce_targets krsi_ce_read_targets(krs_place at, const krsi_node *n,
-                                     const krs_node *in);
+/* composite_loss.c -- cross-entropy with targets that are ids, [..], and class
+ * weights [V], or KRS_NONE */
+typedef struct krsi_ce {
+    krs_place at;
+    krs_node target, weight;
+    int64_t ignore;
+    double smoothing;
+} krsi_ce;
+/* of a node of one of the rows */
+krsi_ce krsi_ce_of(krs_place at, const krsi_node *n, const krs_node *in);
+/* what a mean divides by: the weights of all targets that count */
+krs_node krsi_ce_count(const krsi_ce *c);
+/* cotangent of logits x [.., V], given those of the losses: [..] or a scalar */
+krs_node krsi_ce_gradient(const krsi_ce *c, krs_node x, krs_node g);
+/* attribute `of` of linear_cross_entropy_grad: what by */
+enum { KRSI_CE_HIDDEN, KRSI_CE_WEIGHT };
 
 /* x expanded to another node's shape and live lengths */
 krs_node krsi_expand_like(krs_place at, krs_node x, krs_node like);
@@ -417,6 +426,15 @@ krs_node krsi_attention_lse(krs_place at, const krsi_node *n, krs_node q,
 /* f32 [B*H*T*D + B*K*S*D + B*K*S*E] */
 krs_node krsi_attention_grad(krs_place at, const krsi_node *n,
                              const krs_node in[6], krs_node mask);
+/* krs_linear_cross_entropy makes at most so many logits at once: 16 MiB */
+enum { KRSI_CE_LOGITS = (16 << 20) / 4 };
+/* x, w, target, class weight or KRS_NONE; with blocks of so many rows */
+krs_node krsi_linear_cross_entropy(krs_place at, const krs_node in[4],
+                                   const krs_cross_entropy_options *options,
+                                   int64_t block);
+/* of such a node; of: KRSI_CE_HIDDEN or KRSI_CE_WEIGHT */
+krs_node krsi_linear_cross_entropy_grad(krs_place at, const krsi_node *n,
+                                        const krs_node *in, int of);
 
 /* ---- composite_*.c: definitions of composites ---- */
 

@@ -291,6 +291,65 @@ krsi_shape_cross_entropy(krsi_make *m)
     return true;
 }
 
+/* The operands of both rows of the linear one; ignore, smoothing and block are
+ * attributes 1 to 3. */
+static bool
+linear_loss_ok(krsi_make *m)
+{
+    const krsi_node *x = m->in[0], *w = m->in[1], *target = m->in[2];
+    const krsi_node *weight = m->count > 3 ? m->in[3] : NULL;
+    double smoothing = krsi_attr_float(m->op, m->word, 2);
+    int64_t block = attr_int(m, 3);
+    char a[KRSI_TYPE_TEXT], b[KRSI_TYPE_TEXT];
+    krsi_type_text(a, x);
+    if (!krs_dtype_is_float((krs_dtype)x->dtype) || x->dtype != w->dtype)
+        return REFUSE(m, DTYPE, "types are never promoted; use krs_cast",
+                      "x is %s, the weight %s; both are of one float type", a,
+                      krsi_type_text(b, w));
+    if (x->rank < 1 || w->rank != 2 || w->dim[1] != x->dim[x->rank - 1])
+        return REFUSE(m, SHAPE, "the weight is [V, D], as of krs_linear",
+                      "weight %s does not fit %s", krsi_type_text(b, w), a);
+    bool fits = is_index_type(target) && target->rank == x->rank - 1;
+    for (int i = 0; fits && i < target->rank; i++)
+        fits = target->dim[i] == x->dim[i];
+    if (!fits)
+        return REFUSE(m, SHAPE, "one id for each row",
+                      "target %s does not fit %s", krsi_type_text(b, target),
+                      a);
+    if (weight && (weight->dtype != KRS_F32 || weight->rank != 1 ||
+                   weight->dim[0] != w->dim[0]))
+        return REFUSE(m, SHAPE, NULL, "class weights %s do not fit %s",
+                      krsi_type_text(b, weight), krsi_type_text(a, w));
+    if (!(smoothing >= 0 && smoothing < 1))
+        return REFUSE(m, RANGE, NULL, "label smoothing %g is outside [0, 1)",
+                      smoothing);
+    return block >= 1 ||
+           REFUSE(m, RANGE, NULL, "blocks of %lld rows", (long long)block);
+}
+
+bool
+krsi_shape_linear_cross_entropy(krsi_make *m)
+{
+    if (!linear_loss_ok(m))
+        return false;
+    m->dtype = KRS_F32;
+    if (attr_int(m, 0) == KRS_REDUCE_NONE)
+        for (int i = 0; i < m->in[2]->rank; i++)
+            push_axis(m, m->in[2], i);
+    return true;
+}
+
+/* f32, as x or as the weight */
+bool
+krsi_shape_linear_cross_entropy_grad(krsi_make *m)
+{
+    if (!linear_loss_ok(m))
+        return false;
+    result_like(m, attr_int(m, 0) == KRSI_CE_HIDDEN ? 0 : 1);
+    m->dtype = KRS_F32;
+    return true;
+}
+
 bool
 krsi_shape_one_hot(krsi_make *m)
 {

@@ -28,9 +28,11 @@ typedef struct krs_causal_call {
      * means nothing. KRS_NONE: tokens everywhere. */
     krs_node attention_mask;
 
-    /* i64 [B, T], -100: not counted. logits[t] is scored against labels[t+1]
-     * and the loss is the mean over what counts. KRS_NONE: no loss. */
+    /* i64 [B, T], -100: not counted. One of the two, or none for no loss:
+     * logits[t] is scored against labels[t+1], or against targets[t]; the loss
+     * is the mean over what counts. */
     krs_node labels;
+    krs_node targets;
 
     /* Slots of the key/value cache; 0: none, ids are the whole text. With one,
      * ids stand at slots position .. position+T-1, see the slots before
@@ -52,7 +54,9 @@ typedef struct krs_causal_call {
 typedef struct krs_causal_result {
     size_t struct_size; /* sizeof (krs_causal_result) */
     krs_node logits;    /* f32 [B, T, V]; [B, 1, V] with logits_once */
-    krs_node loss;      /* f32 scalar; KRS_NONE without labels */
+    krs_node loss;      /* f32 scalar; KRS_NONE without labels and targets. It
+                           does not need the logits: programs without them
+                           never hold those of a large vocabulary at once */
     /* call.hidden[i], f32 [B, T, C]: 0 the embedding output, i the state after
      * layer i, the last one after the final norm.
      * call.updates[0 .. update_count): outputs a program with a cache needs. */
@@ -72,8 +76,8 @@ typedef struct krs_causal_model {
 
 /* krs_causal_forward(g, model, call, result) -- write the forward pass into g;
  * gives result.logits. Errors as poison (graph.h): ARGUMENT for a call whose
- * struct_size is unknown or that asks for a cache without updates; SHAPE,
- * DTYPE for ids, mask or labels that do not fit. */
+ * struct_size is unknown, that asks for a cache without updates or has both
+ * labels and targets; SHAPE for ids, mask, labels or targets that do not fit. */
 KRS_API krs_node krs_causal_forward(krs_graph *g, const krs_causal_model *model,
                                     const krs_causal_call *call,
                                     krs_causal_result *result);

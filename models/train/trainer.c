@@ -33,11 +33,11 @@ krsi_seconds(void)
 krs_node
 krs_train_causal_loss(void *user, krs_graph *g, krs_node ids, krs_node targets)
 {
-    krs_causal_call call = {.struct_size = sizeof call, .ids = ids};
+    krs_causal_call call = {
+        .struct_size = sizeof call, .ids = ids, .targets = targets};
     krs_causal_result result = {.struct_size = sizeof result};
-    /* [B, T, V] */
     krs_node logits = krs_causal_forward(g, user, &call, &result);
-    return krs_cross_entropy(logits, targets, KRS_NONE, NULL);
+    return result.loss.graph ? result.loss : logits; /* poison */
 }
 
 static krs_status
