@@ -225,7 +225,10 @@ $("$KERSEY" graph "$file" --format dot)" ]
     run -1 --separate-stderr "$KERSEY" graph "$BATS_TEST_TMPDIR/broken.krs"
     [[ "$stderr" == *"broken.krs"* ]]
     run -2 --separate-stderr "$KERSEY" graph x --stage asme
-    [[ "$stderr" == *"expected graph or grad"* ]]
+    [[ "$stderr" == *"expected graph or grad"*"did you mean asm?"* ]]
+    run -1 --separate-stderr "$KERSEY" graph "$TESTS_DIR/graphs/mlp.krs" \
+        --stage nonsense --backend interp
+    [[ "$stderr" == *"no stage 'nonsense'"* ]]
     run -2 "$KERSEY" graph x --format png
     run -2 --separate-stderr "$KERSEY" graph x --stage kernel --format dot
     [[ "$stderr" == *"--format text only"* ]]

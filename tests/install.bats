@@ -92,6 +92,17 @@ int main(int argc, char **argv)
                : (krs_weights_close(w), 0);
 }
 C
+    cat >text.c <<'C'
+#include <krs/token.h>
+int main(void)
+{
+    krs_tokenizer *t;
+    if (krs_tokenizer_open("bytes", &t, NULL))
+        return 1;
+    krs_tokenizer_free(t);
+    return 0;
+}
+C
     cat >CMakeLists.txt <<'EOF'
 cmake_minimum_required(VERSION 3.25)
 project(consumer LANGUAGES C)
@@ -102,6 +113,8 @@ add_executable(static example.c)
 target_link_libraries(static kersey::static)
 add_executable(io io.c)
 target_link_libraries(io kersey::io)
+add_executable(text text.c)
+target_link_libraries(text kersey::text)
 EOF
     cmake_build
     run -0 build/shared
@@ -109,6 +122,7 @@ EOF
     run -0 build/static
     [ "$output" = "$readme_prints" ]
     build/io "$TESTS_DIR/golden/gguf/llama_gqa.gguf"
+    build/text
     readelf -d build/static build/io >dynamic
     run ! grep libkersey dynamic
     readelf -d build/io >dynamic
@@ -228,6 +242,13 @@ CC
         --backend interp
     [ "$output" = "$skeleton" ]
     [[ "$output" == *" 0 failed, "* ]]
+    # its own stage is shown
+    run -0 "$prefix/bin/kersey" graph "$TESTS_DIR/graphs/softmax.krs" \
+        --backend skeleton --stage text
+    [[ "$output" == *"kernel div"*"buffer @a f32 read"* ]]
+    run -1 --separate-stderr "$prefix/bin/kersey" graph \
+        "$TESTS_DIR/graphs/softmax.krs" --backend skeleton --stage spirv
+    [[ "$stderr" == *"skeleton: no stage 'spirv'; there is text"* ]]
     # it is the one that ran
     run -1 "$prefix/bin/kersey" bench gemm --m 8 --n 8 --k 8 \
         --backend skeleton:1

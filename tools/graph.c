@@ -265,23 +265,41 @@ read_graph(const struct command_line *line, struct loaded *out, krs_error *err)
     return wants_gradients(&line->flags) ? differentiate(out, err) : KRS_OK;
 }
 
-static bool
-is_program_stage(const char *stage)
+/* Before those of a program: these are printed without a device. */
+static const char *const stages[] = {"graph",  "grad",  "expand", "opt",
+                                     "fusion", "sched", "kernel", "launch",
+                                     "memory", "llvm",  "asm"};
+enum { OF_A_GRAPH = 2, STAGES = sizeof stages / sizeof *stages };
+
+static const char *
+stage_name(int i, const void *context)
 {
-    static const char *const names[] = {"expand", "opt",    "fusion",
-                                        "sched",  "kernel", "launch",
-                                        "memory", "llvm",   "asm"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(names[i], stage))
-            return true;
-    return false;
+    (void)context;
+    return stages[i];
+}
+
+static bool
+is_of_a_graph(const char *stage)
+{
+    return !strcmp(stage, stages[0]) || !strcmp(stage, stages[1]);
+}
+
+/* One of the list mistyped. Others are the device's to know: backends have
+ * stages of their own. */
+static bool
+is_mistyped(const char *stage)
+{
+    for (int i = 0; i < STAGES; i++)
+        if (!strcmp(stage, stages[i]))
+            return false;
+    return nearest(stage, STAGES, stage_name, NULL) >= 0;
 }
 
 int
 command_graph(const struct command_line *line)
 {
     const char *stage = line->flags.stage, *format = line->flags.format;
-    bool in_program = is_program_stage(stage);
+    bool in_program = !is_of_a_graph(stage);
     print_graph *print = NULL;
     bool draws = false;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
@@ -293,13 +311,12 @@ command_graph(const struct command_line *line)
     if (!print)
         return complain_usage("--format %s: expected text, dot, svg or json",
                               format);
-    if (!in_program && strcmp(stage, "grad") != 0 &&
-        strcmp(stage, "graph") != 0)
+    if (is_mistyped(stage))
         return complain_usage(
             "--stage %s: expected graph or grad, or of a "
             "program expand, opt, fusion, sched, kernel, launch, "
-            "memory, llvm or asm",
-            stage);
+            "memory, llvm or asm; did you mean %s?",
+            stage, stages[nearest(stage, STAGES, stage_name, NULL)]);
     if (in_program && print != krs_graph_print)
         return complain_usage("--stage %s is printed as --format text only",
                               stage);
