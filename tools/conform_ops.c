@@ -8,6 +8,7 @@
 #include "conform.h"
 
 #include <krs/array.h>
+#include <krs/recurrent.h>
 
 #include <math.h>
 #include <string.h>
@@ -190,6 +191,62 @@ build_topk(struct conform_case *c)
     return krs_topk(input_at(c, 0), int_attr(c, "k"), axis_attr(c),
                     bool_attr_or(c, "largest", true),
                     &c->extras[c->extra_count++]);
+}
+
+/* ---- recurrences ---- */
+
+/* w_ih, w_hh, b_ih, b_hh, from input `first` on */
+static krs_recurrent_weights
+recurrent_weights(struct conform_case *c, int first)
+{
+    return (krs_recurrent_weights){input_at(c, first), input_at(c, first + 1),
+                                   input_at(c, first + 2),
+                                   input_at(c, first + 3)};
+}
+
+static krs_scan_direction
+direction_attr(struct conform_case *c)
+{
+    const char *direction = text_attr_or(c, "direction", "forward");
+    return strcmp(direction, "reverse") ? KRS_SCAN_FORWARD : KRS_SCAN_REVERSE;
+}
+
+static krs_node
+build_lstm_cell(struct conform_case *c)
+{
+    krs_recurrent_weights w = recurrent_weights(c, 3);
+    return krs_lstm_cell(input_at(c, 0), input_at(c, 1), input_at(c, 2), &w,
+                         &c->extras[c->extra_count++]);
+}
+
+static krs_node
+build_lstm(struct conform_case *c)
+{
+    krs_recurrent_weights w = recurrent_weights(c, 3);
+    if (!bool_attr_or(c, "batch_first", false))
+        return refuse_attr(c, "batch_first", "true");
+    c->extra_count = 2;
+    return krs_lstm(input_at(c, 0), input_at(c, 1), input_at(c, 2), &w,
+                    direction_attr(c), &c->extras[0], &c->extras[1]);
+}
+
+static krs_node
+build_gru_cell(struct conform_case *c)
+{
+    krs_recurrent_weights w = recurrent_weights(c, 2);
+    return krs_gru_cell(input_at(c, 0), input_at(c, 1), &w);
+}
+
+static krs_node
+build_rnn(struct conform_case *c)
+{
+    krs_recurrent_weights w = recurrent_weights(c, 2);
+    const char *kind = text_attr_or(c, "nonlinearity", "tanh");
+    if (!bool_attr_or(c, "batch_first", false))
+        return refuse_attr(c, "batch_first", "true");
+    return krs_rnn(input_at(c, 0), input_at(c, 1), &w,
+                   strcmp(kind, "relu") ? KRS_RNN_TANH : KRS_RNN_RELU,
+                   direction_attr(c), &c->extras[c->extra_count++]);
 }
 
 /* ---- gathers ---- */
@@ -588,6 +645,7 @@ static const struct {
     BUILD(gelu, build_gelu),
     BUILD(graph, build_graph),
     BUILD(group_norm, build_group_norm),
+    BUILD(gru_cell, build_gru_cell),
     BINARY(gt),
     BUILD(index_add, build_index_add),
     BUILD(index_select, build_index_select),
@@ -598,6 +656,8 @@ static const struct {
     UNARY(log),
     BUILD(log_softmax, build_log_softmax),
     BUILD(logsumexp, build_logsumexp),
+    BUILD(lstm, build_lstm),
+    BUILD(lstm_cell, build_lstm_cell),
     BINARY(lt),
     BUILD(matmul, build_matmul),
     BUILD(max_with_index, build_max_with_index),
@@ -615,6 +675,7 @@ static const struct {
     UNARY(relu),
     BUILD(reshape, build_reshape),
     BUILD(rms_norm, build_rms_norm),
+    BUILD(rnn, build_rnn),
     BUILD(roll, build_roll),
     BUILD(rope, build_rope),
     UNARY(rsqrt),

@@ -8,6 +8,7 @@
  *   ops.h       the operations
  *   array.h     patterns, order, sums over named axes
  *   scan.h      recurrences: a part of the graph, again and again
+ *   recurrent.h   RNN, GRU and LSTM
  *   opinfo.h    the table of operations, to walk through
  *   random.h    the random numbers that graphs use, on the host
  *   program.h   devices ("eval", "interp", "cpu"), stores of tensors, programs:
@@ -58,6 +59,7 @@
 #include <krs/pretrained.h>
 #include <krs/program.h>
 #include <krs/random.h>
+#include <krs/recurrent.h>
 #include <krs/rope.h>
 #include <krs/scan.h>
 #include <krs/status.h>
