@@ -96,6 +96,33 @@ START_TEST(texts_that_give_no_ids_of_the_model_are_refused)
 }
 END_TEST
 
+/* What is done with a text that can run out of memory. */
+typedef krs_status use_text(const krs_tokenizer *t, const char *path);
+
+/* Let each allocation fail once; the tokenizer, which keeps memory for its next
+ * call, is made anew each time. */
+static void
+fail_each(use_text *use, const char *content)
+{
+    char path[256]; /* that of temp_path does not last */
+    long n = 1, alive = memory_alive();
+    write_text("x.jsonl", content);
+    snprintf(path, sizeof path, "%s", temp_path("x.jsonl"));
+    for (;; n++) {
+        krs_tokenizer *t = open_words();
+        memory_fail_at(n);
+        krs_status status = use(t, path);
+        bool struck = memory_struck();
+        ck_assert_msg(status == (struck ? KRS_E_MEMORY : KRS_OK),
+                      "allocation %ld: %s", n, err.text);
+        krs_tokenizer_free(t);
+        ck_assert_int_eq(memory_alive(), alive);
+        if (!struck)
+            break;
+    }
+    ck_assert_int_gt(n, 10);
+}
+
 static krs_status
 encode_it(const krs_tokenizer *t, const char *path)
 {
@@ -108,27 +135,6 @@ encode_it(const krs_tokenizer *t, const char *path)
     krs_data_free(data);
     return status;
 }
-
-START_TEST(memory_that_runs_out_is_reported)
-{
-    write_text("x.jsonl", "{\"text\": \"aa b aa\"}\n{\"text\": \"b b b b\"}\n");
-    const char *path = temp_path("x.jsonl");
-    long n = 1, alive = memory_alive();
-    for (;; n++) {
-        krs_tokenizer *t = open_words();
-        memory_fail_at(n);
-        krs_status status = encode_it(t, path);
-        bool struck = memory_struck();
-        ck_assert_msg(status == (struck ? KRS_E_MEMORY : KRS_OK),
-                      "allocation %ld: %s", n, err.text);
-        krs_tokenizer_free(t);
-        ck_assert_int_eq(memory_alive(), alive);
-        if (!struck)
-            break;
-    }
-    ck_assert_int_gt(n, 10);
-}
-END_TEST
 
 static krs_status
 shard_it(const krs_tokenizer *t, const char *path)
@@ -144,30 +150,20 @@ shard_it(const krs_tokenizer *t, const char *path)
     return status != KRS_OK ? status : closed;
 }
 
+START_TEST(memory_that_runs_out_is_reported)
+{
+    fail_each(encode_it, "{\"text\": \"aa b aa\"}\n{\"text\": \"b b b b\"}\n");
+}
+END_TEST
+
 START_TEST(documents_go_into_shards)
 {
     static const uint16_t want[2][4] = {
         {0, 1, 0, 2},
         {1, 1,  2 }
     };
-    write_text("x.jsonl", "{\"text\": \"aa b aa\"}\n{\"text\": \"b b\"}\n");
-    char path[256]; /* that of temp_path does not last */
-    snprintf(path, sizeof path, "%s", temp_path("x.jsonl"));
     size_t bytes;
-    long n = 1, alive = memory_alive();
-    for (;; n++) {
-        krs_tokenizer *t = open_words();
-        memory_fail_at(n);
-        krs_status status = shard_it(t, path);
-        bool struck = memory_struck();
-        ck_assert_msg(status == (struck ? KRS_E_MEMORY : KRS_OK),
-                      "allocation %ld: %s", n, err.text);
-        krs_tokenizer_free(t);
-        ck_assert_int_eq(memory_alive(), alive);
-        if (!struck)
-            break;
-    }
-    ck_assert_int_gt(n, 10);
+    fail_each(shard_it, "{\"text\": \"aa b aa\"}\n{\"text\": \"b b\"}\n");
     for (int i = 0; i < 2; i++) {
         char *got = read_file(i ? "ids-00001.bin" : "ids-00000.bin", &bytes);
         ck_assert_uint_eq(bytes, i ? 6 : 8);
