@@ -5,6 +5,7 @@
 #include "fuzz_gen.h"
 
 #include <krs/array.h>
+#include <krs/conv.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -258,6 +259,9 @@ use_slice(fuzz_gen *g)
     }
     if (fuzz_chance(g, 25))
         return krs_flip(x, axis);
+    if (size > 0 && fuzz_chance(g, 20))
+        return krs_windows(x, axis, 1 + fuzz_below(g, size > 4 ? 4 : (int)size),
+                           1 + fuzz_below(g, 3), 1 + fuzz_below(g, 2));
     int64_t step = 1 + fuzz_below(g, 3);
     if (fuzz_chance(g, 50)) {
         int64_t start = fuzz_below(g, span);
@@ -345,6 +349,42 @@ use_live(fuzz_gen *g)
 }
 
 /* ---- products and gathers ---- */
+
+static krs_node
+use_conv(fuzz_gen *g)
+{
+    krs_node x = fuzz_pick(g, fuzz_floats, 3);
+    krs_shape s = krs_node_shape(x);
+    krs_dtype d = krs_node_dtype(x);
+    if (s.rank < 3)
+        return KRS_NONE;
+    if (s.rank > 4)
+        x = krs_reshape(x, KRS_SHAPE(s.dim[0], s.dim[1], s.dim[2], -1));
+    s = krs_node_shape(x);
+    bool two = s.rank == 4;
+    krs_pool_options p = {.struct_size = sizeof p};
+    krs_conv_options c = {.struct_size = sizeof c,
+                          .groups = s.dim[1] % 2 ? 1 : 2};
+    for (int a = 0; a < 2; a++) {
+        p.kernel[a] = 1 + fuzz_below(g, 3);
+        p.stride[a] = c.stride[a] = fuzz_below(g, 3);
+        p.padding[a] = c.padding[a] = p.kernel[a] / 2;
+        c.dilation[a] = fuzz_below(g, 2);
+    }
+    if (fuzz_chance(g, 30))
+        return two ? krs_max_pool2d(x, &p) : krs_max_pool1d(x, &p);
+    if (fuzz_chance(g, 30))
+        return two ? krs_avg_pool2d(x, &p) : krs_avg_pool1d(x, &p);
+    int64_t outs = c.groups * (1 + fuzz_below(g, 3));
+    krs_shape w = {
+        s.rank, {outs, s.dim[1] / c.groups, p.kernel[0], p.kernel[1]}
+    };
+    krs_node weight = fuzz_leaf(g, d, w);
+    krs_node bias =
+        fuzz_chance(g, 50) ? fuzz_leaf(g, d, KRS_SHAPE(outs)) : KRS_NONE;
+    return two ? krs_conv2d(x, weight, bias, &c)
+               : krs_conv1d(x, weight, bias, &c);
+}
 
 static krs_node
 use_matmul(fuzz_gen *g)
@@ -748,7 +788,8 @@ static use *const uses[] = {use_unary,      use_unary,  use_binary,
                             use_attention,  use_random, use_rope,
                             use_leaf,       use_signs,  use_special_constant,
                             use_truths,     use_pieces, use_repeated,
-                            use_checkpoint, use_scan,   use_linear_loss};
+                            use_checkpoint, use_scan,   use_linear_loss,
+                            use_conv};
 
 krs_node
 fuzz_use(fuzz_gen *g)

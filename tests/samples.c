@@ -7,6 +7,7 @@
 #include "samples.h"
 
 #include <krs/array.h>
+#include <krs/conv.h>
 
 #include <math.h>
 #include <string.h>
@@ -625,6 +626,71 @@ sample_slice(sample *s, int which)
     case 1: return krs_slice(x, -1, -1, KRS_END, -2);
     case 2: return krs_narrow(x, 1, var(s, "length", 3, 2), 2);
     case 3: return krs_slice(x, 0, 2, 2, 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_windows(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 7), -1, 1);
+    switch (which) {
+    case 0: return krs_windows(x, 1, 3, 2, 1);
+    case 1: return krs_windows(x, 0, 2, 1, 2);
+    case 2: return krs_windows(krs_windows(x, 1, 2, 1, 3), 0, 2, 1, 1);
+    case 3: return krs_windows(real(s, S(2, 40), -1, 1), 1, 17, 3, 1);
+    case 4: return krs_windows(x, 1, 8, 1, 1); /* there is none */
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_conv(sample *s, int which)
+{
+    krs_conv_options o = {.struct_size = sizeof o};
+    switch (which) {
+    case 0:
+        return krs_conv1d(real(s, S(2, 3, 5), -1, 1),
+                          real(s, S(4, 3, 2), -1, 1), real(s, S(4), -1, 1),
+                          NULL);
+    case 1:
+        o.stride[0] = 2;
+        o.padding[0] = o.padding[1] = 1;
+        o.dilation[1] = 2;
+        o.groups = 2;
+        return krs_conv2d(real(s, S(1, 4, 3, 4), -1, 1),
+                          real(s, S(2, 2, 2, 2), -1, 1), KRS_NONE, &o);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_max_pool(sample *s, int which)
+{
+    krs_pool_options o = {
+        .struct_size = sizeof o, .kernel = {2, 3}
+    };
+    switch (which) {
+    case 0:
+        o.stride[1] = 1;
+        o.padding[1] = 1;
+        return krs_max_pool2d(spread(s, S(1, 2, 4, 5), 0), &o);
+    case 1: return krs_max_pool1d(spread(s, S(2, 1, 6), 0), &o);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_avg_pool(sample *s, int which)
+{
+    krs_pool_options o = {
+        .struct_size = sizeof o, .kernel = {2, 3}
+    };
+    switch (which) {
+    case 0:
+        o.padding[0] = 1;
+        return krs_avg_pool2d(real(s, S(1, 2, 4, 5), -1, 1), &o);
+    case 1: return krs_avg_pool1d(real(s, S(2, 1, 6), -1, 1), &o);
     default: return KRS_NONE;
     }
 }

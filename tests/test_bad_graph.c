@@ -7,6 +7,9 @@
 #include "graph/ir/ir.h"
 #include "suite.h"
 
+#include <krs/array.h>
+#include <krs/conv.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

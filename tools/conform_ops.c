@@ -8,6 +8,7 @@
 #include "conform.h"
 
 #include <krs/array.h>
+#include <krs/conv.h>
 #include <krs/recurrent.h>
 
 #include <math.h>
@@ -479,6 +480,62 @@ build_einsum(struct conform_case *c)
                       c->input_count);
 }
 
+/* ---- windows ---- */
+
+/* a number, or a pair of them, for both axes */
+static void
+pair_attr(struct conform_case *c, const char *key, int64_t usual,
+          int64_t out[2])
+{
+    int64_t list[KRS_MAX_RANK];
+    if (json_is_array(json_object_get(c->attrs, key))) {
+        if (ints_attr(c, key, list) != 2)
+            refuse_attr(c, key, "one number or two");
+        out[0] = list[0];
+        out[1] = list[1];
+    } else {
+        out[0] = out[1] = int_attr_or(c, key, usual);
+    }
+}
+
+static krs_node
+build_conv(struct conform_case *c)
+{
+    krs_conv_options options = {.struct_size = sizeof options,
+                                .groups = int_attr_or(c, "groups", 1)};
+    pair_attr(c, "stride", 1, options.stride);
+    pair_attr(c, "padding", 0, options.padding);
+    pair_attr(c, "dilation", 1, options.dilation);
+    krs_node x = input_at(c, 0), w = input_at(c, 1), b = input_at(c, 2);
+    return krs_node_shape(x).rank == 3 ? krs_conv1d(x, w, b, &options)
+                                       : krs_conv2d(x, w, b, &options);
+}
+
+static void
+read_pool(struct conform_case *c, krs_pool_options *options)
+{
+    *options = (krs_pool_options){.struct_size = sizeof *options};
+    pair_attr(c, "kernel", 1, options->kernel);
+    pair_attr(c, "stride", 0, options->stride);
+    pair_attr(c, "padding", 0, options->padding);
+}
+
+static krs_node
+build_max_pool2d(struct conform_case *c)
+{
+    krs_pool_options options;
+    read_pool(c, &options);
+    return krs_max_pool2d(input_at(c, 0), &options);
+}
+
+static krs_node
+build_avg_pool2d(struct conform_case *c)
+{
+    krs_pool_options options;
+    read_pool(c, &options);
+    return krs_avg_pool2d(input_at(c, 0), &options);
+}
+
 /* ---- attention and positions ---- */
 
 static krs_node
@@ -622,10 +679,13 @@ static const struct {
     BUILD(amin, build_amin),
     BUILD(argmax, build_argmax),
     BUILD(argmin, build_argmin),
+    BUILD(avg_pool2d, build_avg_pool2d),
     BUILD(batch_norm, build_batch_norm),
     BUILD(cast, build_cast),
     BUILD(clamp, build_clamp),
     BUILD(concat, build_concat),
+    BUILD(conv1d, build_conv),
+    BUILD(conv2d, build_conv),
     UNARY(cos),
     BUILD(cosine_similarity, build_cosine_similarity),
     BUILD(cross_entropy, build_cross_entropy),
@@ -660,6 +720,7 @@ static const struct {
     BUILD(lstm_cell, build_lstm_cell),
     BINARY(lt),
     BUILD(matmul, build_matmul),
+    BUILD(max_pool2d, build_max_pool2d),
     BUILD(max_with_index, build_max_with_index),
     BINARY(maximum),
     BUILD(mean, build_mean),

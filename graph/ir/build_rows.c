@@ -212,11 +212,9 @@ krs_rms_norm_at(krs_place at, krs_node x, krs_node weight, double eps)
     return krsi_build(at, NULL, KRSI_RMS_NORM, in, 2, &words);
 }
 
-/* Options of a size we know, or a refusal: callers built against a later
- * header would pass fields that are not understood here. */
-static bool
-options_ok(krs_place at, krs_node x, enum krsi_op op, size_t given,
-           size_t known)
+bool
+krsi_options_ok(krs_place at, krs_node x, enum krsi_op op, size_t given,
+                size_t known)
 {
     if (given == known)
         return true;
@@ -236,7 +234,7 @@ read_loss_options(krs_place at, krs_node x, enum krsi_op op,
     *out = (krs_cross_entropy_options){sizeof *out, KRS_REDUCE_MEAN, -100, 0};
     if (!options)
         return true;
-    if (!options_ok(at, x, op, options->struct_size, sizeof *out))
+    if (!krsi_options_ok(at, x, op, options->struct_size, sizeof *out))
         return false;
     *out = *options;
     if ((int)out->reduction >= 0 && out->reduction <= KRS_REDUCE_MEAN)
@@ -341,7 +339,7 @@ krs_attention_at(krs_place at, krs_node q, krs_node k, krs_node v,
     krs_attention_options o = {sizeof o, 0, false, KRS_INDEX(0), 0};
     krsi_words words = {.count = 0};
     if (options &&
-        !options_ok(at, q, KRSI_ATTENTION, options->struct_size, sizeof o))
+        !krsi_options_ok(at, q, KRSI_ATTENTION, options->struct_size, sizeof o))
         return krsi_poison(q.graph);
     if (options)
         o = *options;

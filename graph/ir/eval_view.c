@@ -116,6 +116,24 @@ krsi_eval_slice(krsi_call *call)
 }
 
 krs_status
+krsi_eval_windows(krsi_call *call)
+{
+    const krsi_value *in = krsi_in(call, 0);
+    krsi_value *out = call->out;
+    int64_t from[KRS_MAX_RANK], to[KRS_MAX_RANK];
+    int axis = (int)krsi_int(call->node, 0);
+    KRS_TRY(krsi_out_new(call));
+    if (out->elements == 0)
+        return KRS_OK;
+    krsi_strides(in->rank, in->dim, from);
+    krsi_strides(out->rank, out->dim, to);
+    from[in->rank] = from[axis] * krsi_int(call->node, 3);
+    from[axis] *= krsi_int(call->node, 2);
+    krsi_strided_copy(out->rank, out->dim, out->e, to, in->e, from);
+    return KRS_OK;
+}
+
+krs_status
 krsi_eval_set_slice(krsi_call *call)
 {
     const krsi_value *in = krsi_in(call, 0), *block = krsi_in(call, 1);

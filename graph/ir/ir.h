@@ -355,6 +355,10 @@ krs_node krsi_build(krs_place at, krs_graph *g, enum krsi_op op,
 /* the same after bringing operands to one shape */
 krs_node krsi_build_map(krs_place at, enum krsi_op op, const krs_node *in,
                         int count, const krsi_words *words);
+/* Options of a size we know, or a refusal: callers built against a later
+ * header would pass fields that are not understood here. */
+bool krsi_options_ok(krs_place at, krs_node x, enum krsi_op op, size_t given,
+                     size_t known);
 /* all valid and of one graph; else records an error (or finds poison) and
  * gives false */
 bool krsi_operands_ok(krs_place at, enum krsi_op op, const krs_node *in,

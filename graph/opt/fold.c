@@ -47,6 +47,7 @@ typedef enum fold_kind { FOLD_NOT, FOLD_MOVES, FOLD_MAP, FOLD_INTS } fold_kind;
 #define FOLD_OF_permute   FOLD_MOVES
 #define FOLD_OF_expand    FOLD_MOVES
 #define FOLD_OF_slice     FOLD_MOVES
+#define FOLD_OF_windows   FOLD_MOVES
 #define FOLD_OF_set_slice FOLD_MOVES
 #define FOLD_OF_pad       FOLD_MOVES
 #define FOLD_OF_concat    FOLD_MOVES

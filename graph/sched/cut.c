@@ -191,7 +191,7 @@ constant_of(const krsi_maker *m, uint32_t id)
         [KRSI_EXPAND] = true,    [KRSI_RESHAPE] = true,
         [KRSI_PERMUTE] = true,   [KRSI_SLICE] = true,
         [KRSI_LIVE] = true,      [KRSI_STOP_GRADIENT] = true,
-        [KRSI_RECOMPUTE] = true,
+        [KRSI_RECOMPUTE] = true, [KRSI_WINDOWS] = true,
     };
     const krsi_node *n = maker_node(m, id);
     while (moves_only[n->op] || n->op == KRSI_UPDATE)

@@ -94,6 +94,22 @@ krsi_cut_slice(krsi_maker *m, uint32_t id)
     m->s->view[id] = krsi_view_slice(&from, start, length, step);
 }
 
+void
+krsi_cut_windows(krsi_maker *m, uint32_t id)
+{
+    const krsi_node *n = maker_node(m, id);
+    int axis = (int)krsi_int(n, 0), last = n->rank - 1;
+    krsi_view v = m->s->view[n->in[0]];
+    v.rank = n->rank;
+    v.stride[last] = v.stride[axis] * krsi_int(n, 3);
+    v.stride[axis] *= krsi_int(n, 2);
+    v.max[last] = n->dim[last];
+    v.max[axis] = n->dim[axis];
+    v.extent[last] = KRS_INDEX(n->dim[last]);
+    v.extent[axis] = KRS_INDEX(n->dim[axis]);
+    m->s->view[id] = v;
+}
+
 /* ---- blocks ---- */
 
 static const int64_t ones[KRS_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 1};

@@ -7,6 +7,7 @@
  *   graph.h     declare a computation: nodes, scopes, states, gradients
  *   ops.h       the operations
  *   array.h     patterns, order, sums over named axes
+ *   conv.h      convolutions and pooling
  *   scan.h      recurrences: a part of the graph, again and again
  *   recurrent.h   RNN, GRU and LSTM
  *   opinfo.h    the table of operations, to walk through
@@ -44,6 +45,7 @@
 #include <krs/block.h>
 #include <krs/causal.h>
 #include <krs/check.h>
+#include <krs/conv.h>
 #include <krs/corpus.h>
 #include <krs/data.h>
 #include <krs/dlpack.h>
