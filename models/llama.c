@@ -24,6 +24,7 @@
  * same for every position. Slots past the live length are never read before
  * they are written, so a last prefill chunk may be filled up with anything.
  */
+#include <krs/loss.h>
 #include <krs/llama.h>
 #include <krs/ops.h>
 

@@ -139,7 +139,26 @@ use_rows(fuzz_gen *g)
     krs_shape tail = {s.rank - from, {0}};
     for (int a = from; a < s.rank; a++)
         tail.dim[a - from] = s.dim[a];
-    switch (fuzz_below(g, 9)) {
+    switch (fuzz_below(g, 11)) {
+    case 9: {
+        krs_node t = fuzz_leaf(g, d, s);
+        krs_reduction r = (krs_reduction)fuzz_below(g, 3);
+        switch (fuzz_below(g, 4)) {
+        case 0: return krs_mse(x, t, r);
+        case 1: return krs_smooth_l1(x, t, 0.5 * fuzz_below(g, 3), r);
+        case 2: return krs_bce_with_logits(x, t, KRS_NONE, r);
+        default: return krs_kl_div(x, t, fuzz_chance(g, 50), r);
+        }
+    }
+    case 10: {
+        krs_shape rows = s;
+        rows.rank--;
+        if (s.dim[rows.rank] == 0)
+            return KRS_NONE;
+        return krs_nll(x, fuzz_index_of(g, rows, false, s.dim[rows.rank]),
+                       KRS_NONE, fuzz_chance(g, 50) ? -100 : 1,
+                       (krs_reduction)fuzz_below(g, 3));
+    }
     case 5: return krs_l2_normalize(x, axis, 1e-3);
     case 6: {
         krs_node other = fuzz_leaf(g, d, s);

@@ -8,6 +8,7 @@
 
 #include <krs/array.h>
 #include <krs/conv.h>
+#include <krs/loss.h>
 
 #include <math.h>
 #include <string.h>
@@ -912,6 +913,64 @@ sample_rms_norm(sample *s, int which)
     switch (which) {
     case 0: return krs_rms_norm(x, real(s, S(3), 0.5, 1.5), 1e-2);
     case 1: return krs_rms_norm(live(s, x, 1), real(s, S(3), 0.5, 1.5), 1e-2);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_nll(sample *s, int which)
+{
+    krs_node logp = real(s, S(3, 4), -2, 0);
+    krs_node t = INTS(s, KRS_I64, S(3), 2, -100, 0);
+    switch (which) {
+    case 0: return krs_nll(logp, t, KRS_NONE, -100, KRS_REDUCE_MEAN);
+    case 1:
+        return krs_nll(logp, t, real(s, S(4), 0.5, 1.5), -100, KRS_REDUCE_SUM);
+    case 2: return krs_nll(logp, t, KRS_NONE, -100, KRS_REDUCE_NONE);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_mse(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -2, 2), t = real(s, S(3, 4), -2, 2);
+    return which < 3 ? krs_mse(x, t, (krs_reduction)which) : KRS_NONE;
+}
+
+krs_node
+sample_smooth_l1(sample *s, int which)
+{
+    krs_node x = away(s, S(3, 4), 0.4, 1), t = away(s, S(3, 4), 2, 3);
+    switch (which) {
+    case 0: return krs_smooth_l1(x, t, 1.2, KRS_REDUCE_MEAN);
+    case 1: return krs_smooth_l1(x, t, 5, KRS_REDUCE_NONE);
+    case 2: return krs_smooth_l1(x, t, 0, KRS_REDUCE_SUM);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_bce_with_logits(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -2, 2), t = real(s, S(3, 4), 0, 1);
+    switch (which) {
+    case 0: return krs_bce_with_logits(x, t, KRS_NONE, KRS_REDUCE_MEAN);
+    case 1:
+        return krs_bce_with_logits(x, t, real(s, S(3, 4), 0.5, 1.5),
+                                   KRS_REDUCE_NONE);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_kl_div(sample *s, int which)
+{
+    krs_node q = real(s, S(3, 4), -2, 0), t = real(s, S(3, 4), 0.1, 1);
+    switch (which) {
+    case 0: return krs_kl_div(q, t, false, KRS_REDUCE_BATCHMEAN);
+    case 1: return krs_kl_div(q, t, true, KRS_REDUCE_SUM);
+    case 2: return krs_kl_div(q, t, false, KRS_REDUCE_NONE);
     default: return KRS_NONE;
     }
 }

@@ -5,6 +5,7 @@
 #include "backends/kernel_device.h"
 #include "suite.h"
 
+#include <krs/loss.h>
 #include <krs/nn.h>
 #include <krs/program.h>
 

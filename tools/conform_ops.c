@@ -9,6 +9,7 @@
 
 #include <krs/array.h>
 #include <krs/conv.h>
+#include <krs/loss.h>
 #include <krs/recurrent.h>
 
 #include <math.h>
@@ -406,18 +407,32 @@ build_dropout(struct conform_case *c)
     return krs_where(input_at(c, 1), krs_scale(x, 1 / kept), krs_like(x, 0));
 }
 
-static krs_node
-build_cross_entropy(struct conform_case *c)
+/* false, refused: none of those */
+static bool
+reduction_attr(struct conform_case *c, krs_reduction *out)
 {
     static const struct {
         const char *name;
         krs_reduction reduction;
     } reductions[] = {
-        {"none", KRS_REDUCE_NONE},
-        {"sum",  KRS_REDUCE_SUM },
-        {"mean", KRS_REDUCE_MEAN}
+        {"none",      KRS_REDUCE_NONE     },
+        {"sum",       KRS_REDUCE_SUM      },
+        {"mean",      KRS_REDUCE_MEAN     },
+        {"batchmean", KRS_REDUCE_BATCHMEAN}
     };
-    const char *reduction = text_attr_or(c, "reduction", "mean");
+    const char *name = text_attr_or(c, "reduction", "mean");
+    for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++)
+        if (strcmp(reductions[i].name, name) == 0) {
+            *out = reductions[i].reduction;
+            return true;
+        }
+    refuse_attr(c, "reduction", "none, sum, mean or batchmean");
+    return false;
+}
+
+static krs_node
+build_cross_entropy(struct conform_case *c)
+{
     const char *kind = text_attr_or(c, "target_kind", "ids");
     bool is_float = krs_dtype_is_float(krs_node_dtype(input_at(c, 1)));
     if (strcmp(kind, is_float ? "probabilities" : "ids") != 0)
@@ -427,14 +442,60 @@ build_cross_entropy(struct conform_case *c)
         .struct_size = sizeof options,
         .ignore_index = int_attr_or(c, "ignore_index", -100),
         .label_smoothing = number_attr_or(c, "label_smoothing", 0)};
-    for (size_t i = 0; i < sizeof reductions / sizeof *reductions; i++) {
-        if (strcmp(reductions[i].name, reduction) != 0)
-            continue;
-        options.reduction = reductions[i].reduction;
-        return krs_cross_entropy(input_at(c, 0), input_at(c, 1), input_at(c, 2),
-                                 &options);
-    }
-    return refuse_attr(c, "reduction", "none, sum or mean");
+    if (!reduction_attr(c, &options.reduction))
+        return KRS_NONE;
+    return krs_cross_entropy(input_at(c, 0), input_at(c, 1), input_at(c, 2),
+                             &options);
+}
+
+static krs_node
+build_nll(struct conform_case *c)
+{
+    krs_reduction reduction;
+    int64_t ignore = int_attr_or(c, "ignore_index", -100);
+    if (!reduction_attr(c, &reduction))
+        return KRS_NONE;
+    return krs_nll(input_at(c, 0), input_at(c, 1), input_at(c, 2), ignore,
+                   reduction);
+}
+
+static krs_node
+build_mse(struct conform_case *c)
+{
+    krs_reduction reduction;
+    if (!reduction_attr(c, &reduction))
+        return KRS_NONE;
+    return krs_mse(input_at(c, 0), input_at(c, 1), reduction);
+}
+
+static krs_node
+build_smooth_l1(struct conform_case *c)
+{
+    krs_reduction reduction;
+    double beta = number_attr_or(c, "beta", 1);
+    if (!reduction_attr(c, &reduction))
+        return KRS_NONE;
+    return krs_smooth_l1(input_at(c, 0), input_at(c, 1), beta, reduction);
+}
+
+static krs_node
+build_bce_with_logits(struct conform_case *c)
+{
+    krs_reduction reduction;
+    if (!reduction_attr(c, &reduction))
+        return KRS_NONE;
+    return krs_bce_with_logits(input_at(c, 0), input_at(c, 1), input_at(c, 2),
+                               reduction);
+}
+
+static krs_node
+build_kl_div(struct conform_case *c)
+{
+    krs_reduction reduction;
+    bool log_target = bool_attr_or(c, "log_target", false);
+    if (!reduction_attr(c, &reduction))
+        return KRS_NONE;
+    return krs_kl_div(input_at(c, 0), input_at(c, 1), log_target, reduction);
 }
 
 /* ---- products ---- */
@@ -681,6 +742,7 @@ static const struct {
     BUILD(argmin, build_argmin),
     BUILD(avg_pool2d, build_avg_pool2d),
     BUILD(batch_norm, build_batch_norm),
+    BUILD(bce_with_logits, build_bce_with_logits),
     BUILD(cast, build_cast),
     BUILD(clamp, build_clamp),
     BUILD(concat, build_concat),
@@ -709,6 +771,7 @@ static const struct {
     BINARY(gt),
     BUILD(index_add, build_index_add),
     BUILD(index_select, build_index_select),
+    BUILD(kl_div, build_kl_div),
     BUILD(l2_normalize, build_l2_normalize),
     BUILD(layer_norm, build_layer_norm),
     BINARY(le),
@@ -725,9 +788,11 @@ static const struct {
     BINARY(maximum),
     BUILD(mean, build_mean),
     BINARY(minimum),
+    BUILD(mse_loss, build_mse),
     BINARY(mul),
     BINARY(ne),
     UNARY(neg),
+    BUILD(nll_loss, build_nll),
     BUILD(one_hot, build_one_hot),
     BUILD(pad, build_pad),
     BUILD(permute, build_permute),
@@ -747,6 +812,7 @@ static const struct {
     UNARY(sin),
     BUILD(sinusoidal_positions, build_sinusoidal_positions),
     BUILD(slice, build_slice),
+    BUILD(smooth_l1_loss, build_smooth_l1),
     BUILD(softmax, build_softmax),
     BUILD(sort, build_sort),
     UNARY(sqrt),

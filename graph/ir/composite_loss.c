@@ -169,13 +169,15 @@ krsi_ce
 krsi_ce_of(krs_place at, const krsi_node *n, const krs_node *in)
 {
     /* a linear one has the operands x, w in place of the logits */
-    uint32_t target = n->op == KRSI_CROSS_ENTROPY ? 1 : 2;
+    bool linear = n->op == KRSI_LINEAR_CROSS_ENTROPY ||
+                  n->op == KRSI_LINEAR_CROSS_ENTROPY_GRAD;
+    uint32_t target = linear ? 2 : 1;
     return (krsi_ce){
         .at = at,
         .target = in[target],
         .weight = n->count > target + 1 ? in[target + 1] : KRS_NONE,
         .ignore = krsi_int(n, 1),
-        .smoothing = krsi_float(n, 2),
+        .smoothing = n->op == KRSI_NLL ? 0 : krsi_float(n, 2),
     };
 }
 
@@ -188,6 +190,85 @@ krsi_expand_cross_entropy(const krsi_use *u)
                                               krs_log_softmax_at(u->at, x, -1));
     krsi_ce c = krsi_ce_of(u->at, u->node, u->in);
     return reduced(u, losses(&c, x), krsi_ce_count(&c));
+}
+
+/* ---- nll ---- */
+
+krs_node
+krsi_expand_nll(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krsi_ce c = krsi_ce_of(at, u->node, u->in);
+    targets t = read_targets(&c);
+    krs_node logp =
+        krs_gather_at(at, u->in[0], krs_unsqueeze_at(at, t.id, -1), -1);
+    krs_node loss =
+        krs_neg_at(at, krs_mul_at(at, krs_squeeze_at(at, logp, -1), t.factor));
+    loss = krs_where_at(at, t.counted, loss, krs_like_at(at, loss, 0));
+    return reduced(u, loss, krsi_ce_count(&c));
+}
+
+/* ---- of two tensors of one shape ---- */
+
+/* all losses to the reduction asked for */
+static krs_node
+of_elements(const krsi_use *u, krs_node all)
+{
+    if (krsi_int(u->node, 0) != KRS_REDUCE_BATCHMEAN)
+        return reduced(u, all, row_count(u, all));
+    krs_node sum = krs_sum_at(u->at, all, KRS_ALL_AXES);
+    double batch = (double)krs_node_shape(u->in[0]).dim[0];
+    return krs_div_at(u->at, sum, krs_like_at(u->at, sum, batch));
+}
+
+krs_node
+krsi_expand_mse(const krsi_use *u)
+{
+    krs_node d = krs_sub_at(u->at, u->in[0], u->in[1]);
+    return of_elements(u, krs_square_at(u->at, d));
+}
+
+krs_node
+krsi_expand_smooth_l1(const krsi_use *u)
+{
+    krs_place at = u->at;
+    double beta = krsi_float(u->node, 1);
+    krs_node d = krs_abs_at(at, krs_sub_at(at, u->in[0], u->in[1]));
+    if (beta == 0)
+        return of_elements(u, d);
+    krs_node near = krs_scale_at(at, krs_square_at(at, d), 0.5 / beta);
+    krs_node is_near = krs_lt_at(at, d, krs_like_at(at, d, beta));
+    krs_node far = krs_offset_at(at, d, -beta / 2);
+    return of_elements(u, krs_where_at(at, is_near, near, far));
+}
+
+/* -(t ln p + (1-t) ln(1-p)) with ln p = x - softplus(x) and ln(1-p) =
+ * -softplus(x) */
+krs_node
+krsi_expand_bce_with_logits(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node x = u->in[0];
+    krs_node loss =
+        krs_sub_at(at, krs_softplus_at(at, x), krs_mul_at(at, x, u->in[1]));
+    return of_elements(u, u->count > 2 ? krs_mul_at(at, loss, u->in[2]) : loss);
+}
+
+/* 0 ln 0 = 0, and no slope of ln at 0 */
+krs_node
+krsi_expand_kl_div(const krsi_use *u)
+{
+    krs_place at = u->at;
+    krs_node logq = u->in[0], t = u->in[1];
+    if (krsi_int(u->node, 1))
+        return of_elements(
+            u, krs_mul_at(at, krs_exp_at(at, t), krs_sub_at(at, t, logq)));
+    krs_node zero = krs_like_at(at, t, 0);
+    krs_node some = krs_gt_at(at, t, zero);
+    krs_node safe = krs_where_at(at, some, t, krs_like_at(at, t, 1));
+    krs_node loss =
+        krs_mul_at(at, t, krs_sub_at(at, krs_log_at(at, safe), logq));
+    return of_elements(u, krs_where_at(at, some, loss, zero));
 }
 
 /* ---- linear_cross_entropy ---- */

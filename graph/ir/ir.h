@@ -12,6 +12,7 @@
 #include "../base/base.h"
 
 #include <krs/graph.h>
+#include <krs/loss.h>
 #include <krs/ops.h>
 #include <krs/scan.h>
 

@@ -6,6 +6,7 @@
  *   memory.h    where devices take memory from
  *   graph.h     declare a computation: nodes, scopes, states, gradients
  *   ops.h       the operations
+ *   loss.h      losses
  *   array.h     patterns, order, sums over named axes
  *   conv.h      convolutions and pooling
  *   scan.h      recurrences: a part of the graph, again and again
@@ -54,6 +55,7 @@
 #include <krs/gguf.h>
 #include <krs/graph.h>
 #include <krs/llama.h>
+#include <krs/loss.h>
 #include <krs/memory.h>
 #include <krs/nn.h>
 #include <krs/opinfo.h>

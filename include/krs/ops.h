@@ -466,68 +466,6 @@ KRS_API krs_node krs_cosine_similarity_at(krs_place at, krs_node a, krs_node b,
 #define krs_cosine_similarity(...) \
     krs_cosine_similarity_at(KRS_HERE, __VA_ARGS__)
 
-typedef enum krs_reduction {
-    KRS_REDUCE_NONE,
-    KRS_REDUCE_SUM,
-    KRS_REDUCE_MEAN
-} krs_reduction;
-
-/* krs_cross_entropy(logits, target, weight, options) --
- *
- *      l_i = w_t [ -(1-e) log p_i(t) ] - e/V sum_c w_c log p_i(c),
- *      p = softmax(logits), t = target_i, e = label_smoothing
- *
- *   logits  float [.., V]
- *   target  i64|i32 [..], ids; those equal to ignore_index give 0;
- *           or float [.., V], probabilities q: l_i = -sum_c w_c q(c) log p(c)
- *   weight  f32 [V], a factor for each class, or KRS_NONE
- *   ->      [..] for NONE, else a scalar; MEAN divides by the sum of w_t over
- *           targets that are not ignored (by their number without weight, by
- *           the number of rows for probabilities); of none it is NaN
- *
- * Gradient  logits, target probabilities, weight.
- * Source    Szegedy et al. 2016, section 7, for the smoothing. */
-typedef struct krs_cross_entropy_options {
-    size_t struct_size; /* sizeof (krs_cross_entropy_options) */
-    krs_reduction reduction;
-    int64_t ignore_index;
-    double label_smoothing; /* in [0, 1) */
-} krs_cross_entropy_options;
-/* options NULL: mean, -100, 0 */
-KRS_API krs_node krs_cross_entropy_at(krs_place at, krs_node logits,
-                                      krs_node target, krs_node weight,
-                                      const krs_cross_entropy_options *options);
-#define krs_cross_entropy(...) krs_cross_entropy_at(KRS_HERE, __VA_ARGS__)
-
-/* krs_linear_cross_entropy(x, weight, target, class_weight, options) -- the
- * loss of a projection to many classes, without all of its logits:
- *
- *      krs_cross_entropy(x weight^T, target, class_weight, options)
- *
- *   x       float [.., D]
- *   weight  as x [V, D], as of krs_linear
- *   target, class_weight, options, ->  as of krs_cross_entropy
- *
- * If the logits take more than 16 MiB as f32, they are made in blocks of rows
- * that take less, one after the other. Each block gives its losses and, where
- * gradients are asked for, its part of both at once, so that logits are made
- * once and no tensor of their whole size is there. Otherwise, and for targets
- * that are probabilities (which are as large as the logits), it is exactly what
- * stands above. Losses have the same bits either way; gradients by the weight
- * are added block after block.
- *
- * Gradient  x, weight, class_weight, of any order. Those of reduction NONE and of
- *           class_weight make the logits of a block again, for each order.
- * Cost      6 T V D flop with gradients, for T rows; memory of one block, of x
- *           and of the weight, each in f32.
- * Source    Wijmans et al. 2024 for not keeping the logits; Hsu et al. 2024 for
- *           gradients along with the losses. */
-KRS_API krs_node krs_linear_cross_entropy_at(
-    krs_place at, krs_node x, krs_node weight, krs_node target,
-    krs_node class_weight, const krs_cross_entropy_options *options);
-#define krs_linear_cross_entropy(...) \
-    krs_linear_cross_entropy_at(KRS_HERE, __VA_ARGS__)
-
 /* ---- attention and positions ---- */
 
 /* krs_attention(q, k, v, mask, options) -- scaled dot-product attention.
