@@ -3,6 +3,7 @@
  */
 #include "every_device.h"
 #include "one_run.h"
+#include "temp_folder.h"
 
 #include <krs/krs.h>
 
@@ -65,10 +66,13 @@ assert_sorted(krs_device *device, int64_t n, int axis, const float *x)
 
 START_TEST(elements_come_in_order_and_equal_ones_stay_in_theirs)
 {
-    static const int64_t sizes[] = {1, 2, 3, 5, 8, 17, 64, 65, 130};
+    static const int64_t sizes[] = {1, 2, 3, 17, 64, 130};
     static float x[MOST];
+    /* most stages are the same kernels, compiled once */
+    krs_device_options options = {.struct_size = sizeof options,
+                                  .cache = temp_folder()};
     for (int d = 0; d < EVERY_DEVICE; d++) {
-        krs_device *device = open_every(d, NULL);
+        krs_device *device = open_every(d, &options);
         for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
             for (int kind = 0; kind < 4; kind++) {
                 for (int i = 0; i < MOST; i++) { /* many ties, some special */
