@@ -90,10 +90,10 @@ krsi_vjp_concat(krsi_vjp *v)
 
 /* Many windows: what they share is added up through an index. */
 static krs_node
-add_windows(krsi_vjp *v, krs_node g, int axis)
+add_windows(krsi_vjp *v, int axis)
 {
     krs_place at = v->at;
-    krs_shape shape = krs_node_shape(g);
+    krs_shape shape = krs_node_shape(v->g);
     int last = shape.rank - 1;
     int64_t count = shape.dim[axis], size = shape.dim[last];
     krs_axes order = {shape.rank, {0}};
@@ -111,7 +111,7 @@ add_windows(krsi_vjp *v, krs_node g, int axis)
         krs_add_at(at, krs_scale_at(at, first, (double)krsi_int(v->node, 2)),
                    krs_scale_at(at, next, (double)krsi_int(v->node, 3)));
     index = krs_reshape_at(at, index, KRS_SHAPE(count * size));
-    krs_node src = krs_reshape_at(at, krs_permute_at(at, g, order), merged);
+    krs_node src = krs_reshape_at(at, krs_permute_at(at, v->g, order), merged);
     krs_node zeros = krs_full_at(at, v->graph, krs_node_dtype(v->in[0]),
                                  krs_node_shape(v->in[0]), 0);
     return krs_index_add_at(at, zeros, index, src, axis);
@@ -136,7 +136,7 @@ krsi_vjp_windows(krsi_vjp *v)
         return;
     }
     if (size > VIEWS) {
-        v->out[0] = add_windows(v, v->g, axis);
+        v->out[0] = add_windows(v, axis);
         return;
     }
     for (int a = 0; a < shape.rank; a++) {

@@ -5,6 +5,8 @@
  */
 #include "ir.h"
 
+#include <krs/array.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -258,21 +260,31 @@ along(krs_place at, enum krsi_op op, krs_node x, int axis, int flag)
     return krsi_build(at, NULL, op, &x, 1, &words);
 }
 
+/* comparing needs no arithmetic, but these rows compute on f32 */
+static krs_node
+places(krs_place at, enum krsi_op op, krs_node x, int axis, int flag)
+{
+    if (krs_dtype_class_of(krs_node_dtype(x)) == KRS_CLASS_HALF)
+        x = krs_cast_at(at, x, KRS_F32);
+    return along(at, op, x, axis, flag);
+}
+
 krs_node
 krs_argmax_at(krs_place at, krs_node x, int axis)
 {
-    /* comparing needs no arithmetic, but the row computes on f32 */
-    if (krs_dtype_class_of(krs_node_dtype(x)) == KRS_CLASS_HALF)
-        x = krs_cast_at(at, x, KRS_F32);
-    return along(at, KRSI_ARGMAX, x, axis, -1);
+    return places(at, KRSI_ARGMAX, x, axis, -1);
 }
 
 krs_node
 krs_argmin_at(krs_place at, krs_node x, int axis)
 {
-    if (krs_dtype_class_of(krs_node_dtype(x)) == KRS_CLASS_HALF)
-        x = krs_cast_at(at, x, KRS_F32);
-    return along(at, KRSI_ARGMIN, x, axis, -1);
+    return places(at, KRSI_ARGMIN, x, axis, -1);
+}
+
+krs_node
+krs_argsort_at(krs_place at, krs_node x, int axis, bool descending)
+{
+    return places(at, KRSI_ARGSORT, x, axis, descending);
 }
 
 /* the value at an index along an axis, which goes */

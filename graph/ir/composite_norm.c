@@ -23,12 +23,9 @@ krsi_expand_group_norm(const krsi_use *u)
         rest *= shape.dim[a];
     krs_node rows =
         krs_reshape_at(at, x, KRS_SHAPE(shape.dim[0], groups, rest));
-    krs_axes last = KRS_AXES(-1);
-    krs_node d = krs_sub_at(at, rows, krs_mean_keep_at(at, rows, last));
-    krs_node var = krs_mean_keep_at(at, krs_square_at(at, d), last);
-    krs_node inverse =
-        krs_rsqrt_at(at, krs_offset_at(at, var, krsi_float(u->node, 1)));
-    krs_node y = krs_reshape_at(at, krs_mul_at(at, d, inverse), shape);
+    krs_node y = krs_reshape_at(
+        at, krsi_normalized(at, rows, KRS_AXES(-1), krsi_float(u->node, 1)),
+        shape);
     y = krs_mul_at(at, y, channels(at, u->in[1], shape.rank));
     return u->count > 2 ? krs_add_at(at, y, channels(at, u->in[2], shape.rank))
                         : y;

@@ -136,16 +136,21 @@ trailing(krs_node weight)
 
 /* Two passes: the variance of x - mean(x), never E[x^2] - E[x]^2. */
 krs_node
+krsi_normalized(krs_place at, krs_node x, krs_axes axes, double eps)
+{
+    krs_node d = krs_sub_at(at, x, krs_mean_keep_at(at, x, axes));
+    krs_node var = krs_mean_keep_at(at, krs_square_at(at, d), axes);
+    return krs_mul_at(at, d, krs_rsqrt_at(at, krs_offset_at(at, var, eps)));
+}
+
+krs_node
 krsi_expand_layer_norm(const krsi_use *u)
 {
     krs_place at = u->at;
     krs_node x = u->in[0], weight = u->in[1];
-    krs_axes axes = trailing(weight);
-    krs_node d = krs_sub_at(at, x, krs_mean_keep_at(at, x, axes));
-    krs_node var = krs_mean_keep_at(at, krs_square_at(at, d), axes);
-    krs_node inverse =
-        krs_rsqrt_at(at, krs_offset_at(at, var, krsi_float(u->node, 0)));
-    krs_node y = krs_mul_at(at, krs_mul_at(at, d, inverse), weight);
+    krs_node y =
+        krsi_normalized(at, x, trailing(weight), krsi_float(u->node, 0));
+    y = krs_mul_at(at, y, weight);
     return u->count > 2 ? krs_add_at(at, y, u->in[2]) : y;
 }
 

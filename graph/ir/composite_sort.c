@@ -116,20 +116,6 @@ krsi_expand_argsort(const krsi_use *u)
 /* ---- builders ---- */
 
 krs_node
-krs_argsort_at(krs_place at, krs_node x, int axis, bool descending)
-{
-    krsi_words words = {.count = 0};
-    if (krs_dtype_class_of(krs_node_dtype(x)) == KRS_CLASS_HALF)
-        x = krs_cast_at(at, x, KRS_F32);
-    axis = krsi_axis(at, x, KRSI_ARGSORT, axis);
-    if (krsi_get(x) && axis < 0)
-        return krsi_poison(x.graph);
-    krsi_put_int(&words, axis);
-    krsi_put_int(&words, descending);
-    return krsi_build(at, NULL, KRSI_ARGSORT, &x, 1, &words);
-}
-
-krs_node
 krs_sort_at(krs_place at, krs_node x, int axis, bool descending,
             krs_node *index)
 {

@@ -367,7 +367,9 @@ bool krsi_operands_ok(krs_place at, enum krsi_op op, const krs_node *in,
 /* Bring operands to one shape by expand; false (error recorded) if they do
  * not broadcast. */
 bool krsi_broadcast(krs_place at, enum krsi_op op, krs_node *in, int count);
-/* composite_rows.c -- what definitions share with gradients */
+/* composite_rows.c -- what definitions share, and gradients with them */
+/* (x - mean) / sqrt(var + eps) over the axes */
+krs_node krsi_normalized(krs_place at, krs_node x, krs_axes axes, double eps);
 /* m = max x along the last axis (a constant to the gradient), e^(x - m), and
  * its sum; m and sum are [.., 1] */
 typedef struct krsi_exponentials {
