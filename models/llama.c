@@ -1,4 +1,4 @@
-/* llama.c -- the forward pass of LLaMA (llama.h).
+/* llama.c -- the forward pass of LLaMA, Mistral and Qwen2 (llama.h).
  *
  * In: settings and a call (causal.h). Out: logits, loss, hidden states and,
  * with a cache, its updates, as nodes of the caller's graph; the parameters
@@ -24,8 +24,8 @@
  * same for every position. Slots past the live length are never read before
  * they are written, so a last prefill chunk may be filled up with anything.
  */
-#include <krs/loss.h>
 #include <krs/llama.h>
+#include <krs/loss.h>
 #include <krs/ops.h>
 
 #include <stdlib.h>
@@ -132,12 +132,14 @@ cached(const struct pass *p, krs_node x, const char *what)
 }
 
 static krs_node
-self_attention(const struct pass *p, krs_node x)
+self_attention(const struct pass *p, krs_node x, int64_t i)
 {
     const krs_llama_config *c = p->config;
     int64_t H = c->num_attention_heads, K = c->num_key_value_heads;
     int64_t D = c->head_dim;
     krs_bias bias = c->attention_bias ? KRS_WITH_BIAS : KRS_WITHOUT_BIAS;
+    krs_bias output_bias =
+        c->attention_output_bias ? KRS_WITH_BIAS : KRS_WITHOUT_BIAS;
 
     krs_scope_push(p->g, "self_attn");
     krs_node q = krs_nn_linear(x, "q_proj", H * D, bias); /* [B,T,H*D] */
@@ -153,9 +155,11 @@ self_attention(const struct pass *p, krs_node x)
     krs_attention_options options = {.struct_size = sizeof options,
                                      .causal = true,
                                      .offset = p->call->position};
+    if (i >= c->max_window_layers)
+        options.window = c->sliding_window;
     krs_node y = krs_attention(q, k, v, p->mask, &options); /* [B,H,T,D] */
     y = krs_reshape(krs_transpose(y, 1, 2), KRS_SHAPE(p->B, p->T, H * D));
-    y = krs_nn_linear(y, "o_proj", c->hidden_size, bias); /* [B,T,C] */
+    y = krs_nn_linear(y, "o_proj", c->hidden_size, output_bias); /* [B,T,C] */
     krs_scope_pop(p->g);
     return y;
 }
@@ -183,7 +187,7 @@ layer(const struct pass *p, krs_node h, int64_t i)
     double eps = p->config->rms_norm_eps;
     krs_scope_push(p->g, "layers.%lld", (long long)i);
     krs_node n = krs_nn_rms_norm(h, "input_layernorm", eps); /* [B,T,C] */
-    h = krs_add(h, self_attention(p, n));
+    h = krs_add(h, self_attention(p, n, i));
     n = krs_nn_rms_norm(h, "post_attention_layernorm", eps);
     h = krs_add(h, mlp(p, n));
     krs_scope_pop(p->g);

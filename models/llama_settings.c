@@ -61,6 +61,41 @@ check_positive(const char *name, double value, krs_error *err)
     return KRS_OK;
 }
 
+/* What config.json of the architecture could say: no more is written. */
+static krs_status
+check_architecture(const krs_llama_config *c, krs_error *err)
+{
+    bool is_qwen2 = c->architecture == KRS_ARCHITECTURE_QWEN2;
+    const char *type = krs_architecture_type(c->architecture);
+    if ((size_t)c->architecture >= KRS_ARCHITECTURES ||
+        krs_architecture_family(c->architecture) != KRS_FAMILY_LLAMA)
+        return krs_fail(err, KRS_E_RANGE, "model_type: \"%s\" is no LLaMA",
+                        type);
+    if (c->sliding_window < 0 || c->max_window_layers < 0)
+        return krs_fail(err, KRS_E_RANGE,
+                        "sliding_window: %lld keys from layer %lld on "
+                        "(max_window_layers); neither is below 0",
+                        (long long)c->sliding_window,
+                        (long long)c->max_window_layers);
+    if ((c->sliding_window > 0 && c->architecture == KRS_ARCHITECTURE_LLAMA) ||
+        (c->max_window_layers > 0 && !is_qwen2))
+        return krs_fail(err, KRS_E_RANGE,
+                        "sliding_window: %lld keys from layer %lld on "
+                        "(max_window_layers) is nothing that \"%s\" has",
+                        (long long)c->sliding_window,
+                        (long long)c->max_window_layers, type);
+    bool is_llama = c->architecture == KRS_ARCHITECTURE_LLAMA;
+    if (is_llama ? c->attention_output_bias != c->attention_bias
+                 : c->attention_bias != is_qwen2 || c->attention_output_bias ||
+                       c->mlp_bias)
+        return krs_fail(err, KRS_E_RANGE,
+                        "attention_bias: %d, of the output %d, mlp_bias: %d "
+                        "is nothing that \"%s\" has",
+                        c->attention_bias, c->attention_output_bias,
+                        c->mlp_bias, type);
+    return KRS_OK;
+}
+
 krs_status
 krs_llama_check(const krs_llama_config *c, krs_error *err)
 {
@@ -79,6 +114,7 @@ krs_llama_check(const krs_llama_config *c, krs_error *err)
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         KRS_TRY(check_size(sizes[i].name, sizes[i].value, sizes[i].most, err));
+    KRS_TRY(check_architecture(c, err));
     if (c->num_attention_heads % c->num_key_value_heads != 0)
         return krs_fail(err, KRS_E_RANGE,
                         "num_attention_heads: %lld is not a multiple of "

@@ -23,17 +23,17 @@ changed() {
     echo "$BATS_TEST_TMPDIR/$1"
 }
 
-@test "verify compares every tensor of every LLaMA folder on every backend" {
+@test "verify compares every tensor of every model folder on every backend" {
     set -o pipefail
     backends=$("$KERSEY" doctor --json |
         jq -r '.devices[] | select(.present).name')
     first=
     for backend in eval $backends; do
-        run -0 --separate-stderr "$KERSEY" verify "$MODELS"/llama_* \
+        run -0 --separate-stderr "$KERSEY" verify "$MODELS"/* \
             --backend "$backend"
-        [ "$(tail -n 1 <<<"$output")" = "158 passed, 0 failed" ]
-        [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 5 ]
-        [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 5 ]
+        [ "$(tail -n 1 <<<"$output")" = "217 passed, 0 failed" ]
+        [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 7 ]
+        [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 7 ]
         [ -z "$stderr" ]
         # as many of each kind in each folder as on eval
         counts=$(sed 's/;.*//' <<<"$output")

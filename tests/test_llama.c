@@ -777,7 +777,7 @@ START_TEST(a_saved_folder_opens_to_the_same_parameters)
     krs_error err = {0};
     krs_llama_config config = small_config(), back;
     config.tie_word_embeddings = true;
-    config.attention_bias = true;
+    config.attention_bias = config.attention_output_bias = true;
     open_store();
     krs_store *first = store, *second;
     ok(krs_llama_init(first, &config, 9, &err), &err);

@@ -107,6 +107,35 @@ START_TEST(yarn_takes_its_context_from_the_model_if_it_has_none)
 }
 END_TEST
 
+START_TEST(an_empty_mistral_or_qwen2_has_its_own_defaults)
+{
+    krs_llama_config c = accepted("{\"model_type\": \"mistral\"}");
+    ck_assert_int_eq(c.num_key_value_heads, 8);
+    ck_assert_int_eq(c.intermediate_size, 14336);
+    ck_assert_int_eq(c.sliding_window, 4096);
+    ck_assert_int_eq(c.max_window_layers, 0);
+    ck_assert(!c.attention_bias && !c.attention_output_bias);
+    c = accepted("{\"model_type\": \"mistral\", \"sliding_window\": null, "
+                 "\"num_key_value_heads\": null}");
+    ck_assert_int_eq(c.sliding_window, 0);
+    ck_assert_int_eq(c.num_key_value_heads, 32);
+    c = accepted("{\"model_type\": \"qwen2\"}");
+    ck_assert_int_eq(c.vocab_size, 151936);
+    ck_assert_int_eq(c.sliding_window, 0);
+    ck_assert(c.attention_bias && !c.attention_output_bias);
+    ck_assert_int_eq(c.eos_count, 0);
+    c = accepted("{\"model_type\": \"qwen2\", \"use_sliding_window\": true, "
+                 "\"num_hidden_layers\": 3, \"max_window_layers\": 1, "
+                 "\"layer_types\": [\"full_attention\", "
+                 "\"sliding_attention\", \"sliding_attention\"]}");
+    ck_assert_int_eq(c.sliding_window, 4096);
+    ck_assert_int_eq(c.max_window_layers, 1);
+    /* LLaMA has no window, whatever its config.json says beside */
+    c = accepted("{\"sliding_window\": 7}");
+    ck_assert_int_eq(c.sliding_window, 0);
+}
+END_TEST
+
 START_TEST(several_stop_ids_are_read)
 {
     krs_llama_config c = accepted("{\"eos_token_id\": [5, 7, 9]}");
@@ -137,74 +166,80 @@ END_TEST
 static const struct {
     const char *json, *path, *reason;
 } refusals[] = {
-    {"[]",                                                                 "config.json: $",                                     "object"                                       },
-    {"{\"model_type\": \"mamba\"}",                                        "$.model_type",                                       "\"mamba\""                                    },
+    {"[]",                                                                       "config.json: $",                                     "object"                                       },
+    {"{\"model_type\": \"mamba\"}",                                              "$.model_type",                                       "\"mamba\""                                    },
     {"{\"architectures\": [\"LlamaForSequenceClassification\"]}",
-     "$.architectures",                                                                                                          "LlamaForSequenceClassification"               },
-    {"{\"architectures\": \"LlamaForCausalLM\"}",                          "$.architectures",                                    "array"                                        },
-    {"{\"hidden_act\": \"gelu\"}",                                         "$.hidden_act",                                       "\"gelu\""                                     },
-    {"{\"quantization_config\": {\"bits\": 4}}",                           "$.quantization_config",
-     "quantised"                                                                                                                                                                },
-    {"{\"vocab_size\": 0}",                                                "$.vocab_size",                                       "0"                                            },
-    {"{\"vocab_size\": \"many\"}",                                         "$.vocab_size",                                       "many"                                         },
-    {"{\"vocab_size\": 1.5}",                                              "$.vocab_size",                                       "1.5"                                          },
-    {"{\"hidden_size\": -64}",                                             "$.hidden_size",                                      "-64"                                          },
-    {"{\"hidden_size\": 99999999999}",                                     "$.hidden_size",                                      "99999999999"                                  },
-    {"{\"intermediate_size\": 0}",                                         "$.intermediate_size",                                "0"                                            },
-    {"{\"num_hidden_layers\": 0}",                                         "$.num_hidden_layers",                                "0"                                            },
-    {"{\"num_hidden_layers\": 2000000000}",                                "$.num_hidden_layers",                                "4096"                                         },
-    {"{\"head_dim\": 2000000000}",                                         "$.head_dim",                                         "65536"                                        },
-    {"{\"num_attention_heads\": 0}",                                       "$.num_attention_heads",                              "0"                                            },
-    {"{\"max_position_embeddings\": 0}",                                   "$.max_position_embeddings",                          "0"                                            },
+     "$.architectures",                                                                                                                "LlamaForSequenceClassification"               },
+    {"{\"architectures\": \"LlamaForCausalLM\"}",                                "$.architectures",                                    "array"                                        },
+    {"{\"model_type\": \"qwen2\", \"num_hidden_layers\": 1, "
+     "\"layer_types\": [\"sliding_attention\"]}",                           "$.layer_types[0]",                                   "max_window_layers"                            },
+    {"{\"model_type\": \"mistral\", \"sliding_window\": 0}",                     "$.sliding_window",
+     "0"                                                                                                                                                                              },
+    {"{\"model_type\": \"mistral\", \"architectures\": [\"LlamaForCausalLM\"]}",
+     "$.architectures",                                                                                                                "MistralForCausalLM"                           },
+    {"{\"hidden_act\": \"gelu\"}",                                               "$.hidden_act",                                       "\"gelu\""                                     },
+    {"{\"quantization_config\": {\"bits\": 4}}",                                 "$.quantization_config",
+     "quantised"                                                                                                                                                                      },
+    {"{\"vocab_size\": 0}",                                                      "$.vocab_size",                                       "0"                                            },
+    {"{\"vocab_size\": \"many\"}",                                               "$.vocab_size",                                       "many"                                         },
+    {"{\"vocab_size\": 1.5}",                                                    "$.vocab_size",                                       "1.5"                                          },
+    {"{\"hidden_size\": -64}",                                                   "$.hidden_size",                                      "-64"                                          },
+    {"{\"hidden_size\": 99999999999}",                                           "$.hidden_size",                                      "99999999999"                                  },
+    {"{\"intermediate_size\": 0}",                                               "$.intermediate_size",                                "0"                                            },
+    {"{\"num_hidden_layers\": 0}",                                               "$.num_hidden_layers",                                "0"                                            },
+    {"{\"num_hidden_layers\": 2000000000}",                                      "$.num_hidden_layers",                                "4096"                                         },
+    {"{\"head_dim\": 2000000000}",                                               "$.head_dim",                                         "65536"                                        },
+    {"{\"num_attention_heads\": 0}",                                             "$.num_attention_heads",                              "0"                                            },
+    {"{\"max_position_embeddings\": 0}",                                         "$.max_position_embeddings",                          "0"                                            },
     {"{\"num_attention_heads\": 32, \"num_key_value_heads\": 5}",
-     "$.num_attention_heads",                                                                                                    "32 is not a multiple of num_key_value_heads 5"},
+     "$.num_attention_heads",                                                                                                          "32 is not a multiple of num_key_value_heads 5"},
     {"{\"num_attention_heads\": 4, \"num_key_value_heads\": 8}",
-     "$.num_attention_heads",                                                                                                    "4 is not a multiple of num_key_value_heads 8" },
-    {"{\"hidden_size\": 100, \"num_attention_heads\": 8}",                 "$",
-     "hidden_size 100 is not a multiple of num_attention_heads 8"                                                                                                               },
-    {"{\"head_dim\": 63}",                                                 "$.head_dim",                                         "63 is odd"                                    },
-    {"{\"hidden_size\": 24, \"num_attention_heads\": 8}",                  "$.head_dim",
-     "3 is odd"                                                                                                                                                                 },
-    {"{\"rms_norm_eps\": 0}",                                              "$.rms_norm_eps",                                     "0"                                            },
-    {"{\"rms_norm_eps\": 3.0}",                                            "$.rms_norm_eps",                                     "3"                                            },
-    {"{\"tie_word_embeddings\": 1}",                                       "$.tie_word_embeddings",                              "1"                                            },
-    {"{\"attention_bias\": \"yes\"}",                                      "$.attention_bias",                                   "yes"                                          },
-    {"{\"bos_token_id\": 32000}",                                          "$.bos_token_id",
-     "32000 is outside the vocabulary of 32000"                                                                                                                                 },
-    {"{\"pad_token_id\": 40000}",                                          "$.pad_token_id",                                     "40000"                                        },
-    {"{\"eos_token_id\": [2, 50000]}",                                     "$.eos_token_id",                                     "50000"                                        },
-    {"{\"eos_token_id\": [1,2,3,4,5,6,7,8,9]}",                            "$.eos_token_id",                                     "9 ids"                                        },
-    {"{\"eos_token_id\": [2, \"x\"]}",                                     "$.eos_token_id[1]",                                  "x"                                            },
-    {"{\"rope_parameters\": 7}",                                           "$.rope_parameters",                                  "object"                                       },
+     "$.num_attention_heads",                                                                                                          "4 is not a multiple of num_key_value_heads 8" },
+    {"{\"hidden_size\": 100, \"num_attention_heads\": 8}",                       "$",
+     "hidden_size 100 is not a multiple of num_attention_heads 8"                                                                                                                     },
+    {"{\"head_dim\": 63}",                                                       "$.head_dim",                                         "63 is odd"                                    },
+    {"{\"hidden_size\": 24, \"num_attention_heads\": 8}",                        "$.head_dim",
+     "3 is odd"                                                                                                                                                                       },
+    {"{\"rms_norm_eps\": 0}",                                                    "$.rms_norm_eps",                                     "0"                                            },
+    {"{\"rms_norm_eps\": 3.0}",                                                  "$.rms_norm_eps",                                     "3"                                            },
+    {"{\"tie_word_embeddings\": 1}",                                             "$.tie_word_embeddings",                              "1"                                            },
+    {"{\"attention_bias\": \"yes\"}",                                            "$.attention_bias",                                   "yes"                                          },
+    {"{\"bos_token_id\": 32000}",                                                "$.bos_token_id",
+     "32000 is outside the vocabulary of 32000"                                                                                                                                       },
+    {"{\"pad_token_id\": 40000}",                                                "$.pad_token_id",                                     "40000"                                        },
+    {"{\"eos_token_id\": [2, 50000]}",                                           "$.eos_token_id",                                     "50000"                                        },
+    {"{\"eos_token_id\": [1,2,3,4,5,6,7,8,9]}",                                  "$.eos_token_id",                                     "9 ids"                                        },
+    {"{\"eos_token_id\": [2, \"x\"]}",                                           "$.eos_token_id[1]",                                  "x"                                            },
+    {"{\"rope_parameters\": 7}",                                                 "$.rope_parameters",                                  "object"                                       },
     {"{\"rope_parameters\": {\"rope_type\": \"dynamic\", \"factor\": 2}}",
-     "$.rope_parameters.rope_type",                                                                                              "dynamic"                                      },
+     "$.rope_parameters.rope_type",                                                                                                    "dynamic"                                      },
     {"{\"rope_scaling\": {\"type\": \"linear\", \"rope_type\": \"yarn\", "
-     "\"factor\": 2}}",                                               "$.rope_scaling",                                     "\"yarn\" contradicts type \"linear\""         },
-    {"{\"rope_scaling\": {\"rope_type\": \"linear\"}}",                    "$.rope_scaling.factor",
-     "factor"                                                                                                                                                                   },
+     "\"factor\": 2}}",                                                     "$.rope_scaling",                                     "\"yarn\" contradicts type \"linear\""         },
+    {"{\"rope_scaling\": {\"rope_type\": \"linear\"}}",                          "$.rope_scaling.factor",
+     "factor"                                                                                                                                                                         },
     {"{\"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 0.5}}",
-     "$.rope_scaling.factor",                                                                                                    "0.5"                                          },
-    {"{\"rope_parameters\": {\"factor\": 2}}",                             "$.rope_parameters",
-     "factor means nothing"                                                                                                                                                     },
+     "$.rope_scaling.factor",                                                                                                          "0.5"                                          },
+    {"{\"rope_parameters\": {\"factor\": 2}}",                                   "$.rope_parameters",
+     "factor means nothing"                                                                                                                                                           },
     {"{\"rope_parameters\": {\"rope_theta\": 0}}",
-     "$.rope_parameters.rope_theta",                                                                                             "0"                                            },
+     "$.rope_parameters.rope_theta",                                                                                                   "0"                                            },
     {"{\"rope_theta\": 1e4, \"rope_parameters\": {\"rope_theta\": 5e5}}",
-     "$.rope_parameters",                                                                                                        "500000 contradicts $.rope_theta 10000"        },
+     "$.rope_parameters",                                                                                                              "500000 contradicts $.rope_theta 10000"        },
     {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, "
-     "\"rope_parameters\": {\"rope_type\": \"default\"}}",            "$.rope_scaling",                                     "beside $.rope_parameters"                     },
+     "\"rope_parameters\": {\"rope_type\": \"default\"}}",                  "$.rope_scaling",                                     "beside $.rope_parameters"                     },
     {"{\"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8, "
-     "\"low_freq_factor\": 1, \"high_freq_factor\": 4}}",             "$.rope_parameters.original_max_position_embeddings", "missing"                                      },
+     "\"low_freq_factor\": 1, \"high_freq_factor\": 4}}",                   "$.rope_parameters.original_max_position_embeddings", "missing"                                      },
     {"{\"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8, "
      "\"low_freq_factor\": 4, \"high_freq_factor\": 1, "
-     "\"original_max_position_embeddings\": 64}}",                    "$.rope_parameters.high_freq_factor",                 "1 is not above"                               },
+     "\"original_max_position_embeddings\": 64}}",                          "$.rope_parameters.high_freq_factor",                 "1 is not above"                               },
     {"{\"rope_parameters\": {\"rope_type\": \"yarn\", \"factor\": 8, "
-     "\"beta_fast\": 1, \"beta_slow\": 32}}",                         "$.rope_parameters.beta_fast",                        "1 is not above"                               },
+     "\"beta_fast\": 1, \"beta_slow\": 32}}",                               "$.rope_parameters.beta_fast",                        "1 is not above"                               },
     {"{\"rope_parameters\": {\"partial_rotary_factor\": 0.5}}",
-     "$.rope_parameters",                                                                                                        "partial_rotary_factor 0.5"                    },
-    {"{\"partial_rotary_factor\": 0.25}",                                  "$",                                                  "partial_rotary_factor 0.25"                   },
-    {"{\"rope_scaling\": {\"type\": \"yarn\"}}",                           "$.rope_scaling.factor",
-     "missing"                                                                                                                                                                  },
-    {"{\"vocab_size\": 5, \"vocab_size\": 6}",                             "config.json",                                        "vocab_size"                                   },
+     "$.rope_parameters",                                                                                                              "partial_rotary_factor 0.5"                    },
+    {"{\"partial_rotary_factor\": 0.25}",                                        "$",                                                  "partial_rotary_factor 0.25"                   },
+    {"{\"rope_scaling\": {\"type\": \"yarn\"}}",                                 "$.rope_scaling.factor",
+     "missing"                                                                                                                                                                        },
+    {"{\"vocab_size\": 5, \"vocab_size\": 6}",                                   "config.json",                                        "vocab_size"                                   },
 };
 
 START_TEST(contradicting_settings_are_refused_with_path_and_values)
@@ -299,6 +334,10 @@ expect_round_trip(const krs_llama_config *config)
     ck_assert_double_eq(back.initializer_range, config->initializer_range);
     ck_assert_int_eq(back.attention_bias, config->attention_bias);
     ck_assert_int_eq(back.mlp_bias, config->mlp_bias);
+    ck_assert_int_eq(back.architecture, config->architecture);
+    ck_assert_int_eq(back.attention_output_bias, config->attention_output_bias);
+    ck_assert_int_eq(back.sliding_window, config->sliding_window);
+    ck_assert_int_eq(back.max_window_layers, config->max_window_layers);
     ck_assert_int_eq(back.tie_word_embeddings, config->tie_word_embeddings);
     ck_assert_int_eq(back.bos_token_id, config->bos_token_id);
     ck_assert_int_eq(back.pad_token_id, config->pad_token_id);
@@ -338,6 +377,7 @@ START_TEST(what_is_written_reads_back_the_same)
         .initializer_range = 0.1,
         .rope = krs_rope_defaults(),
         .attention_bias = true,
+        .attention_output_bias = true,
         .mlp_bias = true,
         .tie_word_embeddings = true,
         .bos_token_id = -1,
@@ -367,6 +407,17 @@ START_TEST(what_is_written_reads_back_the_same)
     c.rope.attention_factor = 1.125;
     c.rope.truncate = false;
     expect_round_trip(&c);
+    c = krs_llama_defaults();
+    c.architecture = KRS_ARCHITECTURE_MISTRAL;
+    expect_round_trip(&c);
+    c.sliding_window = 6;
+    expect_round_trip(&c);
+    c.architecture = KRS_ARCHITECTURE_QWEN2;
+    c.attention_bias = true;
+    c.max_window_layers = 3;
+    expect_round_trip(&c);
+    c.sliding_window = c.max_window_layers = 0;
+    expect_round_trip(&c);
 }
 END_TEST
 
@@ -380,6 +431,16 @@ START_TEST(a_config_that_breaks_the_rules_is_not_written)
     ck_assert_ptr_nonnull(strstr(err.text, "num_key_value_heads 3"));
     ck_assert_int_ne(access("/tmp/kersey-never", F_OK), 0);
     c = krs_llama_defaults();
+    c.sliding_window = 6;
+    ck_assert_int_eq(krs_llama_config_write("/tmp/kersey-never", &c, &err),
+                     KRS_E_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "sliding_window: 6"));
+    c = krs_llama_defaults();
+    c.attention_bias = true; /* but not in the output */
+    ck_assert_int_eq(krs_llama_config_write("/tmp/kersey-never", &c, &err),
+                     KRS_E_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "attention_bias: 1"));
+    c = krs_llama_defaults();
     ck_assert_int_eq(krs_llama_config_write("/nowhere/at/all", &c, &err),
                      KRS_E_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "/nowhere/at/all"));
@@ -390,8 +451,8 @@ SUITE(an_empty_object_means_llama_2_7b,
       key_value_heads_and_head_size_follow_the_heads,
       old_and_new_rope_spelling_mean_the_same,
       yarn_takes_its_context_from_the_model_if_it_has_none,
-      several_stop_ids_are_read, a_null_id_is_no_id,
-      a_vocabulary_of_one_id_has_no_default_special_ids,
+      an_empty_mistral_or_qwen2_has_its_own_defaults, several_stop_ids_are_read,
+      a_null_id_is_no_id, a_vocabulary_of_one_id_has_no_default_special_ids,
       contradicting_settings_are_refused_with_path_and_values,
       a_refused_config_leaves_the_result_alone,
       damaged_text_is_refused_or_keeps_the_rules,

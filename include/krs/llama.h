@@ -1,18 +1,21 @@
-/* llama.h -- LLaMA (Touvron et al. 2023, arXiv 2302.13971 and 2307.09288):
- * settings, forward pass, folders in the Hugging Face format, GGUF files.
+/* llama.h -- LLaMA (Touvron et al. 2023, arXiv 2302.13971 and 2307.09288) and
+ * those that differ from it by a window or biases, Mistral (Jiang et al. 2023,
+ * arXiv 2310.06825) and Qwen2 (Yang et al. 2024, arXiv 2407.10671): settings,
+ * forward pass, folders in the Hugging Face format, GGUF files.
  *
  *     krs_llama_config config;
  *     KRS_TRY(krs_llama_open("model", store, &config, err));
  *     krs_causal_model model = krs_llama_model(&config);
  *
  * What the forward pass covers: grouped key/value heads, a head size apart
- * from hidden_size / heads, biases in attention and MLP, a tied or untied
- * output matrix, rope types default, linear, llama3, yarn. Dropout settings
+ * from hidden_size / heads, biases in attention and MLP, a sliding window, a
+ * tied or untied output matrix, rope types default, linear, llama3, yarn. Dropout settings
  * are not read: nothing is dropped.
  */
 #ifndef KRS_LLAMA_H
 #define KRS_LLAMA_H
 
+#include <krs/architecture.h>
 #include <krs/causal.h>
 #include <krs/rope.h>
 
@@ -25,6 +28,7 @@ extern "C" {
 /* Fields as config.json names them. Plain value; start from
  * krs_llama_defaults. */
 typedef struct krs_llama_config {
+    krs_architecture architecture; /* one of the family LLAMA */
     int64_t vocab_size;
     int64_t hidden_size;
     int64_t intermediate_size;
@@ -36,11 +40,14 @@ typedef struct krs_llama_config {
     double rms_norm_eps;
     double initializer_range; /* deviation of fresh weights */
     krs_rope_scaling rope;
-    bool attention_bias;
+    bool attention_bias;        /* in the projections to q, k and v */
+    bool attention_output_bias; /* in the one after attention */
     bool mlp_bias;
     bool tie_word_embeddings;
-    int64_t bos_token_id; /* -1: none */
-    int64_t pad_token_id; /* -1: none */
+    int64_t sliding_window; /* keys that a query sees, its own last; 0: all */
+    int64_t max_window_layers; /* layers below it see all keys all the same */
+    int64_t bos_token_id;      /* -1: none */
+    int64_t pad_token_id;      /* -1: none */
     int64_t eos_token_id[KRS_LLAMA_STOP_IDS];
     int eos_count;
 } krs_llama_config;
@@ -49,7 +56,8 @@ typedef struct krs_llama_config {
 KRS_API krs_llama_config krs_llama_defaults(void);
 
 /* krs_llama_check(config, err) -- positive sizes, heads that divide, an even
- * head size, ids inside the vocabulary, rope: RANGE with a text that begins
+ * head size, ids inside the vocabulary, biases and window as the architecture
+ * has them, rope: RANGE with a text that begins
  * with the field's name. */
 KRS_API krs_status krs_llama_check(const krs_llama_config *config,
                                    krs_error *err);
@@ -107,7 +115,7 @@ KRS_API krs_status krs_llama_save(const char *folder, const krs_store *store,
  * A tokenizer.json and the chat template go along, the former in a GGUF file as
  * tokenizer.huggingface.json; a tokenizer in the keys of a GGUF file as
  * tokenizer.gguf, which holds them and no tensor.
- * Errors     those of krs_llama_weights and krs_weights_convert. */
+ * Errors     UNSUPPORTED for Mistral and Qwen2 to GGUF; those of krs_llama_weights and krs_weights_convert. */
 KRS_API krs_status krs_llama_convert(const char *model, const char *path,
                                      const krs_convert_options *options,
                                      krs_error *err);

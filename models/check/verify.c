@@ -421,13 +421,18 @@ path_in(const struct job *j, const char *file, char *out, size_t size,
 static krs_status
 open_all(struct job *j, krs_device *device, krs_error *err)
 {
-    static const char *const classes[] = {"LlamaForCausalLM"};
+    static const char *const classes[] = {
+#define CLASS(NAME, type, class, family) class,
+        KRS_ARCHITECTURE_LIST(CLASS)
+#undef CLASS
+    };
     char path[4096];
     size_t class;
     KRS_TRY(path_in(j, "golden.json", path, sizeof path, err));
     KRS_TRY(krsi_json_open(path, &j->json, err));
     j->root = krsi_json_root(j->json);
-    KRS_TRY(krsi_json_choice(&j->root, "class", classes, 1, &class, err));
+    KRS_TRY(krsi_json_choice(&j->root, "class", classes, KRS_ARCHITECTURES,
+                             &class, err));
     KRS_TRY(path_in(j, "golden.safetensors", path, sizeof path, err));
     KRS_TRY(krs_weights_open(path, &j->golden, err));
     KRS_TRY(krs_store_new(device, &j->store, err));

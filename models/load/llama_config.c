@@ -1,5 +1,5 @@
-/* llama_config.c -- config.json of a LLaMA to krs_llama_config. llama_folder.c
- * writes it.
+/* llama_config.c -- config.json of a LLaMA, Mistral or Qwen2 to
+ * krs_llama_config. llama_config_write.c writes it.
  *
  * In: the settings as Hugging Face writes them, in the spelling of before
  * version 5 (rope_theta, rope_scaling) or since (rope_parameters). Out: a
@@ -11,7 +11,7 @@
  * thing said twice in different ways. Keys that do not touch the forward pass
  * (dropout, caching, versions) are not read.
  */
-#include "json_file.h"
+#include "config_json.h"
 
 #include <krs/llama.h>
 
@@ -26,59 +26,98 @@
     X(num_attention_heads) \
     X(max_position_embeddings)
 
-/* ---- what must hold for LLaMA at all ---- */
+/* ---- what differs between the architectures ---- */
 
-static krs_status
-require_text(const krsi_json *root, const char *key, const char *wanted,
-             krs_error *err)
+/* What an empty config.json of each means. */
+static krs_llama_config
+defaults_of(krs_architecture architecture)
 {
-    const char *text;
-    KRS_TRY(krsi_json_string_or(root, key, wanted, &text, err));
-    if (strcmp(text, wanted) == 0)
-        return KRS_OK;
-    char quoted[80];
-    return krs_fail(err, KRS_E_UNSUPPORTED,
-                    "%s: $.%s: expected \"%s\", found %s",
-                    krsi_json_name(root->file), key, wanted,
-                    krsi_json_quote(text, quoted, sizeof quoted));
+    krs_llama_config c = krs_llama_defaults();
+    c.architecture = architecture;
+    if (architecture == KRS_ARCHITECTURE_MISTRAL) {
+        c.intermediate_size = 14336;
+        c.num_key_value_heads = 8;
+        c.max_position_embeddings = 131072;
+        c.sliding_window = 4096;
+    }
+    if (architecture == KRS_ARCHITECTURE_QWEN2) {
+        c.vocab_size = 151936;
+        c.intermediate_size = 22016;
+        c.max_position_embeddings = 32768;
+        c.attention_bias = true;
+        c.bos_token_id = -1;
+        c.eos_count = 0;
+    }
+    return c;
 }
 
+/* The list of layer types must say what the two numbers say. */
 static krs_status
-require_architecture(const krsi_json *root, krs_error *err)
+check_layer_types(const krsi_json *root, const krs_llama_config *c,
+                  krs_error *err)
 {
-    if (!krsi_json_has(root, "architectures"))
-        return KRS_OK;
+    static const char *const kinds[] = {"full_attention", "sliding_attention"};
     krsi_json list, item;
     size_t count;
-    const char *name = "";
-    KRS_TRY(krsi_json_array(root, "architectures", &list, &count, err));
+    const char *text;
+    if (!krsi_json_has(root, "layer_types"))
+        return KRS_OK;
+    KRS_TRY(krsi_json_array(root, "layer_types", &list, &count, err));
+    if (count != (size_t)c->num_hidden_layers)
+        return krsi_json_wrong(&list, err,
+                               "%zu items for %lld layers (num_hidden_layers)",
+                               count, (long long)c->num_hidden_layers);
     for (size_t i = 0; i < count; i++) {
+        bool slides =
+            c->sliding_window > 0 && (int64_t)i >= c->max_window_layers;
         KRS_TRY(krsi_json_item(&list, i, &item, err));
-        KRS_TRY(krsi_json_as_string(&item, &name, err));
-        if (strcmp(name, "LlamaForCausalLM") == 0)
-            return KRS_OK;
-    }
-    char quoted[80];
-    return krsi_json_wrong(&list, err,
-                           "expected \"LlamaForCausalLM\" in the list, found "
-                           "%s",
-                           krsi_json_quote(name, quoted, sizeof quoted));
-}
-
-static krs_status
-require_kind(const krsi_json *root, krs_error *err)
-{
-    KRS_TRY(require_text(root, "model_type", "llama", err));
-    KRS_TRY(require_architecture(root, err));
-    KRS_TRY(require_text(root, "hidden_act", "silu", err));
-    if (krsi_json_has(root, "quantization_config")) {
-        krsi_json value;
-        KRS_TRY(krsi_json_member(root, "quantization_config", &value, err));
-        return krsi_json_wrong(&value, err,
-                               "quantised weights are not read; use the "
-                               "folder of the model that was quantised");
+        KRS_TRY(krsi_json_as_string(&item, &text, err));
+        if (strcmp(text, kinds[slides]) != 0)
+            return krsi_json_wrong(&item, err,
+                                   "expected \"%s\", as sliding_window and "
+                                   "max_window_layers have it",
+                                   kinds[slides]);
     }
     return KRS_OK;
+}
+
+/* Mistral: all layers have the window. Qwen2: if use_sliding_window says so,
+ * those from max_window_layers on. */
+static krs_status
+read_window(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+    int64_t absent = c->sliding_window;
+    bool used = c->architecture == KRS_ARCHITECTURE_MISTRAL;
+    if (c->architecture == KRS_ARCHITECTURE_LLAMA)
+        return KRS_OK;
+    if (c->architecture == KRS_ARCHITECTURE_QWEN2) {
+        absent = 4096;
+        KRS_TRY(
+            krsi_json_bool_or(root, "use_sliding_window", false, &used, err));
+        KRS_TRY(krsi_json_int_or(root, "max_window_layers", 0, INT32_MAX, 28,
+                                 &c->max_window_layers, err));
+    }
+    if (krsi_config_says_none(root, "sliding_window"))
+        absent = 0;
+    KRS_TRY(krsi_json_int_or(root, "sliding_window", 1, INT32_MAX, absent,
+                             &c->sliding_window, err));
+    if (!used)
+        c->sliding_window = 0;
+    if (c->sliding_window == 0)
+        c->max_window_layers = 0;
+    return check_layer_types(root, c, err);
+}
+
+/* LLaMA alone says whether it has biases; attention_bias is of all four. */
+static krs_status
+read_biases(const krsi_json *root, krs_llama_config *c, krs_error *err)
+{
+    if (c->architecture != KRS_ARCHITECTURE_LLAMA)
+        return KRS_OK;
+    KRS_TRY(krsi_json_bool_or(root, "attention_bias", false, &c->attention_bias,
+                              err));
+    c->attention_output_bias = c->attention_bias;
+    return krsi_json_bool_or(root, "mlp_bias", false, &c->mlp_bias, err);
 }
 
 /* ---- rope ---- */
@@ -269,8 +308,11 @@ read_sizes(const krsi_json *root, krs_llama_config *c, krs_error *err)
     KRS_TRY(krsi_json_int_or(root, #key, 1, INT32_MAX, c->key, &c->key, err));
     SIZE_LIST(READ_SIZE)
 #undef READ_SIZE
+    if (c->architecture != KRS_ARCHITECTURE_MISTRAL ||
+        krsi_config_says_none(root, "num_key_value_heads"))
+        c->num_key_value_heads = c->num_attention_heads;
     KRS_TRY(krsi_json_int_or(root, "num_key_value_heads", 1, INT32_MAX,
-                             c->num_attention_heads, &c->num_key_value_heads,
+                             c->num_key_value_heads, &c->num_key_value_heads,
                              err));
     KRS_TRY(read_head_dim(root, c, err));
     KRS_TRY(krsi_json_double_or(root, "rms_norm_eps", KRSI_POSITIVE,
@@ -280,62 +322,13 @@ read_sizes(const krsi_json *root, krs_llama_config *c, krs_error *err)
                                err);
 }
 
-static krs_status
-read_switches(const krsi_json *root, krs_llama_config *c, krs_error *err)
-{
-    KRS_TRY(krsi_json_bool_or(root, "attention_bias", false, &c->attention_bias,
-                              err));
-    KRS_TRY(krsi_json_bool_or(root, "mlp_bias", false, &c->mlp_bias, err));
-    return krsi_json_bool_or(root, "tie_word_embeddings", false,
-                             &c->tie_word_embeddings, err);
-}
-
-/* A null says "none", where an absent id has the default of the format. */
-static bool
-says_none(const krsi_json *root, const char *key)
-{
-    void *cursor = NULL;
-    const char *name;
-    krsi_json value;
-    while (krsi_json_each(root, &cursor, &name, &value))
-        if (strcmp(name, key) == 0)
-            return !krsi_json_has(root, key);
-    return false;
-}
-
-/* One id, or a list of them. */
-static krs_status
-read_stop_ids(const krsi_json *root, krs_llama_config *c, krs_error *err)
-{
-    krsi_json value, item;
-    if (says_none(root, "eos_token_id"))
-        c->eos_count = 0;
-    if (!krsi_json_has(root, "eos_token_id"))
-        return KRS_OK;
-    KRS_TRY(krsi_json_member(root, "eos_token_id", &value, err));
-    c->eos_count = 1;
-    if (!krsi_json_is_array(&value))
-        return krsi_json_as_int(&value, 0, INT32_MAX, &c->eos_token_id[0], err);
-    size_t count = krsi_json_count(&value);
-    if (count > KRS_LLAMA_STOP_IDS)
-        return krsi_json_wrong(&value, err, "%zu ids; at most %d are possible",
-                               count, KRS_LLAMA_STOP_IDS);
-    c->eos_count = (int)count;
-    for (size_t i = 0; i < count; i++) {
-        KRS_TRY(krsi_json_item(&value, i, &item, err));
-        KRS_TRY(
-            krsi_json_as_int(&item, 0, INT32_MAX, &c->eos_token_id[i], err));
-    }
-    return KRS_OK;
-}
-
 /* -1 is written by some old configurations for "none". An absent id is the
  * default, except where a small vocabulary does not have it. */
 static krs_status
 read_ids(const krsi_json *root, krs_llama_config *c, krs_error *err)
 {
     int64_t bos = c->bos_token_id;
-    if (bos >= c->vocab_size || says_none(root, "bos_token_id"))
+    if (bos >= c->vocab_size || krsi_config_says_none(root, "bos_token_id"))
         bos = -1;
     KRS_TRY(krsi_json_int_or(root, "bos_token_id", -1, INT32_MAX, bos,
                              &c->bos_token_id, err));
@@ -343,18 +336,23 @@ read_ids(const krsi_json *root, krs_llama_config *c, krs_error *err)
                              &c->pad_token_id, err));
     if (c->eos_token_id[0] >= c->vocab_size)
         c->eos_count = 0;
-    return read_stop_ids(root, c, err);
+    return krsi_config_stop_ids(root, c->eos_token_id, KRS_LLAMA_STOP_IDS,
+                                &c->eos_count, err);
 }
 
 static krs_status
 read_config(const krsi_json *root, krs_llama_config *out, krs_error *err)
 {
-    krs_llama_config c = krs_llama_defaults();
-    if (!krsi_json_is_object(root))
-        return krsi_json_wrong(root, err, "expected an object of settings");
-    KRS_TRY(require_kind(root, err));
+    krs_architecture architecture;
+    KRS_TRY(krsi_config_architecture(
+        root, KRS_FAMILY_LLAMA, KRS_ARCHITECTURE_LLAMA, &architecture, err));
+    KRS_TRY(krsi_config_word(root, "hidden_act", "silu", err));
+    krs_llama_config c = defaults_of(architecture);
     KRS_TRY(read_sizes(root, &c, err));
-    KRS_TRY(read_switches(root, &c, err));
+    KRS_TRY(read_biases(root, &c, err));
+    KRS_TRY(krsi_json_bool_or(root, "tie_word_embeddings", false,
+                              &c.tie_word_embeddings, err));
+    KRS_TRY(read_window(root, &c, err));
     KRS_TRY(read_rope(root, &c, err));
     KRS_TRY(read_ids(root, &c, err));
     krs_error inner;

@@ -110,8 +110,9 @@ static char *
 config_text(const krs_llama_config *c)
 {
     struct writer w = {json_object(), 0};
-    put(&w, "architectures", json_pack("[s]", "LlamaForCausalLM"));
-    put(&w, "model_type", json_string("llama"));
+    put(&w, "architectures",
+        json_pack("[s]", krs_architecture_class(c->architecture)));
+    put(&w, "model_type", json_string(krs_architecture_type(c->architecture)));
     put(&w, "dtype", json_string("float32"));
     put(&w, "hidden_act", json_string("silu"));
     put(&w, "vocab_size", json_integer(c->vocab_size));
@@ -125,8 +126,18 @@ config_text(const krs_llama_config *c)
         json_integer(c->max_position_embeddings));
     put(&w, "rms_norm_eps", json_real(c->rms_norm_eps));
     put(&w, "initializer_range", json_real(c->initializer_range));
-    put(&w, "attention_bias", json_boolean(c->attention_bias));
-    put(&w, "mlp_bias", json_boolean(c->mlp_bias));
+    if (c->architecture == KRS_ARCHITECTURE_LLAMA) {
+        put(&w, "attention_bias", json_boolean(c->attention_bias));
+        put(&w, "mlp_bias", json_boolean(c->mlp_bias));
+    } else {
+        put(&w, "sliding_window",
+            c->sliding_window > 0 ? json_integer(c->sliding_window)
+                                  : json_null());
+    }
+    if (c->architecture == KRS_ARCHITECTURE_QWEN2) {
+        put(&w, "use_sliding_window", json_boolean(c->sliding_window > 0));
+        put(&w, "max_window_layers", json_integer(c->max_window_layers));
+    }
     put(&w, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
     put(&w, "rope_parameters", rope_object(&c->rope));
     put_id(&w, "bos_token_id", c->bos_token_id);

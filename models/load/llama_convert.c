@@ -271,7 +271,14 @@ folder_to_gguf(const char *folder, const char *path, krs_convert_options *o,
     float divisors[MOST_PAIRS];
     KRS_TRY(krs_llama_weights(folder, &config, &w, err));
     add_file_type(&s, o->dtype);
-    krs_status status = add_config(&s, path, &config, err);
+    krs_status status = KRS_OK;
+    if (config.architecture != KRS_ARCHITECTURE_LLAMA)
+        status = krs_fail(err, KRS_E_UNSUPPORTED,
+                          "%s: model_type \"%s\" is not written as GGUF, "
+                          "\"llama\" is",
+                          folder, krs_architecture_type(config.architecture));
+    if (status == KRS_OK)
+        status = add_config(&s, path, &config, err);
     if (status == KRS_OK)
         status = read_tokenizer(folder, &tokenizer, err);
     if (status == KRS_OK)

@@ -402,6 +402,7 @@ krsi_llama_from_gguf(krs_weights *w, krs_llama_config *out, krs_error *err)
     KRS_TRY(read_ids(g, &c, err));
     c.tie_word_embeddings = krs_weights_find(w, "output.weight") < 0;
     c.attention_bias = krs_weights_find(w, "blk.0.attn_q.bias") >= 0;
+    c.attention_output_bias = c.attention_bias;
     c.mlp_bias = krs_weights_find(w, "blk.0.ffn_up.bias") >= 0;
     if (krs_llama_check(&c, &inner) != KRS_OK)
         return krs_fail(err, KRS_E_FORMAT, "%s: the settings make no LLaMA: %s",

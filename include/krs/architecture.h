@@ -1,0 +1,44 @@
+/* architecture.h -- the architectures that the library has.
+ *
+ * One list: every reader of a config.json, every tool and `kersey verify` know
+ * an architecture by its row.
+ */
+#ifndef KRS_ARCHITECTURE_H
+#define KRS_ARCHITECTURE_H
+
+#include <krs/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* NAME, "model_type" and class among "architectures" of a config.json, family:
+ * the header that has its settings and forward pass. Of several rows with one
+ * model_type the first is meant where a config.json names no class. */
+#define KRS_ARCHITECTURE_LIST(X)                       \
+    X(LLAMA, "llama", "LlamaForCausalLM", LLAMA)       \
+    X(MISTRAL, "mistral", "MistralForCausalLM", LLAMA) \
+    X(QWEN2, "qwen2", "Qwen2ForCausalLM", LLAMA)
+
+typedef enum krs_architecture {
+#define KRS_ARCHITECTURE_ENUM(NAME, type, class, family) \
+    KRS_ARCHITECTURE_##NAME,
+    KRS_ARCHITECTURE_LIST(KRS_ARCHITECTURE_ENUM)
+#undef KRS_ARCHITECTURE_ENUM
+        KRS_ARCHITECTURES
+} krs_architecture;
+
+typedef enum krs_family {
+    KRS_FAMILY_LLAMA /* llama.h */
+} krs_family;
+
+/* krs_architecture_type(a) -- its model_type, krs_architecture_class(a) -- its
+ * class; "?" outside the list. krs_architecture_family(a) -- of one in it. */
+KRS_API const char *krs_architecture_type(krs_architecture architecture);
+KRS_API const char *krs_architecture_class(krs_architecture architecture);
+KRS_API krs_family krs_architecture_family(krs_architecture architecture);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
