@@ -1,11 +1,11 @@
 /* custom_block.c -- an architecture of one's own from plain operations: a gated
  * block with a running mean over time. Its whole training step is one compiled
- * program; its gradient is checked against central differences first.
+ * program; its gradient is checked against slopes of the loss first.
  */
 #include "try.h"
 #include <math.h>
 
-enum { B = 2, T = 12, C = 8, PARAMETERS = 4 };
+enum { B = 2, T = 12, C = 8 };
 
 /* x + out(silu(gate(n)) * mean of value(n) so far), n = rms_norm(x)
  *   x  f32 [B,T,C] -> [B,T,C]; parameters name.{norm,gate,value,out}.weight */
@@ -34,55 +34,23 @@ run_loss(krs_program *p)
     return loss;
 }
 
-/* The largest difference between the gradient of a parameter and the slope of
- * the loss, over the largest gradient. Losses are read as f32, hence the h. */
-static double
-gradient_error(krs_node loss, krs_node w, const float *x)
+/* The gradient of the loss against its slopes, on the interpreter; one line a
+ * parameter would be options.sink. */
+static void
+check_gradient(krs_node loss, const krs_node *w, size_t count, const float *x)
 {
     krs_device *device;
-    krs_store *store;
-    krs_program *p;
-    krs_node out[2] = {loss};
-    krs_shape shape = krs_node_shape(w);
-    int64_t count;
-    krs_shape_elements(shape, &count);
-    float *at = malloc((size_t)count * 4), *slope = malloc((size_t)count * 4);
-    TRY(krs_grad(loss, &w, 1, &out[1]));
+    krs_check_value in = {
+        "x", {KRS_F32, KRS_SHAPE(B, T, C), x, B * T * C * 4}
+    };
+    krs_check_data data = {
+        .struct_size = sizeof data, .values = &in, .value_count = 1, .seed = 1};
+    krs_gradcheck_options all = {
+        .struct_size = sizeof all, .data = &data, .elements = -1};
     TRY(krs_device_open("eval", &device, &err));
-    TRY(krs_store_new(device, &store, &err));
-    TRY(krs_program_new(store, out, 2, &p, &err));
-    TRY(krs_program_set_input(p, "x", x, B * T * C * 4, &err));
-    for (size_t i = 0; i < krs_store_count(store); i++) {
-        const char *name;
-        float v[C * C];
-        krs_shape s;
-        TRY(krs_store_entry(store, i, &name, NULL, &s, &err));
-        for (int k = 0; k < (s.rank == 1 ? C : C * C); k++)
-            v[k] = s.rank == 1 ? 1 : sinf((float)(k + 7 * (int)i)) / 2;
-        TRY(krs_store_write(store, name, v, s.rank == 1 ? C * 4 : C * C * 4,
-                            &err));
-    }
-    const char *name = krs_node_name(w);
-    double worst = 0, largest = 0, h = 1e-2;
-    run_loss(p);
-    TRY(krs_program_read(p, 1, slope, (size_t)count * 4, &err));
-    TRY(krs_store_read(store, name, at, (size_t)count * 4, &err));
-    for (int64_t i = 0; i < count; i++) {
-        float middle = at[i], high = middle + (float)h, low = middle - (float)h;
-        at[i] = high;
-        TRY(krs_store_write(store, name, at, (size_t)count * 4, &err));
-        double up = run_loss(p);
-        at[i] = low;
-        TRY(krs_store_write(store, name, at, (size_t)count * 4, &err));
-        double down = run_loss(p);
-        at[i] = middle;
-        worst =
-            fmax(worst, fabs((up - down) / ((double)high - low) - slope[i]));
-        largest = fmax(largest, fabs((double)slope[i]));
-    }
-    krs_program_free(p), krs_store_free(store), krs_device_close(device);
-    free(at), free(slope);
-    return worst / largest;
+    TRY(krs_gradcheck(device, loss, w, count, &all, &err));
+    krs_device_close(device);
+    printf("%zu parameters, gradients as the slopes of the loss\n", count);
 }
 
 int
@@ -98,11 +66,7 @@ main(int argc, char **argv)
     krs_node *w, out[64];
     size_t count, outputs;
     TRY(krs_nn_parameters(g, &w, &count, &err));
-    double worst = 0;
-    for (size_t i = 0; i < count; i++)
-        worst = fmax(worst, gradient_error(loss, w[i], x));
-    printf("%zu parameters, gradients within %.0e of the slopes\n", count,
-           worst);
+    check_gradient(loss, w, count, x);
 
     krs_device *device;
     krs_store *store;
@@ -127,5 +91,5 @@ main(int argc, char **argv)
     printf("loss %.3f -> %.3f\n", first, last);
     krs_program_free(step), krs_store_free(store), krs_device_close(device);
     krs_graph_free(g), free(w);
-    return !(worst < 1e-3 && last < first / 10);
+    return !(last < first / 10);
 }

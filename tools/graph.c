@@ -18,23 +18,10 @@
 #include "command.h"
 
 #include "graph_svg.h"
-#include "presets.h"
+#include "load_graph.h"
 
-#include <krs/llama.h>
-
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum { MOST_OUTPUTS = 4096 };
-#define MOST_BYTES ((size_t)256 << 20)
-
-struct loaded {
-    krs_graph *graph;
-    krs_node *outputs; /* MOST_OUTPUTS, owned */
-    size_t count;
-};
 
 typedef krs_status print_graph(const krs_graph *g, const krs_node *outputs,
                                size_t count, const krs_print_options *options,
@@ -51,131 +38,16 @@ static const struct {
     {"json", krs_graph_print_json, false},
 };
 
-/* All of a stream as a string of the caller. */
-static krs_status
-read_all(FILE *in, const char *path, char **out, krs_error *err)
-{
-    char *text = NULL;
-    size_t used = 0, room = 0;
-    for (;;) {
-        if (used + 1 >= room && room == MOST_BYTES) {
-            free(text);
-            return krs_fail(err, KRS_E_RANGE, "%s: more than %zu bytes of text",
-                            path, MOST_BYTES);
-        }
-        if (used + 1 >= room) {
-            room = room ? 2 * room : 65536;
-            char *grown = realloc(text, room);
-            if (!grown) {
-                free(text);
-                return krs_fail(err, KRS_E_MEMORY,
-                                "%s: no memory for %zu bytes", path, room);
-            }
-            text = grown;
-        }
-        size_t n = fread(text + used, 1, room - used - 1, in);
-        if (n == 0)
-            break;
-        used += n;
-    }
-    if (ferror(in)) {
-        free(text);
-        return krs_fail(err, KRS_E_IO, "%s: %s", path, strerror(errno));
-    }
-    text[used] = 0;
-    if (strlen(text) != used) {
-        free(text);
-        return krs_fail(err, KRS_E_FORMAT,
-                        "%s: not text: there is a NUL character", path);
-    }
-    *out = text;
-    return KRS_OK;
-}
-
-static krs_status
-read_text(const char *path, char **out, krs_error *err)
-{
-    if (!strcmp(path, "-"))
-        return read_all(stdin, "stdin", out, err);
-    FILE *in = fopen(path, "rb");
-    if (!in)
-        return krs_fail(err, KRS_E_IO, "%s: %s", path, strerror(errno));
-    krs_status status = read_all(in, path, out, err);
-    fclose(in);
-    return status;
-}
-
-static krs_status
-load_text(const char *path, struct loaded *out, krs_error *err)
-{
-    char *text;
-    krs_error why;
-    KRS_TRY(read_text(path, &text, err));
-    krs_status status = krs_graph_parse(text, &out->graph, out->outputs,
-                                        MOST_OUTPUTS, &out->count, &why);
-    free(text);
-    if (status != KRS_OK)
-        return krs_fail(err, status, "%s: %s", path, why.text);
-    if (out->count > MOST_OUTPUTS)
-        return krs_fail(err, KRS_E_RANGE, "%s: %zu outputs, at most %d", path,
-                        out->count, MOST_OUTPUTS);
-    return KRS_OK;
-}
-
 static bool
 wants_gradients(const struct flags *flags)
 {
     return flags->grad || !strcmp(flags->stage, "grad");
 }
 
-/* The forward pass of a model; there are no weights. */
-static krs_status
-load_model(const krs_llama_config *config, const struct flags *flags,
-           struct loaded *out, krs_error *err)
-{
-    out->graph = krs_graph_new();
-    if (!out->graph)
-        return krs_fail(err, KRS_E_MEMORY, "no memory for a graph");
-    krs_node ids = krs_input(out->graph, "ids", KRS_I64,
-                             KRS_SHAPE(flags->batch, flags->seq));
-    krs_causal_model model = krs_llama_model(config);
-    krs_causal_call call = {.struct_size = sizeof call, .ids = ids};
-    krs_causal_result result = {.struct_size = sizeof result};
-    if (wants_gradients(flags))
-        call.labels = ids;
-    krs_causal_forward(out->graph, &model, &call, &result);
-    out->outputs[0] = wants_gradients(flags) ? result.loss : result.logits;
-    out->count = 1;
-    return krs_graph_check(out->graph, err);
-}
-
-static krs_status
-load_folder(const char *folder, const struct flags *flags, struct loaded *out,
-            krs_error *err)
-{
-    krs_llama_config config;
-    KRS_TRY(read_folder_config(folder, &config, err));
-    return load_model(&config, flags, out, err);
-}
-
-static krs_status
-load(const char *path, const struct flags *flags, struct loaded *out,
-     krs_error *err)
-{
-    struct stat is;
-    krs_llama_config config;
-    bool is_there = !strcmp(path, "-") || stat(path, &is) == 0;
-    if (!is_there && find_preset(path, flags->seq, &config))
-        return load_model(&config, flags, out, err);
-    if (is_there && strcmp(path, "-") != 0 && S_ISDIR(is.st_mode))
-        return load_folder(path, flags, out, err);
-    return load_text(path, out, err);
-}
-
 /* Float inputs and states, in the order of the graph, after the outputs;
  * false if there are more than fit. */
 static bool
-find_leaves(const struct loaded *l, krs_node *leaves, size_t *out_count)
+find_leaves(const struct loaded_graph *l, krs_node *leaves, size_t *out_count)
 {
     size_t count = 0;
     for (uint32_t id = 1; id <= krs_graph_size(l->graph); id++) {
@@ -184,7 +56,7 @@ find_leaves(const struct loaded *l, krs_node *leaves, size_t *out_count)
         if ((strcmp(op, "input") != 0 && strcmp(op, "state") != 0) ||
             !krs_dtype_is_float(krs_node_dtype(x)))
             continue;
-        if (l->count + count == MOST_OUTPUTS)
+        if (l->count + count == MOST_GRAPH_OUTPUTS)
             return false;
         leaves[count++] = x;
     }
@@ -193,14 +65,14 @@ find_leaves(const struct loaded *l, krs_node *leaves, size_t *out_count)
 }
 
 static krs_status
-differentiate(struct loaded *l, krs_error *err)
+differentiate(struct loaded_graph *l, krs_error *err)
 {
     if (l->count == 0)
         return krs_fail(err, KRS_E_ARGUMENT, "the graph has no output");
-    krs_node *leaves = malloc(MOST_OUTPUTS * sizeof *leaves);
+    krs_node *leaves = malloc(MOST_GRAPH_OUTPUTS * sizeof *leaves);
     if (!leaves)
         return krs_fail(err, KRS_E_MEMORY, "no memory for %d nodes",
-                        MOST_OUTPUTS);
+                        MOST_GRAPH_OUTPUTS);
     size_t count;
     krs_status status = KRS_OK;
     if (find_leaves(l, leaves, &count)) {
@@ -210,14 +82,15 @@ differentiate(struct loaded *l, krs_error *err)
     } else {
         status =
             krs_fail(err, KRS_E_RANGE, "outputs and gradients are more than %d",
-                     MOST_OUTPUTS);
+                     MOST_GRAPH_OUTPUTS);
     }
     free(leaves);
     return status;
 }
 
 static int
-print_loaded(struct loaded *l, print_graph *print, bool draws, krs_error *err)
+print_loaded(struct loaded_graph *l, print_graph *print, bool draws,
+             krs_error *err)
 {
     krs_print_options options = {.struct_size = sizeof options,
                                  .constant_limit =
@@ -234,8 +107,8 @@ print_loaded(struct loaded *l, print_graph *print, bool draws, krs_error *err)
 
 /* What a program becomes on the device. */
 static krs_status
-print_program(const struct loaded *l, krs_device *device, const char *stage,
-              krs_error *err)
+print_program(const struct loaded_graph *l, krs_device *device,
+              const char *stage, krs_error *err)
 {
     krs_store *store;
     krs_program *program = NULL;
@@ -255,14 +128,13 @@ print_program(const struct loaded *l, krs_device *device, const char *stage,
 }
 
 static krs_status
-read_graph(const struct command_line *line, struct loaded *out, krs_error *err)
+read_graph(const struct command_line *line, struct loaded_graph *out,
+           krs_error *err)
 {
-    out->outputs = malloc(MOST_OUTPUTS * sizeof *out->outputs);
-    if (!out->outputs)
-        return krs_fail(err, KRS_E_MEMORY, "no memory for %d nodes",
-                        MOST_OUTPUTS);
-    KRS_TRY(load(line->operands[0], &line->flags, out, err));
-    return wants_gradients(&line->flags) ? differentiate(out, err) : KRS_OK;
+    const struct flags *f = &line->flags;
+    struct graph_sizes sizes = {f->batch, f->seq, wants_gradients(f)};
+    KRS_TRY(load_graph(line->operands[0], &sizes, out, err));
+    return wants_gradients(f) ? differentiate(out, err) : KRS_OK;
 }
 
 /* Before those of a program: these are printed without a device. */
@@ -324,7 +196,7 @@ command_graph(const struct command_line *line)
     int code = in_program ? open_device(line, &device) : EXIT_OK;
     if (code != EXIT_OK)
         return code;
-    struct loaded l = {.graph = NULL};
+    struct loaded_graph l = {.graph = NULL};
     krs_error err;
     krs_status status = read_graph(line, &l, &err);
     if (status == KRS_OK && in_program)
@@ -333,8 +205,7 @@ command_graph(const struct command_line *line)
         code = complain(&err);
     else if (!in_program)
         code = print_loaded(&l, print, draws, &err);
-    krs_graph_free(l.graph);
-    free(l.outputs);
+    free_graph(&l);
     krs_device_close(device);
     return code;
 }

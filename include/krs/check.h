@@ -1,9 +1,12 @@
-/* check.h -- comparing tensors element by element.
+/* check.h -- proof: tensors compared element by element, gradients against
+ * slopes.
  *
  *     krs_view got = {KRS_F32, KRS_SHAPE(2, 3), data, sizeof data};
  *     krs_tolerance tolerance = {.rtol = 1e-5, .atol = 1e-6};
  *     krs_comparison result;
  *     status = krs_compare(&got, &want, NULL, tolerance, &result, &err);
+ *
+ *     krs_gradcheck(device, loss, parameters, count, NULL, &err);
  *
  * KRS_OK means that every element agrees, KRS_E_CHECK that one does not, and
  * err says which. No figure is averaged over a tensor, so that one wrong
@@ -12,7 +15,7 @@
 #ifndef KRS_CHECK_H
 #define KRS_CHECK_H
 
-#include <krs/graph.h>
+#include <krs/program.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -63,6 +66,106 @@ typedef struct krs_comparison {
 KRS_API krs_status krs_compare(const krs_view *got, const krs_view *want,
                                const krs_view *mask, krs_tolerance tolerance,
                                krs_comparison *result, krs_error *err);
+
+/* ---- what a graph is tried on ---- */
+
+/* A value of an input or state, by its full name. Borrowed. */
+typedef struct krs_check_value {
+    const char *name;
+    krs_view value;
+} krs_check_value;
+
+typedef struct krs_check_var {
+    const char *name;
+    int64_t value;
+} krs_check_var;
+
+/* Data of a graph's leaves. An input or state that is not among the values,
+ * nor (a state) in the store, is drawn from the seed and its name: floats are
+ * normal, of deviation 1, or for states of rank 2 and more 1 / sqrt(last
+ * size); integers lie below the size of every axis that they index (take,
+ * gather, the targets of losses, ...), or below 8; bools are either; tensors
+ * of blocks are 0. A runtime integer that is not among the vars is at its
+ * upper bound. */
+typedef struct krs_check_data {
+    size_t struct_size; /* sizeof (krs_check_data) */
+    const krs_check_value *values;
+    size_t value_count;
+    const krs_check_var *vars;
+    size_t var_count;
+    const krs_store *store; /* NULL is fine; read, not written */
+    uint64_t seed;
+} krs_check_data;
+
+/* ---- gradients ---- */
+
+/* "worst" of a gradient that disagrees along a direction */
+enum { KRS_ALONG_GRADIENT = -1, KRS_ALONG_RANDOM = -2 };
+
+/* The gradient of one parameter. Borrowed during the call. */
+typedef struct krs_gradcheck_result {
+    const char *name;
+    int64_t elements;
+    int64_t checked;        /* elements, and two directions */
+    int64_t failing;        /* of them */
+    int64_t worst;          /* row-major index, or a direction as above */
+    double gradient, slope; /* there: the graph's, the difference quotient */
+    double largest;         /* element of the gradient */
+    double tolerance;       /* of |gradient - slope| there */
+    double ratio;           /* that over the tolerance: above 1 fails */
+} krs_gradcheck_result;
+
+typedef struct krs_gradcheck_options {
+    size_t struct_size;         /* sizeof (krs_gradcheck_options) */
+    const krs_check_data *data; /* NULL: all drawn from seed 0 */
+    int64_t elements; /* of each parameter, spread evenly; 0: 16; -1: all */
+    double step;      /* h; 0: 2^-7 on eval, else 2^-5 */
+    /* of |gradient - slope|: atol, and rtol times size (below); both 0: by
+     * device, as below */
+    krs_tolerance tolerance;
+    void (*sink)(void *user,
+                 const krs_gradcheck_result *result); /* NULL: none */
+    void *user;
+} krs_gradcheck_options;
+
+/* krs_gradcheck(device, loss, parameters, count, options, err) -- the graph's
+ * gradients of a loss against its slopes, which know no rule of any operation.
+ *
+ *      s(h) = (b^2 (f(x + a) - f(x)) - a^2 (f(x - b) - f(x))) / (a b (a + b))
+ *      slope = (4 s(h) - s(2h)) / 3        errs by h^4 f^(5) / 7.5 or less
+ *
+ * with a and b, the steps up and down from an element x, about h, exactly as
+ * f32 has them. Besides elements two directions are tried, which all of a
+ * parameter takes part in: along its gradient, which shows a wrong factor, and
+ * along random signs, which shows what single elements miss.
+ *
+ *   device      eval judges the mathematics, another its own kernels too
+ *   loss        f32 scalar
+ *   parameters  f32 inputs or states of its graph, which is left as it is
+ *   options     NULL: all default
+ *
+ * Tolerance. The difference f(x + a) - f(x) is an output of the program: on
+ * eval it is computed in f64 and rounded to f32 once, so the slope has 6 digits
+ * and 1e-6 + 1e-4 size remains for f^(5) and for constants, which are f32; size
+ * is the larger of the gradient's largest element and |gradient| itself. On
+ * other devices f has rounding errors, some 16 of 2^-24 |f|, so it is
+ * 1e-6 + 16 * 2^-24 |f| / h + 1e-3 size. What disagrees is tried again with
+ * h / 8 and h / 64, where that rounding stays below a hundredth of size, for the
+ * loss may be strongly curved or have a kink (relu, max) between the points; a
+ * wrong gradient agrees with no step.
+ *
+ * Errors     CHECK if one disagrees: err names the worst element of all.
+ *            ARGUMENT (nothing to check; a parameter that is no leaf, or not
+ *            of the loss's graph; a step or tolerance below 0), SHAPE (the loss
+ *            is no scalar), DTYPE (not f32); those of krs_grad, of the data
+ *            and of the device.
+ * Cost       4 runs of the loss an element and direction, and one with the
+ *            gradient.
+ * Source     Richardson 1911; the steps: Press et al. 2007, section 5.7. */
+KRS_API krs_status krs_gradcheck(krs_device *device, krs_node loss,
+                                 const krs_node *parameters, size_t count,
+                                 const krs_gradcheck_options *options,
+                                 krs_error *err);
 
 #ifdef __cplusplus
 }
