@@ -99,3 +99,18 @@ krs_nn_layer_norm_at(krs_place at, krs_node x, const char *name, double eps,
     krs_scope_pop(g);
     return y;
 }
+
+krs_node
+krs_nn_activate_at(krs_place at, krs_node x, krs_activation activation)
+{
+    static krs_node (*const operation[])(krs_place, krs_node) = {
+#define OPERATION(NAME, name, op) krs_##op##_at,
+        KRS_ACTIVATION_LIST(OPERATION)
+#undef OPERATION
+    };
+    if ((size_t)activation >= KRS_ACTIVATIONS)
+        return krs_graph_fail(x.graph, at, KRS_E_ARGUMENT,
+                              "activation: %d is none of the %d",
+                              (int)activation, (int)KRS_ACTIVATIONS);
+    return operation[activation](at, x);
+}

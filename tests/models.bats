@@ -31,9 +31,9 @@ changed() {
     for backend in eval $backends; do
         run -0 --separate-stderr "$KERSEY" verify "$MODELS"/* \
             --backend "$backend"
-        [ "$(tail -n 1 <<<"$output")" = "217 passed, 0 failed" ]
-        [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 7 ]
-        [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 7 ]
+        [ "$(tail -n 1 <<<"$output")" = "251 passed, 0 failed" ]
+        [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 8 ]
+        [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 8 ]
         [ -z "$stderr" ]
         # as many of each kind in each folder as on eval
         counts=$(sed 's/;.*//' <<<"$output")
@@ -66,7 +66,9 @@ changed() {
 num_key_value_heads 3" verify "$folder"
     jq '.class = "GPT2LMHeadModel"' "$MODELS/llama_mha/golden.json" \
         >"$folder/golden.json"
-    refused 1 '$.class' verify "$folder"
+    jq . "$MODELS/llama_mha/config.json" >"$folder/config.json"
+    refused 1 'golden.json: $.class: expected "LlamaForCausalLM", as' \
+        verify "$folder"
     rm "$folder/golden.safetensors"
     jq . "$MODELS/llama_mha/golden.json" >"$folder/golden.json"
     refused 1 "golden.safetensors" verify "$folder"

@@ -18,7 +18,8 @@ extern "C" {
 #define KRS_ARCHITECTURE_LIST(X)                       \
     X(LLAMA, "llama", "LlamaForCausalLM", LLAMA)       \
     X(MISTRAL, "mistral", "MistralForCausalLM", LLAMA) \
-    X(QWEN2, "qwen2", "Qwen2ForCausalLM", LLAMA)
+    X(QWEN2, "qwen2", "Qwen2ForCausalLM", LLAMA)       \
+    X(GPT2, "gpt2", "GPT2LMHeadModel", GPT2)
 
 typedef enum krs_architecture {
 #define KRS_ARCHITECTURE_ENUM(NAME, type, class, family) \
@@ -29,8 +30,19 @@ typedef enum krs_architecture {
 } krs_architecture;
 
 typedef enum krs_family {
-    KRS_FAMILY_LLAMA /* llama.h */
+    KRS_FAMILY_LLAMA, /* llama.h */
+    KRS_FAMILY_GPT2   /* gpt2.h */
 } krs_family;
+
+/* The ids that mean something to a model; -1: none. */
+#define KRS_STOP_IDS 8
+typedef struct krs_special_ids {
+    int64_t bos_token_id;
+    int64_t pad_token_id;
+    int64_t decoder_start_token_id; /* of an encoder-decoder */
+    int64_t eos_token_id[KRS_STOP_IDS];
+    int eos_count;
+} krs_special_ids;
 
 /* krs_architecture_type(a) -- its model_type, krs_architecture_class(a) -- its
  * class; "?" outside the list. krs_architecture_family(a) -- of one in it. */

@@ -24,7 +24,10 @@
  *   dlpack.h    tensors in memory from and to other libraries
  *   block.h     block-quantised weights as numbers and back
  *   causal.h    decoder-only language models, whichever
- *   llama.h     LLaMA, its settings and folders
+ *   model.h     a model folder, whichever of the architectures it is of
+ *   architecture.h  the list of these
+ *   llama.h     LLaMA, Mistral, Qwen2: settings, forward pass, folders
+ *   gpt2.h      GPT-2: settings, forward pass
  *   rope.h      rotary frequencies for long contexts
  *   token.h     text to ids and back: the tokenizers of models
  *   pretrained.h  how a model generates, its special tokens: the small files
@@ -42,6 +45,7 @@
 #ifndef KRS_KRS_H
 #define KRS_KRS_H
 
+#include <krs/architecture.h>
 #include <krs/array.h>
 #include <krs/block.h>
 #include <krs/causal.h>
@@ -53,10 +57,12 @@
 #include <krs/dtype.h>
 #include <krs/generate.h>
 #include <krs/gguf.h>
+#include <krs/gpt2.h>
 #include <krs/graph.h>
 #include <krs/llama.h>
 #include <krs/loss.h>
 #include <krs/memory.h>
+#include <krs/model.h>
 #include <krs/nn.h>
 #include <krs/opinfo.h>
 #include <krs/ops.h>

@@ -54,6 +54,35 @@ KRS_API krs_node krs_nn_layer_norm_at(krs_place at, krs_node x,
 #define krs_nn_layer_norm(x, name, eps, bias) \
     krs_nn_layer_norm_at(KRS_HERE, x, name, eps, bias)
 
+/* The activations that config.json files name: NAME, name, operation. */
+#define KRS_ACTIVATION_LIST(X)                           \
+    X(GELU, "gelu", gelu)                                \
+    X(GELU_NEW, "gelu_new", gelu_tanh)                   \
+    X(GELU_PYTORCH_TANH, "gelu_pytorch_tanh", gelu_tanh) \
+    X(GELU_FAST, "gelu_fast", gelu_tanh)                 \
+    X(RELU, "relu", relu)                                \
+    X(SILU, "silu", silu)                                \
+    X(SWISH, "swish", silu)                              \
+    X(TANH, "tanh", tanh)
+
+typedef enum krs_activation {
+#define KRS_ACTIVATION_ENUM(NAME, name, op) KRS_ACTIVATION_##NAME,
+    KRS_ACTIVATION_LIST(KRS_ACTIVATION_ENUM)
+#undef KRS_ACTIVATION_ENUM
+        KRS_ACTIVATIONS
+} krs_activation;
+
+/* krs_activation_name(a) -- "gelu_new"; "?" outside the list.
+ * krs_activation_parse(name, &a) -- false if there is none of that name.
+ * krs_nn_activate(x, a) -- the operation on each element of x. Errors:
+ * ARGUMENT outside the list. */
+KRS_API const char *krs_activation_name(krs_activation activation);
+KRS_API bool krs_activation_parse(const char *name, krs_activation *out);
+KRS_API krs_node krs_nn_activate_at(krs_place at, krs_node x,
+                                    krs_activation activation);
+#define krs_nn_activate(x, activation) \
+    krs_nn_activate_at(KRS_HERE, x, activation)
+
 /* ---- the parameters of a model ---- */
 
 /* krs_nn_parameters(g, &parameters, &count, err) -- every float state declared

@@ -13,7 +13,7 @@
 #include "../load/json_file.h"
 
 #include <krs/generate.h>
-#include <krs/llama.h>
+#include <krs/model.h>
 #include <krs/ops.h>
 #include <krs/verify.h>
 #include <krs/weights.h>
@@ -35,7 +35,7 @@ struct job {
     krsi_json root;
     krs_weights *golden;
     krs_store *store;
-    krs_llama_config config;
+    krs_model_config config;
     krs_causal_model model;
 
     int64_t B, T;
@@ -421,24 +421,24 @@ path_in(const struct job *j, const char *file, char *out, size_t size,
 static krs_status
 open_all(struct job *j, krs_device *device, krs_error *err)
 {
-    static const char *const classes[] = {
-#define CLASS(NAME, type, class, family) class,
-        KRS_ARCHITECTURE_LIST(CLASS)
-#undef CLASS
-    };
-    char path[4096];
-    size_t class;
+    char path[4096], quoted[80];
+    const char *class;
     KRS_TRY(path_in(j, "golden.json", path, sizeof path, err));
     KRS_TRY(krsi_json_open(path, &j->json, err));
     j->root = krsi_json_root(j->json);
-    KRS_TRY(krsi_json_choice(&j->root, "class", classes, KRS_ARCHITECTURES,
-                             &class, err));
+    KRS_TRY(krsi_json_string(&j->root, "class", &class, err));
     KRS_TRY(path_in(j, "golden.safetensors", path, sizeof path, err));
     KRS_TRY(krs_weights_open(path, &j->golden, err));
     KRS_TRY(krs_store_new(device, &j->store, err));
-    KRS_TRY(krs_llama_open(j->folder, j->store, &j->config, err));
-    j->model = krs_llama_model(&j->config);
-    return KRS_OK;
+    KRS_TRY(krs_model_open(j->folder, j->store, &j->config, err));
+    const char *own = krs_architecture_class(j->config.architecture);
+    if (strcmp(class, own) != 0)
+        return krs_fail(err, KRS_E_FORMAT,
+                        "%s: $.class: expected \"%s\", as config.json has it, "
+                        "found %s",
+                        krsi_json_name(j->json), own,
+                        krsi_json_quote(class, quoted, sizeof quoted));
+    return krs_model_causal(&j->config, &j->model, err);
 }
 
 static krs_status

@@ -1,11 +1,14 @@
 /* config_json.c -- what the config.json files of all architectures share
- * (config_json.h), and the list of the architectures (architecture.h).
+ * (config_json.h), the list of the architectures (architecture.h) and the names
+ * of activations (nn.h).
  *
  * The architecture is what "model_type" and "architectures" say together. A
  * file that names classes must name one of the list: a class for another task
  * has other weights, whatever its model_type is.
  */
 #include "config_json.h"
+
+#include <krs/nn.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -43,80 +46,92 @@ krs_architecture_family(krs_architecture a)
     return rows[is_listed(a) ? a : 0].family;
 }
 
+static const char *const activations[] = {
+#define NAME(NAME, name, op) name,
+    KRS_ACTIVATION_LIST(NAME)
+#undef NAME
+};
+
+const char *
+krs_activation_name(krs_activation a)
+{
+    return (size_t)a < KRS_ACTIVATIONS ? activations[a] : "?";
+}
+
+bool
+krs_activation_parse(const char *name, krs_activation *out)
+{
+    for (size_t i = 0; i < KRS_ACTIVATIONS; i++)
+        if (strcmp(activations[i], name) == 0) {
+            *out = (krs_activation)i;
+            return true;
+        }
+    return false;
+}
+
 /* ---- which one ---- */
 
-/* ["a", ] "b" of the rows that a model_type, or a family, has. */
+/* "a", "b": the model_types of a family, or of all. */
 static void
-list_names(char *out, size_t size, const char *model_type, krs_family family)
+list_types(char *out, size_t size, const krs_family *family)
 {
     size_t used = 0;
-    out[0] = '\0';
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        bool counts = model_type != NULL
-                          ? strcmp(rows[i].model_type, model_type) == 0
-                          : rows[i].family == family &&
-                                (i == 0 || strcmp(rows[i].model_type,
-                                                  rows[i - 1].model_type) != 0);
-        const char *name =
-            model_type != NULL ? rows[i].class : rows[i].model_type;
-        if (!counts || used + strlen(name) + sizeof ", \"\"" > size)
+        const char *name = rows[i].model_type;
+        if ((family != NULL && rows[i].family != *family) ||
+            (i > 0 && strcmp(name, rows[i - 1].model_type) == 0) ||
+            used + strlen(name) + sizeof ", \"\"" > size)
             continue;
         used += (size_t)snprintf(out + used, size - used, "%s\"%s\"",
                                  used > 0 ? ", " : "", name);
     }
 }
 
-static krs_status
-find_type(const krsi_json *root, krs_family family, krs_architecture absent,
-          const char **out, krs_error *err)
+krs_status
+krsi_config_type(const krsi_json *root, const krs_family *family,
+                 krs_architecture absent, krs_architecture *out, krs_error *err)
 {
-    char quoted[80], known[200];
+    char quoted[80], known[400] = "";
     const char *type;
+    if (!krsi_json_is_object(root))
+        return krsi_json_wrong(root, err, "expected an object of settings");
     KRS_TRY(krsi_json_string_or(root, "model_type", rows[absent].model_type,
                                 &type, err));
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (rows[i].family == family && strcmp(rows[i].model_type, type) == 0) {
-            *out = rows[i].model_type;
+        if ((family == NULL || rows[i].family == *family) &&
+            strcmp(rows[i].model_type, type) == 0) {
+            *out = (krs_architecture)i;
             return KRS_OK;
         }
-    list_names(known, sizeof known, NULL, family);
+    list_types(known, sizeof known, family);
     return krs_fail(err, KRS_E_UNSUPPORTED,
                     "%s: $.model_type: expected one of %s, found %s",
                     krsi_json_name(root->file), known,
                     krsi_json_quote(type, quoted, sizeof quoted));
 }
 
-/* The row with this model_type and class; of a class NULL the first. */
-static bool
-find_row(const char *type, const char *class, krs_architecture *out)
-{
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].model_type, type) == 0 &&
-            (class == NULL || strcmp(rows[i].class, class) == 0)) {
-            *out = (krs_architecture)i;
-            return true;
-        }
-    return false;
-}
-
+/* The row with the model_type of *out and a class that the list names. */
 static krs_status
-find_class(const krsi_json *root, const char *type, krs_architecture *out,
-           krs_error *err)
+find_class(const krsi_json *root, krs_architecture *out, krs_error *err)
 {
     krsi_json list, item;
     size_t count;
-    const char *name = "";
-    char quoted[80], known[200];
+    const char *name = "", *type = rows[*out].model_type;
     KRS_TRY(krsi_json_array(root, "architectures", &list, &count, err));
     for (size_t i = 0; i < count; i++) {
         KRS_TRY(krsi_json_item(&list, i, &item, err));
         KRS_TRY(krsi_json_as_string(&item, &name, err));
-        if (find_row(type, name, out))
-            return KRS_OK;
+        for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+            if (strcmp(rows[k].model_type, type) == 0 &&
+                strcmp(rows[k].class, name) == 0) {
+                *out = (krs_architecture)k;
+                return KRS_OK;
+            }
     }
-    list_names(known, sizeof known, type, KRS_FAMILY_LLAMA);
-    return krsi_json_wrong(&list, err, "expected %s in the list, found %s",
-                           known, krsi_json_quote(name, quoted, sizeof quoted));
+    char quoted[80];
+    return krsi_json_wrong(&list, err, "expected \"%s\" in the list, found %s",
+                           rows[*out].class,
+                           krsi_json_quote(name, quoted, sizeof quoted));
 }
 
 krs_status
@@ -124,22 +139,16 @@ krsi_config_architecture(const krsi_json *root, krs_family family,
                          krs_architecture absent, krs_architecture *out,
                          krs_error *err)
 {
-    const char *type = "";
-    if (!krsi_json_is_object(root))
-        return krsi_json_wrong(root, err, "expected an object of settings");
-    KRS_TRY(find_type(root, family, absent, &type, err));
+    krsi_json value;
+    KRS_TRY(krsi_config_type(root, &family, absent, out, err));
     if (krsi_json_has(root, "architectures"))
-        KRS_TRY(find_class(root, type, out, err));
-    else
-        find_row(type, NULL, out);
-    if (krsi_json_has(root, "quantization_config")) {
-        krsi_json value;
-        KRS_TRY(krsi_json_member(root, "quantization_config", &value, err));
-        return krsi_json_wrong(&value, err,
-                               "quantised weights are not read; use the "
-                               "folder of the model that was quantised");
-    }
-    return KRS_OK;
+        KRS_TRY(find_class(root, out, err));
+    if (!krsi_json_has(root, "quantization_config"))
+        return KRS_OK;
+    KRS_TRY(krsi_json_member(root, "quantization_config", &value, err));
+    return krsi_json_wrong(&value, err,
+                           "quantised weights are not read; use the folder of "
+                           "the model that was quantised");
 }
 
 /* ---- single settings ---- */
@@ -157,6 +166,18 @@ krsi_config_word(const krsi_json *root, const char *key, const char *wanted,
                     "%s: $.%s: expected \"%s\", found %s",
                     krsi_json_name(root->file), key, wanted,
                     krsi_json_quote(text, quoted, sizeof quoted));
+}
+
+krs_status
+krsi_config_never(const krsi_json *root, const char *key, const char *why,
+                  krs_error *err)
+{
+    bool is_on;
+    KRS_TRY(krsi_json_bool_or(root, key, false, &is_on, err));
+    if (is_on)
+        return krs_fail(err, KRS_E_UNSUPPORTED, "%s: $.%s: true, but %s",
+                        krsi_json_name(root->file), key, why);
+    return KRS_OK;
 }
 
 bool

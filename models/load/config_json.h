@@ -17,10 +17,21 @@ krs_status krsi_config_architecture(const krsi_json *root, krs_family family,
                                     krs_architecture absent,
                                     krs_architecture *out, krs_error *err);
 
+/* krsi_config_type(root, family, absent, &a, err) -- the first row with the
+ * model_type that stands there, of a family or, NULL, of any. */
+krs_status krsi_config_type(const krsi_json *root, const krs_family *family,
+                            krs_architecture absent, krs_architecture *out,
+                            krs_error *err);
+
 /* krsi_config_word(root, key, wanted, err) -- the key is absent or says
  * `wanted`; anything else is UNSUPPORTED. */
 krs_status krsi_config_word(const krsi_json *root, const char *key,
                             const char *wanted, krs_error *err);
+
+/* krsi_config_never(root, key, why, err) -- the key is absent or false; true is
+ * UNSUPPORTED, because of `why`. */
+krs_status krsi_config_never(const krsi_json *root, const char *key,
+                             const char *why, krs_error *err);
 
 /* krsi_config_says_none(root, key) -- the key is there and null: "none", where
  * an absent id has the default of the format. */

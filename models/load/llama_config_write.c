@@ -4,14 +4,11 @@
  * spelling of Hugging Face (rope_parameters), with every setting that the
  * forward pass has, that llama_config.c reads back to the same settings.
  */
-#include "file_write.h"
-#include "json_file.h"
+#include "config_fields.h"
 
 #include <krs/llama.h>
 
 #include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* jansson's setters take the value over and fail on NULL, so that one look at
  * the results at the end finds a failed allocation anywhere. */
@@ -82,32 +79,9 @@ stop_ids(const krs_llama_config *c)
     return list;
 }
 
-/* With the fewest digits that read back to the same numbers: 1e-6, and not
- * 9.9999999999999995e-7. */
-static char *
-print_short(const json_t *value)
-{
-    for (size_t digits = 15; digits < 17; digits++) {
-        char *text = krsi_json_print(
-            value, JSON_INDENT(2) | JSON_REAL_PRECISION(digits), NULL);
-        json_t *back = text != NULL ? json_loads(text, 0, NULL) : NULL;
-        if (back == NULL) {
-            free(text);
-            return NULL;
-        }
-        bool same = json_equal(value, back);
-        json_decref(back);
-        if (same)
-            return text;
-        free(text);
-    }
-    return krsi_json_print(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17),
-                           NULL);
-}
-
 /* NULL when memory is out */
-static char *
-config_text(const krs_llama_config *c)
+static json_t *
+config_object(const krs_llama_config *c)
 {
     struct writer w = {json_object(), 0};
     put(&w, "architectures",
@@ -143,9 +117,11 @@ config_text(const krs_llama_config *c)
     put_id(&w, "bos_token_id", c->bos_token_id);
     put_id(&w, "pad_token_id", c->pad_token_id);
     put(&w, "eos_token_id", stop_ids(c));
-    char *text = w.failed ? NULL : print_short(w.object);
-    json_decref(w.object);
-    return text;
+    if (w.failed) {
+        json_decref(w.object);
+        return NULL;
+    }
+    return w.object;
 }
 
 krs_status
@@ -156,10 +132,8 @@ krs_llama_config_write(const char *path, const krs_llama_config *config,
     if (krs_llama_check(config, &inner) != KRS_OK)
         return krs_fail(err, inner.status, "%s: not written: %s", path,
                         inner.text);
-    char *text = config_text(config);
-    if (text == NULL)
-        return krs_fail(err, KRS_E_MEMORY, "%s: no memory to write it", path);
-    krs_status status = krsi_file_write(path, text, strlen(text), err);
-    free(text);
+    json_t *object = config_object(config);
+    krs_status status = krsi_config_print(object, path, err);
+    json_decref(object);
     return status;
 }

@@ -1,0 +1,175 @@
+/* model_folder.c -- a model from a folder or GGUF file into a store, and from
+ * there to a folder in the Hugging Face format, config.json beside
+ * model.safetensors; fresh parameters (model.h, llama.h).
+ *
+ * In: a folder or file and a store. Out: settings, and the parameters in the
+ * store under the names of the checkpoint; or the other way round. The
+ * parameters are those that the forward pass declares, so neither side lists
+ * names.
+ */
+#include "path.h"
+
+#include <krs/model.h>
+
+#include <stdlib.h>
+
+krs_status
+krs_model_causal(const krs_model_config *c, krs_causal_model *out,
+                 krs_error *err)
+{
+    switch (krs_architecture_family(c->architecture)) {
+    case KRS_FAMILY_LLAMA: *out = krs_llama_model(&c->of.llama); return KRS_OK;
+    case KRS_FAMILY_GPT2: *out = krs_gpt2_model(&c->of.gpt2); return KRS_OK;
+    }
+    return krs_fail(err, KRS_E_UNSUPPORTED,
+                    "model_type \"%s\" is no decoder-only language model",
+                    krs_architecture_type(c->architecture));
+}
+
+krs_status
+krs_model_parameters(const krs_model_config *c, krs_graph **out_graph,
+                     krs_node **out_parameters, size_t *out_count,
+                     krs_error *err)
+{
+    krs_causal_model model;
+    KRS_TRY(krs_model_causal(c, &model, err));
+    return krs_causal_parameters(&model, out_graph, out_parameters, out_count,
+                                 err);
+}
+
+/* ---- from files ---- */
+
+static krs_status
+load(krs_store *store, const krs_model_config *config,
+     const krs_weights *weights, krs_error *err)
+{
+    krs_graph *g;
+    krs_node *parameters;
+    size_t count;
+    KRS_TRY(krs_model_parameters(config, &g, &parameters, &count, err));
+    krs_status status =
+        krs_nn_load_weights(store, parameters, count, weights, err);
+    free(parameters);
+    krs_graph_free(g);
+    return status;
+}
+
+krs_status
+krs_model_open(const char *model, krs_store *store, krs_model_config *out,
+               krs_error *err)
+{
+    krs_model_config config;
+    krs_weights *weights;
+    KRS_TRY(krs_model_weights(model, &config, &weights, err));
+    krs_status status = load(store, &config, weights, err);
+    krs_weights_close(weights);
+    if (status == KRS_OK)
+        *out = config;
+    return status;
+}
+
+static krs_model_config
+of_llama(const krs_llama_config *config)
+{
+    return (krs_model_config){.architecture = config->architecture,
+                              .of.llama = *config};
+}
+
+krs_status
+krs_llama_open(const char *model, krs_store *store, krs_llama_config *out,
+               krs_error *err)
+{
+    krs_llama_config config;
+    krs_weights *weights;
+    KRS_TRY(krs_llama_weights(model, &config, &weights, err));
+    krs_model_config any = of_llama(&config);
+    krs_status status = load(store, &any, weights, err);
+    krs_weights_close(weights);
+    if (status == KRS_OK)
+        *out = config;
+    return status;
+}
+
+/* ---- to files ---- */
+
+static krs_status
+save_weights(const char *folder, const krs_store *store,
+             const krs_model_config *config, krs_error *err)
+{
+    krs_graph *g;
+    krs_node *parameters;
+    size_t count;
+    char *path;
+    KRS_TRY(krsi_path(&path, err, "%s/model.safetensors", folder));
+    krs_status status =
+        krs_model_parameters(config, &g, &parameters, &count, err);
+    if (status == KRS_OK) {
+        status = krs_nn_save(store, parameters, count, path, err);
+        free(parameters);
+        krs_graph_free(g);
+    }
+    free(path);
+    return status;
+}
+
+krs_status
+krs_model_save(const char *folder, const krs_store *store,
+               const krs_model_config *config, krs_error *err)
+{
+    char *path;
+    KRS_TRY(save_weights(folder, store, config, err));
+    KRS_TRY(krsi_path(&path, err, "%s/config.json", folder));
+    krs_status status = krs_model_config_write(path, config, err);
+    free(path);
+    return status;
+}
+
+krs_status
+krs_llama_save(const char *folder, const krs_store *store,
+               const krs_llama_config *config, krs_error *err)
+{
+    krs_model_config any = of_llama(config);
+    return krs_model_save(folder, store, &any, err);
+}
+
+/* ---- fresh ---- */
+
+static double
+deviation(const krs_model_config *c)
+{
+    switch (krs_architecture_family(c->architecture)) {
+    case KRS_FAMILY_LLAMA: return c->of.llama.initializer_range;
+    case KRS_FAMILY_GPT2: return c->of.gpt2.initializer_range;
+    }
+    return 0;
+}
+
+krs_status
+krs_model_init(krs_store *store, const krs_model_config *config, uint64_t seed,
+               krs_error *err)
+{
+    /* the last one: norms are ln_1, ln_2, ln_f in GPT-2 */
+    const krs_init_rule rules[] = {
+        {"*norm.weight",     KRS_INIT_ONES,   0.0              },
+        {"*ln_[12f].weight", KRS_INIT_ONES,   0.0              },
+        {"*bias",            KRS_INIT_ZEROS,  0.0              },
+        {"*",                KRS_INIT_NORMAL, deviation(config)},
+    };
+    krs_graph *g;
+    krs_node *parameters;
+    size_t count;
+    KRS_TRY(krs_model_parameters(config, &g, &parameters, &count, err));
+    krs_status status = krs_nn_init(store, parameters, count, rules,
+                                    sizeof rules / sizeof *rules, seed, err);
+    free(parameters);
+    krs_graph_free(g);
+    return status;
+}
+
+krs_status
+krs_llama_init(krs_store *store, const krs_llama_config *config, uint64_t seed,
+               krs_error *err)
+{
+    krs_model_config any = of_llama(config);
+    return krs_model_init(store, &any, seed, err);
+}

@@ -1,0 +1,247 @@
+/* test_model.c -- models of every architecture by their folders: settings read
+ * and written back, what is refused, parameters saved and opened, fresh ones.
+ */
+#include "suite.h"
+#include "temp_folder.h"
+
+#include <krs/model.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODELS TESTS_DIR "/golden/models/"
+
+static krs_device *device;
+static krs_store *store;
+static krs_error err;
+
+static void
+ok(krs_status status)
+{
+    ck_assert_msg(status == KRS_OK, "%s", err.text);
+}
+
+static void
+open_store(void)
+{
+    ok(krs_device_open("eval", &device, &err));
+    ok(krs_store_new(device, &store, &err));
+}
+
+static void
+close_store(void)
+{
+    krs_store_free(store);
+    krs_device_close(device);
+}
+
+/* A folder of each family and of each setting that forks. */
+static const char *const folders[] = {"llama_mqa_headdim", "mistral", "qwen2",
+                                      "gpt2"};
+enum { FOLDERS = sizeof folders / sizeof *folders };
+
+static const char *
+in_folder(const char *folder, const char *file)
+{
+    static char path[512];
+    snprintf(path, sizeof path, MODELS "%s/%s", folder, file);
+    return path;
+}
+
+/* ---- settings ---- */
+
+START_TEST(settings_that_are_written_read_back_the_same)
+{
+    for (size_t i = 0; i < FOLDERS; i++) {
+        krs_model_config first, second;
+        ok(krs_model_config_read(in_folder(folders[i], "config.json"), &first,
+                                 &err));
+        ok(krs_model_config_write(temp_path("config.json"), &first, &err));
+        size_t bytes;
+        char *text = read_file("config.json", &bytes), *again;
+        ok(krs_model_config_read(temp_path("config.json"), &second, &err));
+        ck_assert_int_eq(first.architecture, second.architecture);
+        ck_assert_ptr_nonnull(
+            strstr(text, krs_architecture_class(first.architecture)));
+        ok(krs_model_config_write(temp_path("config.json"), &second, &err));
+        again = read_file("config.json", &bytes);
+        ck_assert_str_eq(text, again);
+        free(again);
+        free(text);
+    }
+}
+END_TEST
+
+START_TEST(the_vocabulary_and_the_special_ids_are_those_of_the_file)
+{
+    krs_model_config c;
+    ok(krs_model_config_read(in_folder("gpt2", "config.json"), &c, &err));
+    krs_special_ids ids = krs_model_ids(&c);
+    ck_assert_int_eq(krs_model_vocabulary(&c), 199);
+    ck_assert_int_eq(ids.bos_token_id, 1);
+    ck_assert_int_eq(ids.pad_token_id, 0);
+    ck_assert_int_eq(ids.eos_count, 1);
+    ck_assert_int_eq(ids.eos_token_id[0], 2);
+    ok(krs_model_config_read(in_folder("mistral", "config.json"), &c, &err));
+    ck_assert_int_eq(krs_model_vocabulary(&c), 181);
+    ck_assert_int_eq(krs_model_ids(&c).eos_token_id[0], 2);
+}
+END_TEST
+
+static void
+write_text(const char *text)
+{
+    write_file("config.json", text, strlen(text));
+}
+
+START_TEST(an_empty_config_json_of_each_type_is_the_model_of_its_paper)
+{
+    krs_model_config c;
+    write_text("{\"model_type\": \"gpt2\"}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.of.gpt2.n_embd, 768);
+    ck_assert_int_eq(c.of.gpt2.n_layer, 12);
+    ck_assert_int_eq(c.of.gpt2.activation_function, KRS_ACTIVATION_GELU_NEW);
+    ck_assert_int_eq(c.of.gpt2.ids.eos_token_id[0], 50256);
+    write_text("{}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.architecture, KRS_ARCHITECTURE_LLAMA);
+}
+END_TEST
+
+static const struct {
+    const char *json, *path, *reason;
+} refusals[] = {
+    {"[]",                                                             "config.json: $", "object"         },
+    {"{\"model_type\": \"mamba\"}",                                    "$.model_type",   "\"gpt2\""       },
+    {"{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2Model\"]}",
+     "$.architectures",                                                                  "GPT2LMHeadModel"},
+    {"{\"model_type\": \"gpt2\", \"n_layer\": 0}",                     "$.n_layer",      "1 to 4096"      },
+    {"{\"model_type\": \"gpt2\", \"n_layer\": 4097}",                  "$.n_layer",      "4097"           },
+    {"{\"model_type\": \"gpt2\", \"n_embd\": 770}",                    "$.n_embd",       "n_head 12"      },
+    {"{\"model_type\": \"gpt2\", \"n_embd\": 2000000004}",             "$.n_embd",
+     "2000000004"                                                                                         },
+    {"{\"model_type\": \"gpt2\", \"n_inner\": -1}",                    "$.n_inner",      "-1"             },
+    {"{\"model_type\": \"gpt2\", \"activation_function\": \"mish\"}",
+     "$.activation_function",                                                            "\"gelu_new\""   },
+    {"{\"model_type\": \"gpt2\", \"layer_norm_epsilon\": 0}",
+     "$.layer_norm_epsilon",                                                             "number > 0"     },
+    {"{\"model_type\": \"gpt2\", \"layer_norm_epsilon\": 1e9}",
+     "$.layer_norm_epsilon",                                                             "1e+09"          },
+    {"{\"model_type\": \"gpt2\", \"tie_word_embeddings\": 1}",
+     "$.tie_word_embeddings",                                                            "true or false"  },
+    {"{\"model_type\": \"gpt2\", \"add_cross_attention\": true}",
+     "$.add_cross_attention",                                                            "no encoder"     },
+    {"{\"model_type\": \"gpt2\", \"eos_token_id\": 50257}",            "$.eos_token_id",
+     "vocabulary"                                                                                         },
+    {"{\"model_type\": \"gpt2\", \"quantization_config\": {}}",
+     "$.quantization_config",                                                            "quantised"      },
+};
+
+START_TEST(settings_that_no_forward_pass_follows_are_refused_with_path)
+{
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        krs_model_config c;
+        write_text(refusals[i].json);
+        krs_status status =
+            krs_model_config_read(temp_path("config.json"), &c, &err);
+        ck_assert_msg(status != KRS_OK, "%s", refusals[i].json);
+        ck_assert_msg(strstr(err.text, refusals[i].path) != NULL &&
+                          strstr(err.text, refusals[i].reason) != NULL,
+                      "%s: %s", refusals[i].json, err.text);
+    }
+}
+END_TEST
+
+/* ---- parameters ---- */
+
+/* The same names, shapes and values in both. */
+static void
+expect_equal_stores(const krs_store *a, const krs_store *b)
+{
+    ck_assert_uint_eq(krs_store_count(a), krs_store_count(b));
+    for (size_t i = 0; i < krs_store_count(a); i++) {
+        const char *name;
+        krs_shape shape;
+        int64_t count;
+        ok(krs_store_entry(a, i, &name, NULL, &shape, &err));
+        ck_assert(krs_shape_elements(shape, &count));
+        size_t bytes = (size_t)count * sizeof(float);
+        void *x = malloc(bytes), *y = malloc(bytes);
+        ok(krs_store_read(a, name, x, bytes, &err));
+        ok(krs_store_read(b, name, y, bytes, &err));
+        ck_assert_msg(memcmp(x, y, bytes) == 0, "%s", name);
+        free(x);
+        free(y);
+    }
+}
+
+START_TEST(a_saved_model_opens_to_the_same_parameters)
+{
+    for (size_t i = 0; i < FOLDERS; i++) {
+        krs_model_config first, second;
+        krs_store *other;
+        open_store();
+        ok(krs_model_open(in_folder(folders[i], ""), store, &first, &err));
+        ok(krs_model_save(temp_folder(), store, &first, &err));
+        ok(krs_store_new(device, &other, &err));
+        ok(krs_model_open(temp_folder(), other, &second, &err));
+        expect_equal_stores(store, other);
+        krs_store_free(other);
+        close_store();
+    }
+}
+END_TEST
+
+START_TEST(fresh_parameters_depend_on_the_seed_and_norms_begin_at_one)
+{
+    for (size_t i = 0; i < FOLDERS; i++) {
+        krs_model_config c;
+        krs_graph *g;
+        krs_node *parameters;
+        size_t count;
+        ok(krs_model_config_read(in_folder(folders[i], "config.json"), &c,
+                                 &err));
+        open_store();
+        ok(krs_model_init(store, &c, 1, &err));
+        ok(krs_model_parameters(&c, &g, &parameters, &count, &err));
+        ck_assert_uint_eq(krs_store_count(store), count);
+        for (size_t k = 0; k < count; k++) {
+            const char *name = krs_node_name(parameters[k]);
+            krs_shape shape = krs_node_shape(parameters[k]);
+            float v[4096] = {0};
+            if (shape.rank != 1)
+                continue;
+            ok(krs_store_read(store, name, v, (size_t)shape.dim[0] * 4, &err));
+            /* of rank 1 there are norms and biases */
+            float want = strstr(name, "bias") != NULL ? 0.0F : 1.0F;
+            for (int64_t n = 0; n < shape.dim[0]; n++)
+                ck_assert_msg(v[n] == want, "%s is %g", name, (double)v[n]);
+        }
+        free(parameters);
+        krs_graph_free(g);
+        close_store();
+    }
+}
+END_TEST
+
+START_TEST(only_decoders_are_decoder_only_models)
+{
+    krs_model_config c;
+    krs_causal_model model;
+    ok(krs_model_config_read(in_folder("gpt2", "config.json"), &c, &err));
+    ok(krs_model_causal(&c, &model, &err));
+    ck_assert_int_eq(model.layers, 2);
+    ck_assert_int_eq(model.max_position_embeddings, 48);
+    ck_assert_int_eq(model.vocab_size, 199);
+}
+END_TEST
+
+SUITE(settings_that_are_written_read_back_the_same,
+      the_vocabulary_and_the_special_ids_are_those_of_the_file,
+      an_empty_config_json_of_each_type_is_the_model_of_its_paper,
+      settings_that_no_forward_pass_follows_are_refused_with_path,
+      a_saved_model_opens_to_the_same_parameters,
+      fresh_parameters_depend_on_the_seed_and_norms_begin_at_one,
+      only_decoders_are_decoder_only_models)
