@@ -52,13 +52,23 @@ bool krsi_cache_find(krsi_cache *cache, const krs_kernel *kernel,
 void krsi_cache_store(krsi_cache *cache, const krs_kernel *kernel,
                       const char *target, const krs_backend_blob *blob);
 
+/* How far the building of a program is, which may take several calls. */
+typedef struct krsi_build_watch {
+    size_t done, total;                                     /* kernels */
+    bool (*told)(void *context, size_t done, size_t total); /* false: stop */
+    void *context;
+} krsi_build_watch;
+
 /* build.c -- code for kernels: equal ones once, from the cache (NULL: none)
  * or built and then stored, and loaded. codes[i] may be the same for equal
- * kernels; krsi_backend_drop_all drops each once. */
+ * kernels; krsi_backend_drop_all drops each once. watch (NULL: nobody) is told
+ * after every kernel, in this thread.
+ * Errors: the backend's; MEMORY; CANCELLED (the watch said so). */
 krs_status krsi_backend_build(const krs_backend *backend,
                               krs_backend_device *device, krsi_cache *cache,
                               const krs_kernel *const *kernels, size_t count,
-                              krs_backend_code **codes, krs_error *err);
+                              krsi_build_watch *watch, krs_backend_code **codes,
+                              krs_error *err);
 void krsi_backend_drop_all(const krs_backend *backend,
                            krs_backend_device *device, krs_backend_code **codes,
                            size_t count);

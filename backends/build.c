@@ -4,11 +4,18 @@
  * and loaded once; the others come from the cache or are built by one call of
  * the backend, which may compile them in parallel, and are then stored. A
  * cached blob that the backend refuses is built anew.
+ *
+ * Where somebody watches, the backend is given a batch at a time, of some
+ * kernels for each of its workers: so it is heard of after a few kernels' time
+ * whatever the number of workers, which stay busy but for the end of a batch.
+ * A stop keeps what is in the cache by then.
  */
 #include "backend.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { BATCH = 8 }; /* kernels for each worker */
 
 typedef struct part {
     const krs_kernel *kernel;
@@ -22,7 +29,8 @@ typedef struct job {
     krs_backend_device *device;
     krsi_cache *cache;
     const char *target;
-    part *parts; /* distinct kernels */
+    krsi_build_watch *watch; /* NULL: nobody */
+    part *parts;             /* distinct kernels */
     size_t part_count;
     size_t *of;              /* the part of each kernel */
     const krs_kernel **todo; /* to be built, with their parts */
@@ -77,12 +85,12 @@ release(job *j)
     free(j->table);
 }
 
-/* Build all parts without a blob at once, and store them. */
+/* Build the parts of [first, end) without a blob at once, and store them. */
 static krs_status
-build_missing(job *j, krs_error *err)
+build_missing(job *j, size_t first, size_t end, krs_error *err)
 {
     size_t count = 0;
-    for (size_t i = 0; i < j->part_count; i++)
+    for (size_t i = first; i < end; i++)
         if (!j->parts[i].blob.data) {
             j->todo[count] = j->parts[i].kernel;
             j->todo_part[count++] = i;
@@ -100,8 +108,9 @@ build_missing(job *j, krs_error *err)
 }
 
 static krs_status
-load_part(job *j, part *p, krs_error *err)
+load_part(job *j, size_t i, krs_error *err)
 {
+    part *p = &j->parts[i];
     krs_status status =
         j->backend->load(j->device, p->kernel, &p->blob, &p->code, err);
     if (status != KRS_E_FORMAT || !p->cached)
@@ -109,8 +118,34 @@ load_part(job *j, part *p, krs_error *err)
     free(p->blob.data);
     p->blob = (krs_backend_blob){0};
     p->cached = false;
-    KRS_TRY(build_missing(j, err));
+    KRS_TRY(build_missing(j, i, i + 1, err));
     return j->backend->load(j->device, p->kernel, &p->blob, &p->code, err);
+}
+
+/* The parts from first to the end of a batch: all, where nobody watches. */
+static size_t
+batch_end(const job *j, size_t first)
+{
+    size_t left = SIZE_MAX;
+    if (j->watch)
+        left = BATCH * (size_t)j->backend->limits(j->device)->workers;
+    while (first < j->part_count && left > 0)
+        left -= !j->parts[first++].blob.data;
+    return first;
+}
+
+static krs_status
+tell(job *j, size_t more, krs_error *err)
+{
+    krsi_build_watch *w = j->watch;
+    if (!w)
+        return KRS_OK;
+    w->done += more;
+    return w->told(w->context, w->done, w->total)
+               ? KRS_OK
+               : krs_fail(err, KRS_E_CANCELLED,
+                          "%s: compiling was stopped after %zu of %zu kernels",
+                          j->backend->name, w->done, w->total);
 }
 
 static krs_status
@@ -122,20 +157,27 @@ run_job(job *j, const krs_kernel *const *kernels, size_t count, krs_error *err)
         part *p = &j->parts[i];
         p->cached = krsi_cache_find(j->cache, p->kernel, j->target, &p->blob);
     }
-    KRS_TRY(build_missing(j, err));
-    for (size_t i = 0; i < j->part_count; i++)
-        KRS_TRY(load_part(j, &j->parts[i], err));
-    return KRS_OK;
+    for (size_t i = 0, end; i < j->part_count;) {
+        end = batch_end(j, i);
+        KRS_TRY(build_missing(j, i, end, err));
+        for (; i < end; i++) {
+            KRS_TRY(load_part(j, i, err));
+            KRS_TRY(tell(j, 1, err));
+        }
+    }
+    return count > j->part_count ? tell(j, count - j->part_count, err) : KRS_OK;
 }
 
 krs_status
 krsi_backend_build(const krs_backend *backend, krs_backend_device *device,
                    krsi_cache *cache, const krs_kernel *const *kernels,
-                   size_t count, krs_backend_code **codes, krs_error *err)
+                   size_t count, krsi_build_watch *watch,
+                   krs_backend_code **codes, krs_error *err)
 {
     job j = {.backend = backend,
              .device = device,
              .cache = cache,
+             .watch = watch,
              .target = backend->limits(device)->target};
     krs_status status = KRS_OK;
     if (count && !reserve(&j, count))

@@ -57,6 +57,8 @@ open_machine(const char *name, const krs_device_options *options,
     m->sharing =
         options->memory == KRS_MEMORY_SEPARATE ? KRSI_SEPARATE : KRSI_SHARE;
     m->poisons = options->memory == KRS_MEMORY_POISONED;
+    m->compiling = options->compiling;
+    m->context = options->context;
 #ifdef KERSEY_CHECKS
     m->poisons |= m->backend == &krsi_interp_backend &&
                   options->memory == KRS_MEMORY_SHARED;

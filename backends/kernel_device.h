@@ -22,7 +22,10 @@ typedef struct krsi_machine {
     krsi_cache *cache; /* NULL: none */
     bool fuses;        /* cuts are merged */
     krsi_sharing sharing;
-    bool poisons;                       /* KRS_MEMORY_POISONED */
+    bool poisons; /* KRS_MEMORY_POISONED */
+    /* krs_device_options */
+    bool (*compiling)(void *context, size_t done, size_t total);
+    void *context;
     _Atomic uint64_t bytes, most_bytes; /* allocated */
     /* held from submit to wait: one submission of a device is in flight */
     pthread_mutex_t running;

@@ -292,21 +292,38 @@ make_own(krsi_ready *r, krs_error *err)
     return make_launches(r, err);
 }
 
-krs_status
-krsi_ready_equip(void *prepared, krs_error *err)
+/* watch is NULL if nobody does */
+static krs_status
+equip(krsi_ready *r, krsi_build_watch *watch, krs_error *err)
 {
-    krsi_ready *r = prepared;
     krsi_machine *m = r->m;
     r->code = calloc(r->plan.kernel_count + 1, sizeof(krs_backend_code *));
     if (!r->code)
         return krs_fail(err, KRS_E_MEMORY, "no memory to prepare a program");
     KRS_TRY(krsi_backend_build(m->backend, m->device, m->cache,
                                (const krs_kernel *const *)r->plan.kernels,
-                               r->plan.kernel_count, r->code, err));
+                               r->plan.kernel_count, watch, r->code, err));
     KRS_TRY(make_constants(r, err));
     for (size_t i = 0; i < r->plan.loop_count; i++)
-        KRS_TRY(krsi_ready_equip(r->body[i], err));
+        KRS_TRY(equip(r->body[i], watch, err)); /* as deep as they */
     return make_own(r, err);
+}
+
+krs_status
+krsi_ready_equip(void *prepared, krs_error *err)
+{
+    krsi_ready *r = prepared;
+    krsi_build_watch watch = {.total = count_kernels(r),
+                              .told = r->m->compiling,
+                              .context = r->m->context};
+    if (!watch.told || !watch.total)
+        return equip(r, NULL, err);
+    if (!watch.told(watch.context, 0, watch.total))
+        return krs_fail(err, KRS_E_CANCELLED,
+                        "%s: compiling was stopped before the first of %zu "
+                        "kernels",
+                        r->m->backend->name, watch.total);
+    return equip(r, &watch, err);
 }
 
 /* Another of the same plan and code; its bodies too. */

@@ -383,7 +383,7 @@ count_built(krsi_cache *cache, const krs_kernel *const *kernels, size_t count)
     kernels_built = 0;
     ck_assert_int_eq(backend.open(NULL, &device, &err), KRS_OK);
     ck_assert_msg(krsi_backend_build(&backend, device, cache, kernels, count,
-                                     codes, &err) == KRS_OK,
+                                     NULL, codes, &err) == KRS_OK,
                   "%s", err.text);
     for (size_t i = 0; i < count; i++)
         ck_assert_ptr_nonnull(codes[i]);
@@ -487,7 +487,7 @@ survives(long n, const krs_kernel *const *kernels, bool *out_worked)
         status = krsi_interp_backend.open(NULL, &device, &err);
     if (status == KRS_OK)
         status = krsi_backend_build(&krsi_interp_backend, device, cache,
-                                    kernels, 2, codes, &err);
+                                    kernels, 2, NULL, codes, &err);
     bool struck = memory_struck();
     ck_assert_msg(status == KRS_OK || (struck && status == KRS_E_MEMORY &&
                                        strstr(err.text, "memory")),

@@ -64,7 +64,7 @@ build(const parity_device *d, const krs_kernel *kernel)
     krs_backend_code *code;
     krs_error err;
     ck_assert_msg(krsi_backend_build(d->entry.backend, d->device, NULL, &kernel,
-                                     1, &code, &err) == KRS_OK,
+                                     1, NULL, &code, &err) == KRS_OK,
                   "%s", err.text);
     return code;
 }

@@ -155,7 +155,7 @@ check_functions(const char *cpu, krs_backend_effort effort)
         krs_backend_code *codes[2];
         expect(&d, function, want);
         ck_assert_msg(krsi_backend_build(d.entry.backend, d.device, NULL, list,
-                                         2, codes, &err) == KRS_OK,
+                                         2, NULL, codes, &err) == KRS_OK,
                       "%s", err.text);
         for (int k = 0; k < 2; k++) {
             char what[64];

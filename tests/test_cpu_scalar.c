@@ -307,7 +307,7 @@ run_trials(const parity_device *d)
     for (size_t i = 0; i < trial_count; i++)
         kernels[i] = trials[i].kernel;
     ck_assert_msg(krsi_backend_build(d->entry.backend, d->device, NULL, kernels,
-                                     trial_count, codes, &err) == KRS_OK,
+                                     trial_count, NULL, codes, &err) == KRS_OK,
                   "%s", err.text);
     for (size_t i = 0; i < trial_count; i++) {
         const trial *t = &trials[i];

@@ -120,6 +120,12 @@ void talk(const char *format, ...) KRS_PRINTF(1, 2);
 void name_talker(const char *name);
 /* stderr is a terminal and NO_COLOR is not set */
 bool talk_has_color(void);
+/* stderr is a terminal where a line can be written over */
+bool talk_is_live(void);
+/* talk_live(format, ...) -- a line that the next one, or talk_over(), replaces;
+ * only where talk_is_live() */
+void talk_live(const char *format, ...) KRS_PRINTF(1, 2);
+void talk_over(void);
 
 /* device.c */
 

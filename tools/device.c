@@ -12,6 +12,7 @@
 #include "command.h"
 
 #include "debug.h"
+#include "progress.h"
 #include "trace.h"
 
 #include <stdlib.h>
@@ -138,6 +139,7 @@ open_device_cached(const struct command_line *line, const char *cache,
         .cache = cache,
         .unfused = is_unfused(),
         .warning = pass_warning,
+        .compiling = talk_is_live() ? progress_compiling : NULL,
     };
     krs_error err;
     int code = check_flags(f);

@@ -1,4 +1,6 @@
-/* progress.c -- the reports of a training, for people and for programs.
+/* progress.c -- the reports of a training, for people and for programs; and
+ * that of compiling, for people at a terminal, where it takes long enough to
+ * be read.
  *
  * People, on stderr: on a terminal one live line with the remaining time, and
  * a line that stays after each evaluation; elsewhere about forty plain lines
@@ -9,21 +11,19 @@
 #include "command.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include <time.h>
 
 #define LINES_A_RUN 40
+#define SHORT_S     0.3 /* nobody wants to read of what takes no longer */
 
 struct progress
 progress_start(int64_t steps, bool json)
 {
-    const char *terminal = getenv("TERM");
-    return (struct progress){
-        .steps = steps,
-        .every = steps > LINES_A_RUN ? steps / LINES_A_RUN : 1,
-        .live = isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb"),
-        .json = json};
+    return (struct progress){.steps = steps,
+                             .every =
+                                 steps > LINES_A_RUN ? steps / LINES_A_RUN : 1,
+                             .live = talk_is_live(),
+                             .json = json};
 }
 
 static void
@@ -108,4 +108,26 @@ progress_end(const struct progress *p)
 {
     if (p->live)
         fprintf(stderr, "\r\033[K");
+}
+
+static double
+seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+bool
+progress_compiling(void *context, size_t done, size_t total)
+{
+    static double began;
+    (void)context;
+    if (done == 0)
+        began = seconds_now();
+    if (done == total)
+        talk_over();
+    else if (seconds_now() - began > SHORT_S)
+        talk_live("compiling: %zu of %zu kernels", done, total);
+    return true;
 }

@@ -1,4 +1,4 @@
-/* progress.h -- how a training talks while it runs. */
+/* progress.h -- how a training, and a compilation, talk while they run. */
 #ifndef KERSEY_PROGRESS_H
 #define KERSEY_PROGRESS_H
 
@@ -20,5 +20,9 @@ void progress_report(void *progress, const krs_train_report *report);
 
 /* progress_end(progress) -- leave the live line. */
 void progress_end(const struct progress *progress);
+
+/* progress_compiling -- as krs_device_options.compiling, on a terminal: a live
+ * line, gone when all is compiled. For one program at a time. */
+bool progress_compiling(void *context, size_t done, size_t total);
 
 #endif

@@ -80,6 +80,12 @@ typedef struct krs_device_options {
      * nobody is. */
     void (*observe)(void *context, krs_program *program,
                     krs_program_event event);
+    /* told how many of a program's kernels are compiled and loaded: first that
+     * none is, then after each, by the thread that makes the program. False:
+     * stop, and krs_program_new returns CANCELLED. Not called on eval, nor
+     * where there are no kernels. Nothing else may be asked of the device from
+     * within. NULL: nobody is. */
+    bool (*compiling)(void *context, size_t done, size_t total);
     void *context;
 } krs_device_options;
 
@@ -154,7 +160,7 @@ KRS_API krs_status krs_store_read(const krs_store *store, const char *name,
  * effect at the end of each run. Every state of the graph part is added to
  * the store if absent.
  * Errors: the graph's own first error; NAME (a state updated twice; a state
- * in the store with another shape); MEMORY. */
+ * in the store with another shape); MEMORY; CANCELLED (krs_device_options). */
 KRS_API krs_status krs_program_new(krs_store *store, const krs_node *outputs,
                                    size_t count, krs_program **out,
                                    krs_error *err);
