@@ -5,6 +5,7 @@
 #include "temp_folder.h"
 
 #include <krs/model.h>
+#include <krs/weights.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,8 +38,8 @@ close_store(void)
 }
 
 /* A folder of each family and of each setting that forks. */
-static const char *const folders[] = {"llama_mqa_headdim", "mistral", "qwen2",
-                                      "gpt2"};
+static const char *const folders[] = {
+    "llama_mqa_headdim", "mistral", "qwen2", "gpt2", "bert_relu_eps", "ernie"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
 
 static const char *
@@ -104,6 +105,17 @@ START_TEST(an_empty_config_json_of_each_type_is_the_model_of_its_paper)
     ck_assert_int_eq(c.of.gpt2.n_layer, 12);
     ck_assert_int_eq(c.of.gpt2.activation_function, KRS_ACTIVATION_GELU_NEW);
     ck_assert_int_eq(c.of.gpt2.ids.eos_token_id[0], 50256);
+    write_text("{\"model_type\": \"bert\", \"architectures\": "
+               "[\"BertModel\"]}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.architecture, KRS_ARCHITECTURE_BERT_ENCODER);
+    ck_assert(!krs_bert_has_heads(&c.of.bert));
+    ck_assert_int_eq(c.of.bert.hidden_size, 768);
+    ck_assert_int_eq(c.of.bert.ids.pad_token_id, 0);
+    write_text("{\"model_type\": \"ernie\"}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.architecture, KRS_ARCHITECTURE_ERNIE);
+    ck_assert(krs_bert_has_heads(&c.of.bert) && !c.of.bert.use_task_id);
     write_text("{}");
     ok(krs_model_config_read(temp_path("config.json"), &c, &err));
     ck_assert_int_eq(c.architecture, KRS_ARCHITECTURE_LLAMA);
@@ -113,30 +125,42 @@ END_TEST
 static const struct {
     const char *json, *path, *reason;
 } refusals[] = {
-    {"[]",                                                             "config.json: $", "object"         },
-    {"{\"model_type\": \"mamba\"}",                                    "$.model_type",   "\"gpt2\""       },
+    {"[]",                                                             "config.json: $",            "object"            },
+    {"{\"model_type\": \"mamba\"}",                                    "$.model_type",              "\"gpt2\""          },
     {"{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2Model\"]}",
-     "$.architectures",                                                                  "GPT2LMHeadModel"},
-    {"{\"model_type\": \"gpt2\", \"n_layer\": 0}",                     "$.n_layer",      "1 to 4096"      },
-    {"{\"model_type\": \"gpt2\", \"n_layer\": 4097}",                  "$.n_layer",      "4097"           },
-    {"{\"model_type\": \"gpt2\", \"n_embd\": 770}",                    "$.n_embd",       "n_head 12"      },
+     "$.architectures",                                                                             "GPT2LMHeadModel"   },
+    {"{\"model_type\": \"gpt2\", \"n_layer\": 0}",                     "$.n_layer",                 "1 to 4096"         },
+    {"{\"model_type\": \"gpt2\", \"n_layer\": 4097}",                  "$.n_layer",                 "4097"              },
+    {"{\"model_type\": \"gpt2\", \"n_embd\": 770}",                    "$.n_embd",                  "n_head 12"         },
     {"{\"model_type\": \"gpt2\", \"n_embd\": 2000000004}",             "$.n_embd",
-     "2000000004"                                                                                         },
-    {"{\"model_type\": \"gpt2\", \"n_inner\": -1}",                    "$.n_inner",      "-1"             },
+     "2000000004"                                                                                                       },
+    {"{\"model_type\": \"gpt2\", \"n_inner\": -1}",                    "$.n_inner",                 "-1"                },
     {"{\"model_type\": \"gpt2\", \"activation_function\": \"mish\"}",
-     "$.activation_function",                                                            "\"gelu_new\""   },
+     "$.activation_function",                                                                       "\"gelu_new\""      },
     {"{\"model_type\": \"gpt2\", \"layer_norm_epsilon\": 0}",
-     "$.layer_norm_epsilon",                                                             "number > 0"     },
+     "$.layer_norm_epsilon",                                                                        "number > 0"        },
     {"{\"model_type\": \"gpt2\", \"layer_norm_epsilon\": 1e9}",
-     "$.layer_norm_epsilon",                                                             "1e+09"          },
+     "$.layer_norm_epsilon",                                                                        "1e+09"             },
     {"{\"model_type\": \"gpt2\", \"tie_word_embeddings\": 1}",
-     "$.tie_word_embeddings",                                                            "true or false"  },
+     "$.tie_word_embeddings",                                                                       "true or false"     },
     {"{\"model_type\": \"gpt2\", \"add_cross_attention\": true}",
-     "$.add_cross_attention",                                                            "no encoder"     },
+     "$.add_cross_attention",                                                                       "no encoder"        },
     {"{\"model_type\": \"gpt2\", \"eos_token_id\": 50257}",            "$.eos_token_id",
-     "vocabulary"                                                                                         },
+     "vocabulary"                                                                                                       },
+    {"{\"model_type\": \"bert\", \"is_decoder\": true}",               "$.is_decoder",
+     "causal"                                                                                                           },
+    {"{\"model_type\": \"bert\", \"position_embedding_type\": "
+     "\"relative_key\"}",                                         "$.position_embedding_type", "absolute"          },
+    {"{\"model_type\": \"bert\", \"hidden_size\": 100}",               "$.hidden_size",
+     "num_attention_heads 12"                                                                                           },
+    {"{\"model_type\": \"bert\", \"architectures\": "
+     "[\"BertForTokenClassification\"]}",                         "$.architectures",           "BertForPreTraining"},
+    {"{\"model_type\": \"bert\", \"pad_token_id\": 30522}",            "$.pad_token_id",
+     "vocabulary"                                                                                                       },
+    {"{\"model_type\": \"ernie\", \"task_type_vocab_size\": 0}",
+     "$.task_type_vocab_size",                                                                      "0"                 },
     {"{\"model_type\": \"gpt2\", \"quantization_config\": {}}",
-     "$.quantization_config",                                                            "quantised"      },
+     "$.quantization_config",                                                                       "quantised"         },
 };
 
 START_TEST(settings_that_no_forward_pass_follows_are_refused_with_path)
@@ -226,6 +250,114 @@ START_TEST(fresh_parameters_depend_on_the_seed_and_norms_begin_at_one)
 }
 END_TEST
 
+/* A file of a parameter "w" and a tensor of that name beside it. */
+static krs_status
+load_beside(const char *name, krs_dtype dtype)
+{
+    const float w = 1.5F;
+    const int64_t places = 0, one = 1;
+    const krs_weight_source sources[] = {
+        {.name = "w",  .dtype = KRS_F32, .rank = 1, .shape = &one, .data = &w},
+        {.name = name,
+         .dtype = dtype,
+         .rank = 1,
+         .shape = &one,
+         .data = &places                                                     },
+    };
+    krs_graph *g = krs_graph_new();
+    krs_node parameter = krs_state(g, "w", KRS_F32, KRS_SHAPE(1));
+    ok(krs_weights_write(temp_path("w.safetensors"), sources, 2, NULL, 0,
+                         &err));
+    krs_status status =
+        krs_nn_load(store, &parameter, 1, temp_path("w.safetensors"), &err);
+    krs_graph_free(g);
+    return status;
+}
+
+START_TEST(places_beside_the_weights_of_old_checkpoints_are_passed_over)
+{
+    open_store();
+    ok(load_beside("embeddings.position_ids", KRS_I64));
+    ck_assert_int_eq(load_beside("embeddings.position_ids", KRS_F32),
+                     KRS_E_NAME);
+    ck_assert_int_eq(load_beside("embeddings.ids", KRS_I64), KRS_E_NAME);
+    ck_assert_ptr_nonnull(strstr(err.text, "no use for the tensor"));
+    close_store();
+}
+END_TEST
+
+/* ---- calls ---- */
+
+/* A call of a small BERT, and what its refusal says. */
+static void
+expect_refused(krs_bert_call call, krs_graph *g, const krs_bert_config *c,
+               const char *reason)
+{
+    krs_bert_result r = {.struct_size = sizeof r};
+    krs_node h = krs_bert_forward(g, c, &call, &r);
+    ck_assert(!krs_node_is_valid(h));
+    ck_assert_int_ne(krs_graph_check(g, &err), KRS_OK);
+    ck_assert_msg(strstr(err.text, reason) != NULL, "%s", err.text);
+    krs_graph_free(g);
+}
+
+START_TEST(a_call_of_bert_that_does_not_fit_is_refused)
+{
+    krs_model_config m;
+    ok(krs_model_config_read(in_folder("bert", "config.json"), &m, &err));
+    krs_bert_config *c = &m.of.bert;
+    for (int i = 0; i < 7; i++) {
+        krs_graph *g = krs_graph_new();
+        krs_bert_call call = {.struct_size = sizeof call};
+        krs_shape shape = KRS_SHAPE(2, i == 5 ? 33 : 4);
+        call.input_ids = krs_input(g, "ids", i == 1 ? KRS_F32 : KRS_I64, shape);
+        krs_node flat = krs_input(g, "flat", KRS_I64, KRS_SHAPE(8));
+        switch (i) {
+        case 0:
+            call.struct_size = 1;
+            expect_refused(call, g, c, "struct_size");
+            break;
+        case 1: expect_refused(call, g, c, "input_ids must be i64"); break;
+        case 2:
+            call.attention_mask = flat;
+            expect_refused(call, g, c, "attention_mask must be bool");
+            break;
+        case 3:
+            call.labels = flat;
+            expect_refused(call, g, c, "labels must be i64 [B, T]");
+            break;
+        case 4:
+            call.task_type_ids = call.input_ids;
+            expect_refused(call, g, c, "no embeddings of tasks");
+            break;
+        case 5:
+            expect_refused(call, g, c, "33 ids a row, there are from 1 to 32");
+            break;
+        default:
+            c->architecture = KRS_ARCHITECTURE_BERT_ENCODER;
+            call.labels = call.input_ids;
+            expect_refused(call, g, c, "labels need the heads");
+            break;
+        }
+    }
+}
+END_TEST
+
+START_TEST(more_ids_than_gpt2_has_positions_are_refused)
+{
+    krs_model_config c;
+    const krs_model_sizes sizes = {1, 49, 49};
+    krs_model_output *outputs;
+    size_t count;
+    krs_graph *g = krs_graph_new();
+    ok(krs_model_config_read(in_folder("gpt2", "config.json"), &c, &err));
+    ck_assert_int_eq(krs_model_outputs(g, &c, &sizes, &outputs, &count, &err),
+                     KRS_E_RANGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "49 ids, there are 48 positions"));
+    krs_graph_free(g);
+}
+END_TEST
+
 START_TEST(only_decoders_are_decoder_only_models)
 {
     krs_model_config c;
@@ -235,6 +367,9 @@ START_TEST(only_decoders_are_decoder_only_models)
     ck_assert_int_eq(model.layers, 2);
     ck_assert_int_eq(model.max_position_embeddings, 48);
     ck_assert_int_eq(model.vocab_size, 199);
+    ok(krs_model_config_read(in_folder("bert", "config.json"), &c, &err));
+    ck_assert_int_eq(krs_model_causal(&c, &model, &err), KRS_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(err.text, "\"bert\" is no decoder-only"));
 }
 END_TEST
 
@@ -244,4 +379,7 @@ SUITE(settings_that_are_written_read_back_the_same,
       settings_that_no_forward_pass_follows_are_refused_with_path,
       a_saved_model_opens_to_the_same_parameters,
       fresh_parameters_depend_on_the_seed_and_norms_begin_at_one,
+      places_beside_the_weights_of_old_checkpoints_are_passed_over,
+      a_call_of_bert_that_does_not_fit_is_refused,
+      more_ids_than_gpt2_has_positions_are_refused,
       only_decoders_are_decoder_only_models)

@@ -19,7 +19,11 @@ extern "C" {
     X(LLAMA, "llama", "LlamaForCausalLM", LLAMA)       \
     X(MISTRAL, "mistral", "MistralForCausalLM", LLAMA) \
     X(QWEN2, "qwen2", "Qwen2ForCausalLM", LLAMA)       \
-    X(GPT2, "gpt2", "GPT2LMHeadModel", GPT2)
+    X(GPT2, "gpt2", "GPT2LMHeadModel", GPT2)           \
+    X(BERT, "bert", "BertForPreTraining", BERT)        \
+    X(BERT_ENCODER, "bert", "BertModel", BERT)         \
+    X(ERNIE, "ernie", "ErnieForPreTraining", BERT)     \
+    X(ERNIE_ENCODER, "ernie", "ErnieModel", BERT)
 
 typedef enum krs_architecture {
 #define KRS_ARCHITECTURE_ENUM(NAME, type, class, family) \
@@ -31,7 +35,8 @@ typedef enum krs_architecture {
 
 typedef enum krs_family {
     KRS_FAMILY_LLAMA, /* llama.h */
-    KRS_FAMILY_GPT2   /* gpt2.h */
+    KRS_FAMILY_GPT2,  /* gpt2.h */
+    KRS_FAMILY_BERT   /* bert.h */
 } krs_family;
 
 /* The ids that mean something to a model; -1: none. */

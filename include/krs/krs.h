@@ -28,6 +28,7 @@
  *   architecture.h  the list of these
  *   llama.h     LLaMA, Mistral, Qwen2: settings, forward pass, folders
  *   gpt2.h      GPT-2: settings, forward pass
+ *   bert.h      BERT, ERNIE: settings, forward pass, heads
  *   rope.h      rotary frequencies for long contexts
  *   token.h     text to ids and back: the tokenizers of models
  *   pretrained.h  how a model generates, its special tokens: the small files
@@ -47,6 +48,7 @@
 
 #include <krs/architecture.h>
 #include <krs/array.h>
+#include <krs/bert.h>
 #include <krs/block.h>
 #include <krs/causal.h>
 #include <krs/check.h>

@@ -9,6 +9,7 @@
 #ifndef KRS_MODEL_H
 #define KRS_MODEL_H
 
+#include <krs/bert.h>
 #include <krs/gpt2.h>
 #include <krs/llama.h>
 
@@ -23,6 +24,7 @@ typedef struct krs_model_config {
     union {
         krs_llama_config llama;
         krs_gpt2_config gpt2;
+        krs_bert_config bert;
     } of;
 } krs_model_config;
 
@@ -46,6 +48,37 @@ KRS_API krs_special_ids krs_model_ids(const krs_model_config *config);
  * Errors     IO, FORMAT, UNSUPPORTED, MEMORY. */
 KRS_API krs_status krs_model_weights(const char *model, krs_model_config *out,
                                      krs_weights **out_weights, krs_error *err);
+
+/* ---- what a model computes of a batch ---- */
+
+typedef struct krs_model_sizes {
+    int64_t batch;
+    int64_t time;   /* ids a row that are scored */
+    int64_t source; /* ids a row that an encoder-decoder reads */
+} krs_model_sizes;
+
+/* One result. */
+#define KRS_MODEL_NAME_BYTES 32
+typedef struct krs_model_output {
+    char name[KRS_MODEL_NAME_BYTES]; /* "hidden.2", "logits", "loss" */
+    krs_node node;
+    /* the input that says at which places it means something: attention_mask,
+     * where true, or labels, where not -100; NULL: everywhere */
+    const char *counts;
+} krs_model_output;
+
+/* krs_model_outputs(g, config, sizes, &outputs, &count, err) -- write the whole
+ * forward pass into g; free(outputs).
+ *
+ * Inputs and outputs are named as the arguments and results of the Hugging Face
+ * classes: i64 input_ids, labels and so on, bool attention_mask; hidden.i after
+ * layer i, logits, loss (not of an encoder alone).
+ * Errors     MEMORY; the first error of the graph. */
+KRS_API krs_status krs_model_outputs(krs_graph *g,
+                                     const krs_model_config *config,
+                                     const krs_model_sizes *sizes,
+                                     krs_model_output **out, size_t *out_count,
+                                     krs_error *err);
 
 /* krs_model_parameters(config, &g, &parameters, &count, err) -- the parameters
  * of the model, as states of a small graph made for the purpose. Free both:

@@ -122,7 +122,8 @@ KRS_API krs_status krs_nn_init(krs_store *store, const krs_node *parameters,
 
 /* krs_nn_load(store, parameters, count, path, err) -- fill the parameters from
  * a safetensors file, converted to their type. The file must hold exactly
- * these tensors, with these shapes; the store is changed only if it does.
+ * these tensors, with these shapes (and perhaps position_ids, which are no
+ * parameter); the store is changed only if it does.
  * Errors     IO, FORMAT; NAME (a tensor missing, or one too many); SHAPE;
  *            DTYPE (not a float); MEMORY.
  * krs_nn_load_weights(store, parameters, count, weights, err) -- the same from

@@ -29,7 +29,8 @@ typedef void (*krs_verify_sink)(void *user, const krs_verify_check *check);
 /* krs_verify_folder(folder, device, sink, user, &passed, &failed, err) -- run
  * the model of the folder on the device and compare
  *
- *   hidden, logits   where attention_mask is 1
+ *   hidden, logits   where attention_mask is 1; of a decoder that an encoder
+ *                    feeds, where labels count
  *   loss             exactly where labels count
  *   grad             of the loss, every parameter; a parameter without a
  *                    golden gradient, or the reverse, counts as failed

@@ -41,6 +41,10 @@ krs_model_config_read(const char *path, krs_model_config *out, krs_error *err)
         KRS_TRY(krs_gpt2_config_read(path, &c.of.gpt2, err));
         c.architecture = KRS_ARCHITECTURE_GPT2;
         break;
+    case KRS_FAMILY_BERT:
+        KRS_TRY(krs_bert_config_read(path, &c.of.bert, err));
+        c.architecture = c.of.bert.architecture;
+        break;
     }
     *out = c;
     return KRS_OK;
@@ -54,6 +58,7 @@ krs_model_config_write(const char *path, const krs_model_config *c,
     case KRS_FAMILY_LLAMA:
         return krs_llama_config_write(path, &c->of.llama, err);
     case KRS_FAMILY_GPT2: return krs_gpt2_config_write(path, &c->of.gpt2, err);
+    case KRS_FAMILY_BERT: return krs_bert_config_write(path, &c->of.bert, err);
     }
     return KRS_OK;
 }
@@ -64,6 +69,7 @@ krs_model_vocabulary(const krs_model_config *c)
     switch (krs_architecture_family(c->architecture)) {
     case KRS_FAMILY_LLAMA: return c->of.llama.vocab_size;
     case KRS_FAMILY_GPT2: return c->of.gpt2.vocab_size;
+    case KRS_FAMILY_BERT: return c->of.bert.vocab_size;
     }
     return 0;
 }
@@ -86,6 +92,7 @@ krs_model_ids(const krs_model_config *c)
     switch (krs_architecture_family(c->architecture)) {
     case KRS_FAMILY_LLAMA: return llama_ids(&c->of.llama);
     case KRS_FAMILY_GPT2: return c->of.gpt2.ids;
+    case KRS_FAMILY_BERT: return c->of.bert.ids;
     }
     return none;
 }

@@ -20,21 +20,11 @@ krs_model_causal(const krs_model_config *c, krs_causal_model *out,
     switch (krs_architecture_family(c->architecture)) {
     case KRS_FAMILY_LLAMA: *out = krs_llama_model(&c->of.llama); return KRS_OK;
     case KRS_FAMILY_GPT2: *out = krs_gpt2_model(&c->of.gpt2); return KRS_OK;
+    case KRS_FAMILY_BERT: break;
     }
     return krs_fail(err, KRS_E_UNSUPPORTED,
                     "model_type \"%s\" is no decoder-only language model",
                     krs_architecture_type(c->architecture));
-}
-
-krs_status
-krs_model_parameters(const krs_model_config *c, krs_graph **out_graph,
-                     krs_node **out_parameters, size_t *out_count,
-                     krs_error *err)
-{
-    krs_causal_model model;
-    KRS_TRY(krs_model_causal(c, &model, err));
-    return krs_causal_parameters(&model, out_graph, out_parameters, out_count,
-                                 err);
 }
 
 /* ---- from files ---- */
@@ -140,6 +130,7 @@ deviation(const krs_model_config *c)
     switch (krs_architecture_family(c->architecture)) {
     case KRS_FAMILY_LLAMA: return c->of.llama.initializer_range;
     case KRS_FAMILY_GPT2: return c->of.gpt2.initializer_range;
+    case KRS_FAMILY_BERT: return c->of.bert.initializer_range;
     }
     return 0;
 }
@@ -148,12 +139,13 @@ krs_status
 krs_model_init(krs_store *store, const krs_model_config *config, uint64_t seed,
                krs_error *err)
 {
-    /* the last one: norms are ln_1, ln_2, ln_f in GPT-2 */
+    /* norms are called LayerNorm in BERT, ln_1, ln_2, ln_f in GPT-2 */
     const krs_init_rule rules[] = {
-        {"*norm.weight",     KRS_INIT_ONES,   0.0              },
-        {"*ln_[12f].weight", KRS_INIT_ONES,   0.0              },
-        {"*bias",            KRS_INIT_ZEROS,  0.0              },
-        {"*",                KRS_INIT_NORMAL, deviation(config)},
+        {"*norm.weight",      KRS_INIT_ONES,   0.0              },
+        {"*LayerNorm.weight", KRS_INIT_ONES,   0.0              },
+        {"*ln_[12f].weight",  KRS_INIT_ONES,   0.0              },
+        {"*bias",             KRS_INIT_ZEROS,  0.0              },
+        {"*",                 KRS_INIT_NORMAL, deviation(config)},
     };
     krs_graph *g;
     krs_node *parameters;

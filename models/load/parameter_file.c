@@ -84,6 +84,17 @@ is_wanted(const char *name, const krs_node *parameters, size_t count)
     return false;
 }
 
+/* No parameter: the places 0, 1, 2 .. of a model, which BERT's checkpoints had
+ * beside their weights before version 4.31 of transformers. */
+static bool
+is_places(const krs_weight *tensor)
+{
+    static const char ending[] = "position_ids";
+    size_t length = strlen(tensor->name);
+    return tensor->stored == KRS_STORED_I64 && length >= sizeof ending - 1 &&
+           strcmp(tensor->name + length - (sizeof ending - 1), ending) == 0;
+}
+
 /* Every parameter is in the file once (names there are unique), so equal
  * counts mean that nothing is left over. */
 static krs_status
@@ -96,7 +107,7 @@ check_all(const krs_weights *file, const krs_node *parameters, size_t count,
         return KRS_OK;
     for (size_t i = 0; i < krs_weights_count(file); i++) {
         const krs_weight *tensor = krs_weights_at(file, i);
-        if (!is_wanted(tensor->name, parameters, count))
+        if (!is_places(tensor) && !is_wanted(tensor->name, parameters, count))
             return krs_fail(err, KRS_E_NAME,
                             "%s: the model has no use for the tensor %s; "
                             "config.json and weights do not belong together",
