@@ -170,41 +170,6 @@ $("$KERSEY" graph "$file" --format dot)" ]
     [[ "$output" == *"<svg"*"matmul"*"f32[4,5]"*"tanh"*"</svg>"* ]]
 }
 
-@test "completion knows every command and every flag, in each shell" {
-    cd "$BATS_TEST_TMPDIR"
-    for shell in bash zsh fish; do
-        "$KERSEY" completion $shell >script.$shell
-        for command in $(commands); do
-            grep -q "[' (a]$command\b" script.$shell
-        done
-        if command -v $shell >/dev/null; then $shell -n script.$shell; fi
-    done
-    complete_words() { # what bash offers for the last of the words
-        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-        COMPREPLY=()
-        _kersey
-        echo "${COMPREPLY[*]}"
-    }
-    source script.bash
-    [ "$(complete_words kersey conf)" = conform ]
-    [ "$(complete_words kersey train --weight)" = --weight-decay ]
-    [ "$(complete_words kersey doctor --weight)" = "" ]
-    touch "a file"
-    [ "$(complete_words kersey inspect a)" = "a file" ]
-    for command in $(commands); do
-        help=$("$KERSEY" "$command" --help)
-        offered=$(complete_words kersey "$command" --)
-        [ "$(wc -w <<<"$offered")" -eq "$(grep -c '^  [ -].. *--' <<<"$help")" ]
-        for flag in $offered; do
-            [[ "$help" == *" $flag"* ]]
-        done
-        [ "$(grep -c "from $command' " script.fish)" -eq \
-            "$(($(wc -w <<<"$offered") - 1))" ]
-    done
-    run -2 --separate-stderr "$KERSEY" completion csh
-    [[ "$stderr" == *'no completion for "csh"; there are bash, zsh and fish'* ]]
-}
-
 @test "graph builds the forward pass of a model folder" {
     model="$TESTS_DIR/golden/models/llama_mha"
     run -0 --separate-stderr "$KERSEY" graph "$model" --batch 2 --seq 5

@@ -280,6 +280,7 @@ CC
         grep -qw "${file%.c}" CMakeLists.txt
     done
     [ "$(wc -l <quadratic.c)" -le 20 ]
+    [ "$(wc -l <train_step.c)" -le 60 ]
     CFLAGS=-Werror cmake_build
     run -0 build/quadratic
     [ "$output" = "x = 3.000" ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# tour.bats -- the way of a softmax in graph/README.md is what the program shows:
+# tour.bats -- the tours. That of a softmax in graph/README.md is what the program shows:
 # its commands are run and their output compared. A block that ends in "..." is
 # the beginning of one.
 
@@ -52,4 +52,32 @@ blocks() {
     for file in $files; do
         [ -f "$top/graph/$file" ] || [ -f "$top/$file" ]
     done
+}
+
+@test "krs.h is a tour of forty lines at most, past every header there is" {
+    cd "$top/include/krs"
+    tour=$(sed '/\*\/$/q' krs.h)
+    [ "$(wc -l <<<"$tour")" -le 40 ]
+    [ "$(sed -n 's|^#include <krs/\(.*\)>|\1|p' krs.h | sort -c && echo sorted)" = sorted ]
+    for header in *.h; do
+        case $header in
+        krs.h) continue ;;
+        kernel.h | backend.h) includes=0 ;;
+        *) includes=1 ;;
+        esac
+        grep -qw "${header/./\\.}" <<<"$tour" || { echo "not on the tour: $header"; return 1; }
+        [ "$(grep -c "^#include <krs/$header>" krs.h)" -eq $includes ]
+    done
+    for header in $(grep -o '[a-z0-9]*\.\(h\|def\)\b' <<<"$tour"); do
+        [ -f "$header" ] || { echo "not there: $header"; return 1; }
+    done
+}
+
+@test "the README comes to its first results within a screen" {
+    # both commands and what they do stand in the first 24 lines
+    head -n 24 "$top/README.md" >"$BATS_TEST_TMPDIR/screen"
+    cd "$BATS_TEST_TMPDIR"
+    grep -q '^\./tools/demo ' screen
+    grep -q '^\./tools/test ' screen
+    grep -q '2\.141 bits per byte' screen
 }

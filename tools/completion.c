@@ -32,7 +32,7 @@ static void
 print_bash_flags(const struct command *command)
 {
     char name[FLAG_NAME];
-    printf("    %s) flags=\"", command->name);
+    printf("    %s) offered=\"", command->name);
     for (int i = 0; i < FLAG_ID_COUNT; i++)
         if (command->takes[i])
             printf("--%s ", spell_flag(flag_rows[i].name, name));
@@ -44,21 +44,24 @@ print_bash(void)
 {
     printf("# bash completion of kersey, made by: kersey completion bash\n"
            "_kersey() {\n"
-           "    local word=${COMP_WORDS[COMP_CWORD]} flags=\n"
+           "    local word=${COMP_WORDS[COMP_CWORD]} offered= commands=\"");
+    for (int i = 0; i < command_count; i++)
+        printf("%s%s", i ? " " : "", command_rows[i].name);
+    printf("\"\n"
            "    COMPREPLY=()\n"
            "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-           "        COMPREPLY=($(compgen -W \"");
-    for (int i = 0; i < command_count; i++)
-        printf("%s ", command_rows[i].name);
-    printf("help --help --version\" -- \"$word\"))\n"
+           "        COMPREPLY=($(compgen -W \"$commands help --help "
+           "--version\" -- \"$word\"))\n"
            "        return\n"
            "    fi\n"
-           "    case ${COMP_WORDS[1]} in\n");
+           "    case ${COMP_WORDS[1]} in\n"
+           "    help) COMPREPLY=($(compgen -W \"$commands\" -- \"$word\"))\n"
+           "        return ;;\n");
     for (int i = 0; i < command_count; i++)
         print_bash_flags(&command_rows[i]);
     printf("    esac\n"
            "    case $word in\n"
-           "    -*) COMPREPLY=($(compgen -W \"$flags\" -- \"$word\")) ;;\n"
+           "    -*) COMPREPLY=($(compgen -W \"$offered\" -- \"$word\")) ;;\n"
            "    *) mapfile -t COMPREPLY < <(compgen -f -- \"$word\") ;;\n"
            "    esac\n"
            "}\n"
@@ -67,23 +70,33 @@ print_bash(void)
 
 /* ---- zsh ---- */
 
+/* '(-b --backend)'{-b+,--backend=}'[where programs run]:NAME:_files' */
+static void
+print_zsh_flag(const struct command *command, int id)
+{
+    const struct flag_row *row = &flag_rows[id];
+    char name[FLAG_NAME], letter = flag_letter(command, id);
+    bool has_value = row->kind != FLAG_SWITCH;
+    spell_flag(row->name, name);
+    if (letter)
+        printf(" \\\n        '(-%c --%s)'{-%c%s,--%s%s}'[", letter, name,
+               letter, has_value ? "+" : "", name, has_value ? "=" : "");
+    else
+        printf(" \\\n        '--%s%s[", name, has_value ? "=" : "");
+    print_quoted(row->help, "[]:\\");
+    printf("]%s%s%s'", has_value ? ":" : "", has_value ? row->unit : "",
+           row->kind == FLAG_TEXT ? ":_files" : "");
+}
+
 static void
 print_zsh_flags(const struct command *command)
 {
-    char name[FLAG_NAME];
     printf("    %s) _arguments", command->name);
-    for (int i = 0; i < FLAG_ID_COUNT; i++) {
-        const struct flag_row *row = &flag_rows[i];
-        if (!command->takes[i])
-            continue;
-        printf(" \\\n        '--%s%s[", spell_flag(row->name, name),
-               row->kind == FLAG_SWITCH ? "" : "=");
-        print_quoted(row->help, "[]:\\");
-        printf("]%s%s%s'", row->kind == FLAG_SWITCH ? "" : ":",
-               row->kind == FLAG_SWITCH ? "" : row->unit,
-               row->kind == FLAG_TEXT ? ":_files" : "");
-    }
-    printf(" \\\n        '--help[show its flags]' '*:file:_files' ;;\n");
+    for (int i = 0; i < FLAG_ID_COUNT; i++)
+        if (command->takes[i])
+            print_zsh_flag(command, i);
+    printf(" \\\n        '(-h --help)'{-h,--help}'[show its flags]' "
+           "'*:file:_files' ;;\n");
 }
 
 static void
@@ -98,15 +111,20 @@ print_zsh(void)
         print_quoted(command_rows[i].purpose, ":\\");
         printf("'\n");
     }
-    printf("    )\n"
+    printf("    ) others=(\n"
+           "        'help:show the flags of a command'\n"
+           "        '--help:show the commands'\n"
+           "        '--version:show the version'\n"
+           "    )\n"
            "    if ((CURRENT == 2)); then\n"
-           "        _describe command commands\n"
+           "        _describe command commands -- others\n"
            "        return\n"
            "    fi\n"
            "    local command=$words[2]\n"
            "    shift words\n"
            "    ((CURRENT--))\n"
-           "    case $command in\n");
+           "    case $command in\n"
+           "    help) _describe command commands ;;\n");
     for (int i = 0; i < command_count; i++)
         print_zsh_flags(&command_rows[i]);
     printf("    esac\n"
@@ -117,27 +135,49 @@ print_zsh(void)
 /* ---- fish ---- */
 
 static void
-print_fish(void)
+print_fish_flags(const struct command *command)
 {
     char name[FLAG_NAME];
-    printf("# fish completion of kersey, made by: kersey completion fish\n");
+    for (int i = 0; i < FLAG_ID_COUNT; i++) {
+        const struct flag_row *row = &flag_rows[i];
+        char letter = flag_letter(command, i);
+        if (!command->takes[i])
+            continue;
+        printf("complete -c kersey -n '__kersey_runs %s' -l %s%s",
+               command->name, spell_flag(row->name, name),
+               row->kind == FLAG_SWITCH ? "" : " -r");
+        if (letter)
+            printf(" -s %c", letter);
+        printf(" -d '");
+        print_quoted(row->help, "\\");
+        printf("'\n");
+    }
+}
+
+static void
+print_fish(void)
+{
+    printf("# fish completion of kersey, made by: kersey completion fish\n"
+           "function __kersey_has_no_command\n"
+           "    test (count (commandline -opc)) -eq 1\n"
+           "end\n"
+           "function __kersey_runs\n"
+           "    set -l words (commandline -opc)\n"
+           "    test (count $words) -ge 2; and test \"$words[2]\" = $argv[1]\n"
+           "end\n"
+           "complete -c kersey -s h -l help -d 'show commands, or flags'\n"
+           "complete -c kersey -n __kersey_has_no_command -l version -d "
+           "'show the version'\n"
+           "complete -c kersey -n __kersey_has_no_command -f -a help -d 'show "
+           "the flags of a command'\n");
     for (int i = 0; i < command_count; i++) {
         const struct command *command = &command_rows[i];
-        printf("complete -c kersey -n __fish_use_subcommand -f -a %s -d '",
+        printf("complete -c kersey -n '__kersey_has_no_command; or "
+               "__kersey_runs help' -f -a %s -d '",
                command->name);
         print_quoted(command->purpose, "\\");
         printf("'\n");
-        for (int k = 0; k < FLAG_ID_COUNT; k++) {
-            const struct flag_row *row = &flag_rows[k];
-            if (!command->takes[k])
-                continue;
-            printf("complete -c kersey -n '__fish_seen_subcommand_from %s' "
-                   "-l %s%s -d '",
-                   command->name, spell_flag(row->name, name),
-                   row->kind == FLAG_SWITCH ? "" : " -r");
-            print_quoted(row->help, "\\");
-            printf("'\n");
-        }
+        print_fish_flags(command);
     }
 }
 

@@ -1,47 +1,39 @@
-/* krs.h -- the tour: everything a user needs, in the order of the path.
+/* krs.h -- the tour, in the order of the path; this includes all but the last.
  *
- *   version.h   which Kersey this is
- *   status.h    how errors are told
- *   dtype.h     element types
- *   memory.h    where devices take memory from
- *   graph.h     declare a computation: nodes, scopes, states, gradients
- *   ops.h       the operations
- *   loss.h      losses
- *   array.h     patterns, order, sums over named axes
- *   conv.h      convolutions and pooling
- *   scan.h      recurrences: a part of the graph, again and again
- *   recurrent.h   RNN, GRU and LSTM
- *   opinfo.h    the table of operations, to walk through
- *   random.h    the random numbers that graphs use, on the host
- *   program.h   devices ("eval", "interp", "cpu"), stores of tensors, programs:
- *               run a graph, look at its kernels and their times
- *   check.h     compare results element by element
+ * Declare a computation. Nothing is computed yet; gradients are more nodes.
+ *   graph.h dtype.h    nodes, shapes, scopes, inputs, states; element types
+ *   ops.h array.h      the operations; patterns, order, sums over named axes
+ *   conv.h loss.h      convolutions and pooling; losses
+ *   scan.h recurrent.h recurrences: a part again and again; RNN, GRU, LSTM
+ *   nn.h rope.h        layers with parameters: fresh, loaded, saved; rotations
+ *   opinfo.h random.h  the table of operations; their random numbers, here
  *
- *   nn.h        layers with their parameters; fresh, loaded, saved
- *   weights.h   tensors in safetensors, GGUF, .npy and .npz files: list, read,
- *               write, convert, compare, describe
- *   gguf.h      settings, vocabulary and chat template of a GGUF file
- *   dlpack.h    tensors in memory from and to other libraries
- *   block.h     block-quantised weights as numbers and back
- *   causal.h    decoder-only language models, whichever
- *   model.h     a model folder, whichever of the architectures it is of
- *   architecture.h  the list of these
- *   llama.h     LLaMA, Mistral, Qwen2: settings, forward pass, folders
- *   gpt2.h      GPT-2: settings, forward pass
- *   bert.h      BERT, ERNIE: settings, forward pass, heads
- *   rope.h      rotary frequencies for long contexts
- *   token.h     text to ids and back: the tokenizers of models
- *   pretrained.h  how a model generates, its special tokens: the small files
- *   corpus.h    documents out of text files; token ids into shards
- *   data.h      text as training batches
- *   train.h     training: schedules, optimizers, the trainer
- *   generate.h  sampling, decoding with a cache, text
- *   verify.h    a model folder against golden results
+ * Run it. A device compiles a program of the graph, which updates a store.
+ *   program.h          devices, stores, programs: run, look inside, measure
+ *   memory.h dlpack.h  memory of your own; tensors of other libraries
+ *   status.h version.h how errors are told; which Kersey this is
+ *   check.h            results and gradients compared, element by element
  *
- * Not included here, for those who write backends:
+ * Weights and texts: files of others, read and written.
+ *   weights.h gguf.h   tensors in safetensors, GGUF, .npy, .npz; GGUF's settings
+ *   block.h            block-quantised weights as numbers and back
+ *   token.h corpus.h   text to ids and back; documents into shards of ids
+ *   data.h             text as training batches
  *
- *   kernel.h    the language of kernels; scalar.def is its table
- *   backend.h   the seam between programs and a machine
+ * Models, in the words of their config.json.
+ *   model.h            a folder or file, whichever of the architectures it is of,
+ *   architecture.h     which this lists; each has its settings and forward pass:
+ *   llama.h gpt2.h bert.h   LLaMA, Mistral, Qwen2; GPT-2; BERT, ERNIE
+ *   causal.h           what decoder-only language models have in common
+ *   pretrained.h       special tokens, and how a model wants to generate
+ *   verify.h           a folder against golden results
+ *
+ * Use them.
+ *   train.h            schedules, optimizers, the trainer and its checkpoints
+ *   generate.h         sampling, decoding with a cache, text
+ *
+ * To write a backend (not included here):
+ *   backend.h kernel.h the seam to a machine; kernels: scalar.def is their table
  */
 #ifndef KRS_KRS_H
 #define KRS_KRS_H
