@@ -32,6 +32,54 @@ commands() {
     done
 }
 
+# COMMAND FLAG UNIT of every flag in the helps; UNIT is - for a switch
+flags() {
+    for command in $(commands); do
+        "$KERSEY" "$command" --help | sed -n 's/^  [ -].[ ,] --\([a-z0-9-]*\) \([A-Z]*\).*/\1 \2/p' |
+            awk -v command="$command" '$1 != "help" {print command, $1, $2 == "" ? "-" : $2}'
+    done
+}
+
+# but for that of conform, which compiles for a long time: conform.bats runs it
+@test "the example of every help works" {
+    cd "$BATS_TEST_TMPDIR"
+    ln -s "$TESTS_DIR" "$TESTS_DIR/../README.md" .
+    mkdir path
+    ln -s "$KERSEY" path/kersey
+    PATH="$PWD/path:$PATH"
+    export KRS_CACHE="$PWD/cache"
+    # plot draws the run of train
+    for command in train $(commands | grep -vx 'train\|conform'); do
+        example=$(kersey "$command" --help | tail -n 1)
+        echo "$example"
+        $example >out 2>err || { cat err; return 1; }
+        [ -s out ] || [ -s llama.gguf ] # all else on stdout
+    done
+}
+
+@test "every flag is known by its help: mistyped, without a value, with one too many" {
+    cd "$BATS_TEST_TMPDIR"
+    flags >all
+    [ "$(wc -l <all)" -ge 100 ]
+    while read -r command flag unit; do
+        say="kersey $command: error:"
+        typo="${flag:0:1}$flag"
+        # of two letters, some are as near to others
+        if [ "${#flag}" -gt 2 ]; then
+            "$KERSEY" "$command" "--$typo" 2>>is || echo $? >>is
+            printf '%s\n2\n' "$say unknown flag --$typo; did you mean --$flag?" >>wanted
+        fi
+        [ "$unit" = - ] && value="=yes" || value=
+        "$KERSEY" "$command" "--$flag$value" 2>>is || echo $? >>is
+        if [ "$unit" = - ]; then
+            printf '%s\n2\n' "$say --$flag takes no value, but got \"yes\"" >>wanted
+        else
+            printf '%s\n2\n' "$say --$flag wants a value: --$flag $unit" >>wanted
+        fi
+    done <all
+    diff wanted is
+}
+
 @test "version is one line on stdout" {
     run -0 --separate-stderr "$KERSEY" --version
     [[ "$output" =~ ^kersey\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
@@ -103,14 +151,37 @@ commands() {
     [[ "$output" == *"processor"*"features"* ]]
 }
 
-@test "--json is valid JSON" {
-    set -o pipefail
-    "$KERSEY" doctor --json | jq -e '.devices[] | select(.name == "eval").works'
-    "$KERSEY" ops --json | jq -e 'map(.name) | index("matmul")'
-    "$KERSEY" conform --cases "$TESTS_DIR/golden/ops" --only add --json |
-        jq -e '.failed == 0 and .passed > 2 and (.cases | length) == .passed'
-    "$KERSEY" inspect "$TESTS_DIR/golden/models/llama_mha" --json |
-        jq -e '.tensors | length > 5'
+@test "--json of every command that has it is JSON, with nothing else on stdout" {
+    cd "$BATS_TEST_TMPDIR"
+    export KRS_CACHE="$PWD/cache"
+    golden="$TESTS_DIR/golden"
+    seq 300 >text
+    tiny="--layers 1 --dim 8 --heads 1 --ffn 8 --batch 1 --seq 8 --backend interp"
+    covered=
+    # FILTER COMMAND ...: the values that the command prints, as one array
+    json() {
+        "$KERSEY" "${@:2}" --json >out
+        jq -es "$1" out >/dev/null || { echo "${@:2}"; head -c 300 out; return 1; }
+        covered+="$2 "
+    }
+    json '.[0].devices[] | select(.name == "eval").works' doctor
+    json '.[0] | map(.name) | index("matmul")' ops
+    json '.[0] | .failed == 0 and .passed > 2 and (.cases | length) == .passed' \
+        conform --cases "$golden/ops" --only add --backend interp
+    json '.[0].tensors | length > 5' inspect "$golden/models/llama_mha"
+    json '.[0].total_bytes > 0' plan llama-tiny --batch 1 --seq 8 --backend interp
+    json 'map(.step) == [1, 2] and all(.loss > 0)' train --data text $tiny --steps 2
+    json '.[0][0].metric == "loss"' plot run
+    json '.[0].gflops > 0' bench gemm --m 8 --n 8 --k 8 --backend interp
+    json '.[0].entries >= 0' cache ls
+    json '.[0].ids | length == 3' generate "$golden/models/llama_mha" -p Hello \
+        -n 3 --backend interp
+    json '.[0].ids == [72, 105]' tokenize -t bytes Hi
+    for command in $(commands); do
+        if "$KERSEY" $command --help | grep -q -e ' --json '; then echo $command; fi
+    done | sort >takes
+    diff takes <(tr ' ' '\n' <<<"$covered" | grep . | sort)
+    # graph has it as a format
     "$KERSEY" graph "$TESTS_DIR/graphs/mlp.krs" --format json | jq -e .
 }
 
@@ -230,6 +301,13 @@ $("$KERSEY" graph "$file" --format dot)" ]
     run -2 on_terminal NO_COLOR=1
     [[ "$output" == *"error: unknown command"* ]]
     [[ "$output" != *$'\033'* ]]
+    # and so does every command
+    for command in $(commands); do
+        run -2 env NO_COLOR=1 TERM=xterm script -qec \
+            "$KERSEY $command --frobnicate" /dev/null
+        [[ "$output" == "kersey $command: error: unknown flag --frobnicate"* ]]
+        [[ "$output" != *$'\033'* ]]
+    done
 }
 
 @test "a terminal is told how far compiling is" {
