@@ -2,8 +2,8 @@
  *
  * In: the kernels of a program. Out: code for each. Equal kernels are built
  * and loaded once; the others come from the cache or are built by one call of
- * the backend, which may compile them in parallel, and are then stored. A
- * cached blob that the backend refuses is built anew.
+ * the backend, which may compile them in parallel, and are then stored. Cached
+ * blobs that the backend refuses are built anew with the missing ones.
  *
  * Where somebody watches, the backend is given a batch at a time, of some
  * kernels for each of its workers: so it is heard of after a few kernels' time
@@ -21,7 +21,6 @@ typedef struct part {
     const krs_kernel *kernel;
     krs_backend_blob blob;
     krs_backend_code *code;
-    bool cached;
 } part;
 
 typedef struct job {
@@ -107,19 +106,24 @@ build_missing(job *j, size_t first, size_t end, krs_error *err)
     return KRS_OK;
 }
 
+/* What the cache has, loaded; what is refused is as if it were not there. */
 static krs_status
-load_part(job *j, size_t i, krs_error *err)
+load_cached(job *j, krs_error *err)
 {
-    part *p = &j->parts[i];
-    krs_status status =
-        j->backend->load(j->device, p->kernel, &p->blob, &p->code, err);
-    if (status != KRS_E_FORMAT || !p->cached)
-        return status;
-    free(p->blob.data);
-    p->blob = (krs_backend_blob){0};
-    p->cached = false;
-    KRS_TRY(build_missing(j, i, i + 1, err));
-    return j->backend->load(j->device, p->kernel, &p->blob, &p->code, err);
+    for (size_t i = 0; j->cache && i < j->part_count; i++) {
+        part *p = &j->parts[i];
+        if (!krsi_cache_find(j->cache, p->kernel, j->target, &p->blob))
+            continue;
+        krs_status status =
+            j->backend->load(j->device, p->kernel, &p->blob, &p->code, err);
+        if (status == KRS_OK)
+            continue;
+        if (status != KRS_E_FORMAT)
+            return status;
+        free(p->blob.data);
+        p->blob = (krs_backend_blob){0};
+    }
+    return KRS_OK;
 }
 
 /* The parts from first to the end of a batch: all, where nobody watches. */
@@ -153,15 +157,15 @@ run_job(job *j, const krs_kernel *const *kernels, size_t count, krs_error *err)
 {
     for (size_t i = 0; i < count; i++)
         j->of[i] = find_part(j, kernels[i]);
-    for (size_t i = 0; j->cache && i < j->part_count; i++) {
-        part *p = &j->parts[i];
-        p->cached = krsi_cache_find(j->cache, p->kernel, j->target, &p->blob);
-    }
+    KRS_TRY(load_cached(j, err));
     for (size_t i = 0, end; i < j->part_count;) {
         end = batch_end(j, i);
         KRS_TRY(build_missing(j, i, end, err));
         for (; i < end; i++) {
-            KRS_TRY(load_part(j, i, err));
+            part *p = &j->parts[i];
+            if (!p->code)
+                KRS_TRY(j->backend->load(j->device, p->kernel, &p->blob,
+                                         &p->code, err));
             KRS_TRY(tell(j, 1, err));
         }
     }

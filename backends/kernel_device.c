@@ -51,6 +51,8 @@ open_machine(const char *name, const krs_device_options *options,
         m->backend = m->entry.backend;
         m->fuses = !options->unfused;
         status = m->backend->open(&o, &m->device, err);
+        if (status == KRS_E_ARGUMENT && o.index > 0) /* named, not there */
+            status = KRS_E_DEVICE;
     }
     if (status == KRS_OK)
         m->limits = m->backend->limits(m->device);

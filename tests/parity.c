@@ -13,6 +13,22 @@
 
 enum { GUARD_BYTES = 256, GUARD = 0xA5 };
 
+const char *parity_backend = "cpu";
+
+bool
+parity_is_cpu(void)
+{
+    return strcmp(parity_backend, "cpu") == 0;
+}
+
+static bool wants_all;
+
+bool
+parity_is_quick(void)
+{
+    return !parity_is_cpu() && !wants_all;
+}
+
 bool
 parity_try_open(const char *name, const char *cpu, krs_backend_effort effort,
                 uint32_t workers, parity_device *out, krs_error *err)
@@ -22,6 +38,10 @@ parity_try_open(const char *name, const char *cpu, krs_backend_effort effort,
                                    .cpu = cpu,
                                    .effort = effort};
     *out = (parity_device){0};
+    if (strcmp(name, "cpu") != 0 &&
+        (effort != KRS_EFFORT_NORMAL || (cpu && strcmp(cpu, "native") != 0)))
+        return krs_fail(err, KRS_E_UNSUPPORTED, "%s has no levels and efforts",
+                        name) == KRS_OK;
     if (krsi_registry_find(name, KERSEY_MODULE_DIR, &out->entry, err) != KRS_OK)
         return false;
     if (out->entry.backend->open(&options, &out->device, err) != KRS_OK) {
@@ -117,9 +137,9 @@ compare_buffer(const krs_kbuffer *buffer, bool slack, const unsigned char *got,
             continue;
         memcpy(&a, got + at, size);
         memcpy(&b, want + at, size);
-        ck_abort_msg("%s: %s, element %zu: cpu 0x%llx, keval 0x%llx", where,
-                     buffer->name, at / size, (unsigned long long)a,
-                     (unsigned long long)b);
+        ck_abort_msg("%s: %s, element %zu: %s 0x%llx, keval 0x%llx", where,
+                     buffer->name, at / size, parity_backend,
+                     (unsigned long long)a, (unsigned long long)b);
     }
 }
 
@@ -193,11 +213,16 @@ parity_random(uint64_t *state)
 }
 
 int
-parity_main(const char *file, const TTest *const *tests, size_t count)
+parity_main(int argc, char **argv, const char *file, const TTest *const *tests,
+            size_t count)
 {
     parity_device d;
     krs_error err;
-    if (!parity_try_open("cpu", "native", KRS_EFFORT_NORMAL, 1, &d, &err)) {
+    if (argc > 1)
+        parity_backend = argv[1];
+    wants_all = argc > 2 && strcmp(argv[2], "all") == 0;
+    if (!parity_try_open(parity_backend, "native", KRS_EFFORT_NORMAL, 1, &d,
+                         &err)) {
         printf("%zu tests skipped: %s\n", count, err.text);
         return 77;
     }

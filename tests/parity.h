@@ -1,10 +1,9 @@
-/* parity.h -- one kernel on two machines: the CPU module and the interpreter.
- *
- *     parity_device d = parity_open("native", KRS_EFFORT_NORMAL, 2);
- *     parity_check(&d, kernel, grid, args, buffers, names, where);
+/* parity.h -- one kernel on two machines: a backend's module and the
+ * interpreter.
  *
  * PARITY_SUITE is SUITE for suites that need the module: without it the suite
- * is skipped, with its reason, by exit code 77.
+ * is skipped, with its reason, by exit code 77. The backend is cpu, or the
+ * first argument of the program.
  */
 #ifndef TESTS_PARITY_H
 #define TESTS_PARITY_H
@@ -24,7 +23,14 @@ typedef struct parity_buffer {
     size_t bytes;
 } parity_buffer;
 
-/* false: this processor is below the level, or there is no such backend */
+extern const char *parity_backend; /* "cpu" unless an argument says another */
+bool parity_is_cpu(void);
+/* another backend, whose compiler is slow, without "all" as second argument:
+ * a part of the cases */
+bool parity_is_quick(void);
+
+/* false: this processor is below the level, there is no such backend, or it
+ * has no levels and efforts: only cpu has */
 bool parity_try_open(const char *name, const char *cpu,
                      krs_backend_effort effort, uint32_t workers,
                      parity_device *out, krs_error *err);
@@ -54,13 +60,15 @@ void parity_compare(const parity_device *d, const parity_launch *launch,
 /* Fixed sequence of numbers from a seed. */
 uint64_t parity_random(uint64_t *state);
 
-int parity_main(const char *file, const TTest *const *tests, size_t count);
+int parity_main(int argc, char **argv, const char *file,
+                const TTest *const *tests, size_t count);
 
-#define PARITY_SUITE(...)                                                  \
-    int main(void)                                                         \
-    {                                                                      \
-        const TTest *tests[] = {__VA_ARGS__};                              \
-        return parity_main(__FILE__, tests, sizeof tests / sizeof *tests); \
+#define PARITY_SUITE(...)                                 \
+    int main(int argc, char **argv)                       \
+    {                                                     \
+        const TTest *tests[] = {__VA_ARGS__};             \
+        return parity_main(argc, argv, __FILE__, tests,   \
+                           sizeof tests / sizeof *tests); \
     }
 
 #endif

@@ -23,6 +23,7 @@ enum {
     POOL = 24,        /* values to choose from, for each type and scope */
     TYPES = KRS_BOOL + 1,
     KERNELS = 32,
+    FEW = 4,
     TEAMS = 4
 };
 
@@ -408,6 +409,7 @@ make_contents(krs_dtype dtype, size_t bytes, uint64_t *seed)
 }
 
 static krs_kernel *kernels[KERNELS];
+static int kernel_count; /* the first so many of them */
 static void **expected[KERNELS];
 static parity_buffer contents[2 * TYPES];
 static const krs_kargument arguments[] = {{.i = 5}, {.f = 0.75F}};
@@ -433,7 +435,7 @@ make_all(const parity_device *d)
         contents[i] = (parity_buffer){
             make_contents((krs_dtype)(i / 2), bytes, &seed), bytes};
     }
-    for (int k = 0; k < KERNELS; k++) {
+    for (int k = 0; k < kernel_count; k++) {
         kernels[k] = write_kernel(1000 + (uint64_t)k);
         parity_launch launch = launch_of(k);
         expected[k] = parity_expect(d, &launch);
@@ -443,7 +445,7 @@ make_all(const parity_device *d)
 static void
 free_all(void)
 {
-    for (int k = 0; k < KERNELS; k++) {
+    for (int k = 0; k < kernel_count; k++) {
         parity_launch launch = launch_of(k);
         parity_free_results(&launch, expected[k]);
         krs_kernel_free(kernels[k]);
@@ -459,8 +461,8 @@ build_all(const parity_device *d, krs_backend_blob *blobs)
     const krs_kernel *list[KERNELS];
     krs_error err;
     memcpy(list, kernels, sizeof list);
-    ck_assert_msg(d->entry.backend->build(d->device, list, KERNELS, blobs,
-                                          &err) == KRS_OK,
+    ck_assert_msg(d->entry.backend->build(d->device, list, (size_t)kernel_count,
+                                          blobs, &err) == KRS_OK,
                   "%s", err.text);
 }
 
@@ -468,8 +470,9 @@ build_all(const parity_device *d, krs_backend_blob *blobs)
 static void
 run_all(const parity_device *d, const krs_backend_blob *blobs, uint32_t workers)
 {
-    ck_assert_uint_eq(d->limits->workers, workers);
-    for (int k = 0; k < KERNELS; k++) {
+    if (parity_is_cpu())
+        ck_assert_uint_eq(d->limits->workers, workers);
+    for (int k = 0; k < kernel_count; k++) {
         char where[64];
         parity_launch launch = launch_of(k);
         krs_backend_code *code;
@@ -491,13 +494,15 @@ check(const char *cpu, krs_backend_effort effort)
     krs_backend_blob blobs[KERNELS];
     char target[KRS_BACKEND_TARGET_TEXT] = "";
     krs_error err;
-    for (uint32_t workers = TEAMS; workers > 0; workers--) {
+    uint32_t most = parity_is_cpu() ? TEAMS : 1;
+    kernel_count = parity_is_quick() ? FEW : KERNELS;
+    for (uint32_t workers = most; workers > 0; workers--) {
         parity_device d;
-        if (!parity_try_open("cpu", cpu, effort, workers, &d, &err)) {
+        if (!parity_try_open(parity_backend, cpu, effort, workers, &d, &err)) {
             printf("1 test skipped: %s\n", err.text);
             return;
         }
-        if (workers == TEAMS) { /* compiles the fastest */
+        if (workers == most) { /* compiles the fastest */
             make_all(&d);
             build_all(&d, blobs);
             strcpy(target, d.limits->target);
@@ -506,7 +511,7 @@ check(const char *cpu, krs_backend_effort effort)
         run_all(&d, blobs, workers);
         parity_close(&d);
     }
-    for (int k = 0; k < KERNELS; k++)
+    for (int k = 0; k < kernel_count; k++)
         free(blobs[k].data);
     free_all();
 }

@@ -153,6 +153,8 @@ open_device_cached(const struct command_line *line, const char *cache,
         code = start_trace(f->trace, &options);
     if (code != EXIT_OK)
         return code;
+    if (!strncmp(f->backend, "opencl", 6))
+        own_driver_cache();
     krs_status status = open_named(f->backend, &options, out, &err);
     if (status == KRS_E_DEVICE && is_open_choice) {
         talk("kersey: there is no backend cpu; eval, which is slow, takes its "

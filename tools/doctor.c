@@ -174,6 +174,7 @@ describe_devices(bool *all_work)
 {
     json_t *list = json_array();
     *all_work = true;
+    own_driver_cache();
     for (size_t i = 0; i < sizeof device_names / sizeof *device_names; i++) {
         krs_error err = {0};
         krs_device *device = NULL;
@@ -257,10 +258,10 @@ command_doctor(const struct command_line *line)
     json_t *devices = describe_devices(&all_work);
     json_t *all = json_pack(
         "{s:s, s:s, s:s, s:I, s:o, s:I, s:o, s:i, s:o}", "version",
-        krs_version(), "jansson", jansson_version_str(), "processor",
-        processor, "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
-        "features", describe_features(), "memory_bytes", bytes, "types",
-        describe_types(), "max_rank", KRS_MAX_RANK, "devices", devices);
+        krs_version(), "jansson", jansson_version_str(), "processor", processor,
+        "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "features",
+        describe_features(), "memory_bytes", bytes, "types", describe_types(),
+        "max_rank", KRS_MAX_RANK, "devices", devices);
     int code = all_work ? EXIT_OK : EXIT_FAILED;
     if (!all) {
         krs_fail(&err, KRS_E_MEMORY, "no memory for the report");

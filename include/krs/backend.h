@@ -176,9 +176,10 @@ typedef struct krs_backend {
                        void *data, size_t bytes, krs_error *err);
 
     /* build(device, kernels, count, blobs, err) -- code for each kernel. Pure:
-     * the bytes depend on the kernel and limits->target alone, so they can be
-     * kept on disk. All at once, so that the backend can compile in parallel.
-     * After an error no blob is left over.
+     * the bytes depend on the kernels and limits->target alone, so they can be
+     * kept on disk. All at once, so that the backend can compile in parallel,
+     * or as one program: a blob may then hold what later ones need, so those of
+     * one call are loaded in their order. After an error no blob is left over.
      * Errors: UNSUPPORTED (outside the limits), INTERNAL (code refused). */
     krs_status (*build)(krs_backend_device *device,
                         const krs_kernel *const *kernels, size_t count,
@@ -187,7 +188,7 @@ typedef struct krs_backend {
     /* load(device, kernel, blob, &code, err) -- make built code ready to run.
      * blob must come from build for this kernel (or an equal one) and this
      * target, and may be freed afterwards; kernel is borrowed until drop.
-     * Errors: FORMAT (not such a blob). drop(device, code) -- NULL is fine;
+     * Errors: FORMAT (not such a blob, or an earlier one is needed). drop(device, code) -- NULL is fine;
      * never one that work in flight uses. */
     krs_status (*load)(krs_backend_device *device, const krs_kernel *kernel,
                        const krs_backend_blob *blob, krs_backend_code **out,

@@ -1,0 +1,168 @@
+/* clc_memory.c -- loads, gathers, stores, scatters.
+ *
+ * A masked load of parameters and scratch reads the whole vector if any of
+ * its lanes is on, and forgets the others: both have KRSI_CLC_SLACK bytes
+ * around them. All other masked accesses go lane by lane, unless all are on.
+ */
+#include "clc.h"
+
+/* b2[v7 + v8.s3] */
+static void
+add_element(krsi_clc *c, const krs_kinst *inst, int lane)
+{
+    krsi_string_format(&c->out, "b%u[%s", inst->slot,
+                       krsi_clc_value(c, inst->a, 0).text);
+    if (inst->op == KRS_K_GATHER || inst->op == KRS_K_SCATTER)
+        krsi_string_format(&c->out, " + %s",
+                           krsi_clc_lane(c, inst->b, lane).text);
+    else if (lane)
+        krsi_string_format(&c->out, " + %d", lane);
+    krsi_string_add(&c->out, "]");
+}
+
+/* One lane that is loaded, as it is held. */
+static void
+add_loaded(krsi_clc *c, const krs_kinst *inst, int lane)
+{
+    bool is_bool = inst->type.dtype == KRS_BOOL;
+    krsi_string_format(&c->out, is_bool ? "-(" : "(%s)(",
+                       krsi_clc_type(inst->type.dtype, 1).text);
+    if (inst->c)
+        krsi_string_format(&c->out, "%s ? ",
+                           krsi_clc_lane(c, inst->c, lane).text);
+    add_element(c, inst, lane);
+    krsi_string_format(&c->out, "%s%s)", is_bool ? " != 0" : "",
+                       inst->c ? " : 0" : "");
+}
+
+static void
+load_by_lane(krsi_clc *c, uint32_t number, int part)
+{
+    const krs_kinst *inst = &c->kernel->insts[number];
+    int width = krsi_clc_width(inst->type);
+    krsi_clc_begin(c, number, part);
+    if (width > 1)
+        krsi_string_format(&c->out, "(%s)(",
+                           krsi_clc_type(inst->type.dtype, width).text);
+    for (int i = 0; i < width; i++) {
+        krsi_string_add(&c->out, i ? ", " : "");
+        add_loaded(c, inst, part * KRSI_CLC_PART + i);
+    }
+    krsi_string_add(&c->out, width > 1 ? ")" : "");
+    krsi_clc_end(c);
+}
+
+/* vload16(0, b2 + v7 + 16), a bool as it is held */
+static void
+add_vector(krsi_clc *c, const krs_kinst *inst, int part)
+{
+    int width = krsi_clc_width(inst->type);
+    bool is_bool = inst->type.dtype == KRS_BOOL;
+    if (is_bool)
+        krsi_string_format(&c->out, "convert_int%d(", width);
+    krsi_string_format(&c->out, "vload%d(0, b%u + %s", width, inst->slot,
+                       krsi_clc_value(c, inst->a, 0).text);
+    if (part)
+        krsi_string_format(&c->out, " + %d", part * KRSI_CLC_PART);
+    krsi_string_add(&c->out, ")");
+    if (is_bool)
+        krsi_string_format(&c->out, " != (uchar%d)(0))", width);
+}
+
+static void
+load_masked(krsi_clc *c, uint32_t number, int part)
+{
+    const krs_kinst *inst = &c->kernel->insts[number];
+    int width = krsi_clc_width(inst->type);
+    bool converts = krsi_clc_bytes(inst->type.dtype) != 4;
+    krsi_clc_name type = krsi_clc_type(inst->type.dtype, width);
+    krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
+    krsi_clc_name value = krsi_clc_value(c, number, part);
+    krsi_clc_line(c, "%s %s = (%s)(0);", type.text, value.text, type.text);
+    krsi_string_format(&c->out, "%*sif (any(%s)) %s = ", 4 * c->depth, "",
+                       mask.text, value.text);
+    if (converts)
+        krsi_clc_expand(c, number, part, "convert_$i(");
+    krsi_string_format(&c->out, "%s%s ? ", mask.text, converts ? ")" : "");
+    add_vector(c, inst, part);
+    krsi_string_format(&c->out, " : %s", value.text);
+    krsi_clc_end(c);
+}
+
+void
+krsi_clc_load(krsi_clc *c, uint32_t number)
+{
+    const krs_kinst *inst = &c->kernel->insts[number];
+    bool has_slack = c->kernel->buffers[inst->slot].space != KRS_K_SHARED;
+    bool is_vector = inst->op == KRS_K_LOAD && inst->type.lanes > 1;
+    for (int p = 0; p < krsi_clc_parts(inst->type); p++) {
+        if (is_vector && !inst->c) {
+            krsi_clc_begin(c, number, p);
+            add_vector(c, inst, p);
+            krsi_clc_end(c);
+        } else if (is_vector && has_slack) {
+            load_masked(c, number, p);
+        } else {
+            load_by_lane(c, number, p);
+        }
+    }
+}
+
+/* One lane that is stored. */
+static void
+store_lane(krsi_clc *c, const krs_kinst *inst, int lane)
+{
+    krsi_string_format(&c->out, "%*s", 4 * c->depth, "");
+    if (inst->c)
+        krsi_string_format(&c->out, "if (%s) ",
+                           krsi_clc_lane(c, inst->c, lane).text);
+    add_element(c, inst, lane);
+    krsi_string_format(&c->out, " = %s%s;\n",
+                       krsi_clc_lane(c, inst->d, lane).text,
+                       inst->type.dtype == KRS_BOOL ? " & 1" : "");
+}
+
+static void
+store_vector(krsi_clc *c, const krs_kinst *inst, int part)
+{
+    int width = krsi_clc_width(inst->type);
+    krsi_clc_name value = krsi_clc_value(c, inst->d, part);
+    krsi_string_format(&c->out, "vstore%d(", width);
+    if (inst->type.dtype == KRS_BOOL)
+        krsi_string_format(&c->out, "convert_uchar%d(%s & (int%d)(1))", width,
+                           value.text, width);
+    else
+        krsi_string_add(&c->out, value.text);
+    krsi_string_format(&c->out, ", 0, b%u + %s", inst->slot,
+                       krsi_clc_value(c, inst->a, 0).text);
+    if (part)
+        krsi_string_format(&c->out, " + %d", part * KRSI_CLC_PART);
+    krsi_string_add(&c->out, ");\n");
+}
+
+void
+krsi_clc_store(krsi_clc *c, uint32_t number)
+{
+    const krs_kinst *inst = &c->kernel->insts[number];
+    int width = krsi_clc_width(inst->type);
+    for (int p = 0; p < krsi_clc_parts(inst->type); p++) {
+        bool is_vector = inst->op == KRS_K_STORE && width > 1;
+        if (is_vector) {
+            krsi_string_format(&c->out, "%*s", 4 * c->depth, "");
+            if (inst->c)
+                krsi_string_format(&c->out, "if (all(%s)) ",
+                                   krsi_clc_value(c, inst->c, p).text);
+            store_vector(c, inst, p);
+        }
+        if (is_vector && !inst->c)
+            continue;
+        if (is_vector)
+            krsi_clc_line(c, "else {");
+        c->depth += is_vector;
+        for (int i = 0; i < width; i++)
+            store_lane(c, inst, p * KRSI_CLC_PART + i);
+        c->depth -= is_vector;
+        if (is_vector)
+            krsi_clc_line(c, "}");
+    }
+}
