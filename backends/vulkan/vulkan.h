@@ -1,0 +1,126 @@
+/* vulkan.h -- between the parts of the Vulkan backend.
+ *
+ * vulkan_device.c opens a device, vulkan_memory.c gives memory and moves
+ * bytes, vulkan_code.c makes pipelines, vulkan_launch.c records and runs,
+ * spirv_*.c translate kernels.
+ */
+#ifndef KRSI_VULKAN_H
+#define KRSI_VULKAN_H
+
+#include "spirv_emit.h"
+
+#include <krs/backend.h>
+#include <pthread.h>
+#define VK_NO_PROTOTYPES
+#include <volk.h>
+
+/* A piece of device memory with one buffer over all of it. */
+typedef struct krsi_vulkan_block {
+    VkBuffer buffer;
+    VkDeviceMemory memory;
+    char *mapped; /* where the host sees it, or NULL */
+    size_t bytes;
+    krs_backend_memory *first; /* what lies in it, ascending */
+    struct krsi_vulkan_block *next;
+} krsi_vulkan_block;
+
+struct krs_backend_memory {
+    krsi_vulkan_block *block;
+    size_t offset, bytes, room; /* room: what it takes of the block */
+    krs_backend_memory *next;
+};
+
+struct krs_backend_code {
+    const krs_kernel *kernel; /* borrowed until drop */
+    VkDescriptorSetLayout set_layout;
+    VkPipelineLayout layout;
+    VkPipeline pipeline;
+    krsi_spv_binding *binding; /* from 1 on in the shader */
+    uint32_t binding_count;
+    uint32_t words; /* of a launch */
+};
+
+/* What a submission needs; grows, and is kept for the next one. */
+typedef struct krsi_vulkan_room {
+    VkDescriptorPool sets;
+    uint32_t set_count, binding_count; /* of sets */
+    VkBufferView *views;               /* of the work in flight */
+    uint32_t view_count, view_capacity;
+    krsi_vulkan_block words, scratch; /* of launches; of items */
+    VkQueryPool queries;
+    uint32_t query_count;
+    VkCommandBuffer *commands; /* one a piece of the work */
+    size_t *ends;              /* of pieces: launches up to there */
+    size_t piece_count;        /* that there is room for */
+    VkFence fence;
+} krsi_vulkan_room;
+
+struct krs_backend_device {
+    krs_backend_limits limits;
+    krsi_spv_target target;
+    VkInstance instance;
+    VkPhysicalDevice physical;
+    VkDevice device;
+    struct VolkDeviceTable vk;
+    VkQueue queue;
+    uint32_t family;
+    VkPhysicalDeviceLimits offers;
+    uint32_t memory_type; /* of all memories */
+    uint32_t host_type;   /* that the host writes and reads */
+    bool is_mapped;       /* memories are the host's too */
+    pthread_mutex_t lock; /* of blocks, and of the queue */
+    krsi_vulkan_block *blocks;
+    krsi_vulkan_block staging;
+    VkCommandPool pool;
+    VkCommandBuffer copy;
+    VkFence fence; /* of copies */
+    krsi_vulkan_room room;
+    const krs_backend_work *work; /* in flight, or NULL */
+    size_t pieces, started;       /* of the work */
+};
+
+/* vulkan_device.c -- the status of what a call returned: MEMORY or DEVICE, and
+ * a sentence about what was tried */
+krs_status krsi_vulkan_check(VkResult result, const char *what, krs_error *err);
+uint32_t krsi_vulkan_count(krs_error *err);
+krs_status krsi_vulkan_open(const krs_backend_options *options,
+                            krs_backend_device **out, krs_error *err);
+void krsi_vulkan_close(krs_backend_device *device);
+
+/* vulkan_memory.c */
+krs_status krsi_vulkan_new_block(krs_backend_device *device, size_t bytes,
+                                 uint32_t type, bool mapped,
+                                 krsi_vulkan_block *out, krs_error *err);
+void krsi_vulkan_free_block(krs_backend_device *device,
+                            krsi_vulkan_block *block);
+krs_status krsi_vulkan_alloc(krs_backend_device *device, size_t bytes,
+                             krs_backend_memory **out, krs_error *err);
+void krsi_vulkan_free(krs_backend_device *device, krs_backend_memory *memory);
+krs_status krsi_vulkan_write(krs_backend_device *device,
+                             krs_backend_memory *memory, size_t offset,
+                             const void *data, size_t bytes, krs_error *err);
+krs_status krsi_vulkan_read(krs_backend_device *device,
+                            const krs_backend_memory *memory, size_t offset,
+                            void *data, size_t bytes, krs_error *err);
+
+/* vulkan_code.c */
+krs_status krsi_vulkan_build(krs_backend_device *device,
+                             const krs_kernel *const *kernels, size_t count,
+                             krs_backend_blob *out_blobs, krs_error *err);
+krs_status krsi_vulkan_load(krs_backend_device *device,
+                            const krs_kernel *kernel,
+                            const krs_backend_blob *blob,
+                            krs_backend_code **out, krs_error *err);
+void krsi_vulkan_drop(krs_backend_device *device, krs_backend_code *code);
+krs_status krsi_vulkan_listing(krs_backend_device *device,
+                               const krs_kernel *kernel, const char *stage,
+                               char **out_text, krs_error *err);
+
+/* vulkan_launch.c -- the kind of a binding, too */
+VkDescriptorType krsi_vulkan_kind(const krsi_spv_binding *binding);
+krs_status krsi_vulkan_submit(krs_backend_device *device,
+                              const krs_backend_work *work, krs_error *err);
+krs_status krsi_vulkan_wait(krs_backend_device *device, krs_error *err);
+void krsi_vulkan_free_room(krs_backend_device *device);
+
+#endif

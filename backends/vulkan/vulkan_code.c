@@ -1,0 +1,219 @@
+/* vulkan_code.c -- kernels to SPIR-V, SPIR-V to pipelines.
+ *
+ * A blob is a header with the hash of its kernel, what the bindings are, and
+ * the words of a module. They depend on the kernel and on the target alone;
+ * what the driver makes of them it keeps in a cache of its own.
+ */
+#include "vulkan.h"
+
+#include <krs/status.h>
+#include <stdlib.h>
+#include <string.h>
+
+static krs_status
+build_one(krs_backend_device *d, const krs_kernel *kernel,
+          krs_backend_blob *out, krs_error *err)
+{
+    if (kernel->param_count > d->limits.max_params)
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "vulkan: %s: %u buffers; %s binds %u at most",
+                        kernel->name, kernel->param_count, d->limits.name,
+                        d->limits.max_params);
+    return krsi_spv_kernel(kernel, &d->target, &out->data, &out->bytes, err);
+}
+
+krs_status
+krsi_vulkan_build(krs_backend_device *d, const krs_kernel *const *kernels,
+                  size_t count, krs_backend_blob *out_blobs, krs_error *err)
+{
+    krs_status status = KRS_OK;
+    size_t built = 0;
+    while (built < count && status == KRS_OK) {
+        status = build_one(d, kernels[built], &out_blobs[built], err);
+        built += status == KRS_OK;
+    }
+    while (status != KRS_OK && built > 0)
+        free(out_blobs[--built].data);
+    for (size_t i = 0; status != KRS_OK && i < count; i++)
+        out_blobs[i] = (krs_backend_blob){0};
+    return status;
+}
+
+/* The parts of a blob, copied so that they are aligned. */
+typedef struct parts {
+    krsi_spv_header header;
+    krsi_spv_binding *binding;
+    uint32_t *words;
+    size_t count; /* of words */
+} parts;
+
+static void
+free_parts(parts *p)
+{
+    free(p->binding);
+    free(p->words);
+}
+
+/* false: no blob of this kernel. Without memory the parts are NULL. */
+static bool
+take_apart(const krs_kernel *kernel, const krs_backend_blob *blob, parts *out)
+{
+    enum { MODULE_HEADER = 5 };
+    uint64_t hash[2];
+    *out = (parts){0};
+    if (blob->bytes < sizeof out->header)
+        return false;
+    const char *data = (const char *)blob->data + sizeof out->header;
+    size_t bytes = blob->bytes - sizeof out->header;
+    memcpy(&out->header, blob->data, sizeof out->header);
+    krs_kernel_hash(kernel, hash);
+    size_t bindings = out->header.bindings * sizeof *out->binding;
+    if (memcmp(hash, out->header.hash, sizeof hash) != 0 || bindings > bytes ||
+        (bytes - bindings) % sizeof(uint32_t) != 0 ||
+        (bytes - bindings) / sizeof(uint32_t) < MODULE_HEADER)
+        return false;
+    out->count = (bytes - bindings) / sizeof(uint32_t);
+    out->binding = malloc(bindings + 1);
+    out->words = malloc(bytes - bindings);
+    if (!out->binding || !out->words)
+        return true;
+    memcpy(out->binding, data, bindings);
+    memcpy(out->words, data + bindings, bytes - bindings);
+    bool is_good = out->words[0] == SpvMagicNumber;
+    for (uint32_t i = 0; i < out->header.bindings; i++)
+        is_good &= out->binding[i].slot <= kernel->param_count &&
+                   out->binding[i].texel < KRSI_VIEWS;
+    return is_good;
+}
+
+krs_status
+krsi_vulkan_listing(krs_backend_device *d, const krs_kernel *kernel,
+                    const char *stage, char **out_text, krs_error *err)
+{
+    krs_backend_blob blob = {0};
+    parts p;
+    *out_text = NULL;
+    if (strcmp(stage, "spirv") != 0)
+        return krs_fail(err, KRS_E_NAME,
+                        "vulkan: no stage '%s'; there is spirv", stage);
+    KRS_TRY(build_one(d, kernel, &blob, err));
+    if (take_apart(kernel, &blob, &p) && p.words)
+        *out_text = krsi_spv_print(p.words, p.count);
+    free_parts(&p);
+    free(blob.data);
+    return *out_text
+               ? KRS_OK
+               : krs_fail(err, KRS_E_MEMORY, "vulkan: %s: no memory to list it",
+                          kernel->name);
+}
+
+/* ---- loading ---- */
+
+static VkResult
+make_layout(krs_backend_device *d, krs_backend_code *code)
+{
+    VkDescriptorSetLayoutBinding *binding =
+        calloc((size_t)code->binding_count + 1, sizeof *binding);
+    if (!binding)
+        return VK_ERROR_OUT_OF_HOST_MEMORY;
+    for (uint32_t i = 0; i <= code->binding_count; i++)
+        binding[i] = (VkDescriptorSetLayoutBinding){
+            .binding = i,
+            .descriptorType = i == 0 ? VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC
+                                     : krsi_vulkan_kind(&code->binding[i - 1]),
+            .descriptorCount = 1,
+            .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = code->binding_count + 1,
+        .pBindings = binding};
+    VkResult result = d->vk.vkCreateDescriptorSetLayout(d->device, &set, NULL,
+                                                        &code->set_layout);
+    free(binding);
+    if (result != VK_SUCCESS)
+        return result;
+    VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+                                .size = KRSI_PUSH_WORDS * sizeof(uint32_t)};
+    VkPipelineLayoutCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+        .setLayoutCount = 1,
+        .pSetLayouts = &code->set_layout,
+        .pushConstantRangeCount = 1,
+        .pPushConstantRanges = &push};
+    return d->vk.vkCreatePipelineLayout(d->device, &info, NULL, &code->layout);
+}
+
+static VkResult
+make_pipeline(krs_backend_device *d, krs_backend_code *code,
+              const uint32_t *words, size_t bytes)
+{
+    VkShaderModule module;
+    VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+        .codeSize = bytes,
+        .pCode = words};
+    VkResult result =
+        d->vk.vkCreateShaderModule(d->device, &info, NULL, &module);
+    if (result != VK_SUCCESS)
+        return result;
+    VkComputePipelineCreateInfo pipeline = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main"},
+        .layout = code->layout
+    };
+    result = d->vk.vkCreateComputePipelines(d->device, VK_NULL_HANDLE, 1,
+                                            &pipeline, NULL, &code->pipeline);
+    d->vk.vkDestroyShaderModule(d->device, module, NULL);
+    return result;
+}
+
+krs_status
+krsi_vulkan_load(krs_backend_device *d, const krs_kernel *kernel,
+                 const krs_backend_blob *blob, krs_backend_code **out,
+                 krs_error *err)
+{
+    parts p;
+    *out = NULL;
+    if (!take_apart(kernel, blob, &p)) {
+        free_parts(&p);
+        return krs_fail(err, KRS_E_FORMAT,
+                        "vulkan: %s: %zu bytes that are not its code",
+                        kernel->name, blob->bytes);
+    }
+    krs_backend_code *code = calloc(1, sizeof *code);
+    if (!p.words || !p.binding || !code) {
+        free_parts(&p);
+        free(code);
+        return krs_fail(err, KRS_E_MEMORY, "vulkan: %s: no memory to load it",
+                        kernel->name);
+    }
+    code->kernel = kernel;
+    code->words = krsi_spv_argument_word(kernel, kernel->arg_count);
+    code->binding = p.binding;
+    code->binding_count = p.header.bindings;
+    VkResult result = make_layout(d, code);
+    if (result == VK_SUCCESS)
+        result = make_pipeline(d, code, p.words, p.count * sizeof *p.words);
+    free(p.words);
+    krs_status status = krsi_vulkan_check(result, kernel->name, err);
+    if (status != KRS_OK)
+        krsi_vulkan_drop(d, code);
+    else
+        *out = code;
+    return status;
+}
+
+void
+krsi_vulkan_drop(krs_backend_device *d, krs_backend_code *code)
+{
+    if (!code)
+        return;
+    d->vk.vkDestroyPipeline(d->device, code->pipeline, NULL);
+    d->vk.vkDestroyPipelineLayout(d->device, code->layout, NULL);
+    d->vk.vkDestroyDescriptorSetLayout(d->device, code->set_layout, NULL);
+    free(code->binding);
+    free(code);
+}
