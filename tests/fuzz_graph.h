@@ -9,7 +9,7 @@
  * with every primitive as an output, then lets the f64 interpreter compute
  * each primitive alone from the operands that the device had. So comparisons,
  * roundings, indices and all other decisions must be the same, and a float
- * may differ by what one operation is allowed (fuzz_judge.c says how much).
+ * may differ by what one operation is allowed (backends/check/alone.h).
  * What a program with other outputs, another number of runs, a graph read
  * back from its text, one that is not optimised or another device gives must be
  * the same bits.
@@ -68,15 +68,6 @@ void fuzz_data(const fuzz_case *c, const char *name, krs_dtype dtype,
                int64_t count, void *out);
 /* splitmix64 (Steele 2014) */
 uint64_t fuzz_mix(uint64_t a, uint64_t b);
-
-/* ---- fuzz_attention.c ---- */
-
-/* roundings that may add up in a row of attention; 0 for other rows */
-double fuzz_attention_chain(const krs_graph *g, const krsi_node *n);
-/* the magnitude that they are of, expanded to `single`, which is n's row on the
- * operands `in` of another graph */
-krs_node fuzz_attention_bound(const krsi_node *n, krs_node single,
-                              const krs_node *in);
 
 /* ---- fuzz_judge.c ---- */
 

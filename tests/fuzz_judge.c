@@ -1,23 +1,10 @@
-/* fuzz_judge.c -- what a random graph must satisfy; see fuzz_graph.h.
- *
- * Tolerances, for one primitive, or composite with a kernel family, computed from the same operands by the f64
- * interpreter, whose result is rounded to the type once:
- *
- *   exact      everything but the rows below: views, comparisons, integers,
- *              casts, and + - * / sqrt, whose f64 result rounds to the f32 one
- *              (Figueroa 1995: 53 >= 2 * 24 + 2)
- *   functions  the bound that the kernel language states for its polynomials
- *              (krsi_kmath, kb.h) and half an ulp for the reference
- *   sums       sum, cumsum, matmul, index_add, scatter_add: each rounding on
- *              the longest chain of additions loses at most 2^-24 of the sum of
- *              magnitudes (Higham 2002, section 4.2), which the same operation
- *              on the magnitudes of the operands gives; prod and cumprod
- *              likewise, each product losing as much of itself
- *   attention  fuzz_attention.c
+/* fuzz_judge.c -- what a random graph must satisfy; see fuzz_graph.h. Each
+ * primitive, and each composite with a kernel family, is judged alone as
+ * backends/check/tolerance.c says.
  */
 #include "fuzz_graph.h"
 
-#include "graph/kernel/kb.h"
+#include "backends/check/alone.h"
 #include "graph/opt/opt.h"
 
 #include <float.h>
@@ -196,32 +183,10 @@ wrong(const char *format, ...)
     return text;
 }
 
-/* element i as a number; integers up to 2^63 lose their last bits, so they are
- * compared as bytes */
-static double
-number_at(const tensor *t, int64_t i)
+static krs_view
+view_of(const tensor *t)
 {
-    size_t bytes = t->bytes / (size_t)t->elements;
-    const char *at = (const char *)t->data + (size_t)i * bytes;
-    if (krs_dtype_is_float(t->dtype)) {
-        float f;
-        krs_convert(KRS_F32, &f, t->dtype, at, 1, NULL);
-        return (double)f;
-    }
-    int64_t v;
-    krs_convert(KRS_I64, &v, t->dtype, at, 1, NULL);
-    return (double)v;
-}
-
-/* Floats: the same bits, or both NaN. */
-static bool
-same_element(const tensor *a, const tensor *b, int64_t i)
-{
-    size_t bytes = a->bytes / (size_t)a->elements, at = (size_t)i * bytes;
-    if (memcmp((char *)a->data + at, (char *)b->data + at, bytes) == 0)
-        return true;
-    return krs_dtype_is_float(a->dtype) && isnan(number_at(a, i)) &&
-           isnan(number_at(b, i));
+    return (krs_view){t->dtype, t->shape, t->data, t->bytes};
 }
 
 static char *
@@ -230,12 +195,13 @@ same_tensor(const char *what, size_t i, const tensor *a, const tensor *b,
 {
     if (a->dtype != b->dtype || a->elements != b->elements)
         return wrong("%s: output %zu has another type", what, i);
-    for (int64_t k = 0; k < a->elements; k++)
-        if (!same_element(a, b, k) &&
-            !(fabs(number_at(a, k) - number_at(b, k)) <= slack))
+    krs_view x = view_of(a), y = view_of(b);
+    for (int64_t k = 0; k < a->elements; k++) {
+        double p = krsi_view_number(&x, k), q = krsi_view_number(&y, k);
+        if (!krsi_view_same(&x, &y, k) && !(fabs(p - q) <= slack))
             return wrong("%s: output %zu %s, element %lld: %.9g, not %.9g",
-                         what, i, a->name, (long long)k, number_at(b, k),
-                         number_at(a, k));
+                         what, i, a->name, (long long)k, q, p);
+    }
     return NULL;
 }
 
@@ -258,224 +224,6 @@ same_result(const char *what, const result *a, const result *b, double slack)
 }
 
 /* ---- one primitive at a time ---- */
-
-/* ulps that a function may be off, 0 if it is none */
-static double
-function_bound(enum krsi_op op)
-{
-    static const struct {
-        const char *name;
-        double ulps;
-    } functions[] = {
-#define FUNCTION(NAME, name, arity, ulp, plain_ulp, text) \
-    {#name, (plain_ulp) > (ulp) ? (plain_ulp) : (ulp)},
-        KRSI_KMATH_LIST(FUNCTION)
-#undef FUNCTION
-    };
-    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
-        if (strcmp(functions[i].name, krsi_ops[op].name) == 0)
-            return functions[i].ulps;
-    return 0;
-}
-
-/* Roundings behind one element, for rows that add, or multiply many; else 0. Of
- * sums those of the longest chain; of products all, for each is of the whole. */
-static double
-roundings(const krs_graph *g, const krsi_node *n)
-{
-    const krsi_node *x = g->node[n->in[0]];
-    const int64_t *axes;
-    double terms = 1;
-    if (!krs_dtype_is_float((krs_dtype)n->dtype))
-        return 0;
-    switch ((int)n->op) {
-    case KRSI_SUM:
-    case KRSI_PROD:
-        for (int i = 0, count = krsi_ints(n, 0, &axes); i < count; i++)
-            terms *= (double)x->dim[axes[i]];
-        /* 64 lanes, then a tree of 6 */
-        return n->op == KRSI_PROD ? terms : ceil(terms / 64) + 6;
-    case KRSI_CUMSUM:
-    case KRSI_CUMPROD: return (double)x->dim[krsi_int(n, 0)];
-    case KRSI_MATMUL:
-        return (double)x->dim[x->rank - (krsi_int(n, 0) ? 2 : 1)] + 1;
-    case KRSI_INDEX_ADD:
-    case KRSI_SCATTER_ADD: return (double)krsi_elements(g->node[n->in[1]]) + 1;
-    default: return fuzz_attention_chain(g, n);
-    }
-}
-
-/* Does a body do what f64 and f32 do differently? If not, a scan is judged as
- * one exact primitive; else by comparing devices alone, for what a rounding
- * becomes over the iterations has no bound. */
-static bool
-rounds(const krsi_body *body)
-{
-    const krs_graph *g = body->graph;
-    for (size_t id = 1; id <= g->nodes; id++) {
-        const krsi_node *n = g->node[id];
-        switch ((int)n->op) {
-        case KRSI_ADD:
-        case KRSI_SUB:
-        case KRSI_MUL:
-        case KRSI_DIV:
-        case KRSI_SQRT:
-        case KRSI_CAST:
-            if (krs_dtype_is_float((krs_dtype)n->dtype))
-                return true;
-            break;
-        case KRSI_SCAN: return true;
-        default:
-            if (krsi_ops[n->op].composite ||
-                function_bound((enum krsi_op)n->op) > 0 ||
-                (n->count && roundings(g, n) > 0))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* The graph of single primitives: each has operands of its own, which are
- * inputs that hold what the device computed. */
-typedef struct singles {
-    const krs_graph *g;
-    krs_graph *made;
-    uint32_t *operand;        /* by id of g: input of made, live axes applied */
-    uint32_t *single, *bound; /* by id of g; 0: none */
-} singles;
-
-static uint32_t
-operand_of(singles *s, uint32_t id)
-{
-    char name[16];
-    const krsi_node *n = s->g->node[id];
-    if (s->operand[id])
-        return s->operand[id];
-    snprintf(name, sizeof name, "v%u", id);
-    krs_node x = krs_input(s->made, name, (krs_dtype)n->dtype,
-                           krs_node_shape(krsi_handle(s->g, id)));
-    for (int a = 0; a < n->rank; a++)
-        if (n->live_axes >> a & 1)
-            x = krs_live(x, a, n->live[a]);
-    return s->operand[id] = x.id;
-}
-
-/* the node on inputs of its own; in: room for their ids, and a scan's */
-static uint32_t
-alone(singles *s, const krsi_node *n, uint32_t *in)
-{
-    krsi_words words;
-    for (uint32_t i = 0; i < n->count; i++) {
-        const krsi_node *from = s->g->node[n->in[i]];
-        in[i] = n->op == KRSI_RESULT ? alone(s, from, in + 1) /* its scan */
-                                     : operand_of(s, n->in[i]);
-    }
-    if (!krsi_words_copy(s->g, n, s->made, &words))
-        abort();
-    return krsi_add(s->made, KRS_HERE, (enum krsi_op)n->op, in, (int)n->count,
-                    words.word, words.count)
-        .id;
-}
-
-/* |y| of a product, or inf where a part of it, in whatever order, may leave
- * the normal numbers of f32 */
-static krs_node
-product_bound(singles *s, const krsi_node *n, krs_node x)
-{
-    krs_node one = krs_like(x, 1);
-    krs_node part[3] = {x, krs_maximum(x, one), krs_minimum(x, one)};
-    for (int i = 0; i < 3; i++)
-        part[i] = krsi_add(s->made, KRS_HERE, (enum krsi_op)n->op, &part[i].id,
-                           1, n->word, n->words);
-    krs_node inside = krs_and(krs_lt(part[1], krs_like(x, 0x1p127)),
-                              krs_gt(part[2], krs_like(x, 0x1p-125)));
-    return krs_where(inside, part[0], krs_like(x, (double)INFINITY));
-}
-
-static void
-add_single(singles *s, uint32_t id)
-{
-    const krsi_node *n = s->g->node[id];
-    size_t room = n->count + 1;
-    if (n->op == KRSI_RESULT)
-        room += s->g->node[n->in[0]]->count;
-    uint32_t *in = allocate(room * sizeof *in);
-    s->single[id] = alone(s, n, in);
-    if (fuzz_attention_chain(s->g, n) > 0) {
-        krs_node operand[7];
-        for (uint32_t i = 0; i < n->count; i++)
-            operand[i] = krsi_handle(s->made, in[i]);
-        s->bound[id] = fuzz_attention_bound(
-                           n, krsi_handle(s->made, s->single[id]), operand)
-                           .id;
-    } else if (n->count && roundings(s->g, n) > 0) {
-        for (uint32_t i = 0; i < n->count; i++) {
-            krs_node x = krsi_handle(s->made, in[i]);
-            if (krs_dtype_is_float(krs_node_dtype(x)))
-                in[i] = krs_abs(krs_cast(x, KRS_F32)).id;
-        }
-        bool product = n->op == KRSI_PROD || n->op == KRSI_CUMPROD;
-        krs_node bound = product
-                             ? product_bound(s, n, krsi_handle(s->made, in[0]))
-                             : krsi_add(s->made, KRS_HERE, (enum krsi_op)n->op,
-                                        in, (int)n->count, n->word, n->words);
-        s->bound[id] = bound.id;
-    }
-    free(in);
-}
-
-/* distance from x to the next number of the type */
-static double
-ulp_of(krs_dtype dtype, double x)
-{
-    int digits = dtype == KRS_F32 ? 24 : dtype == KRS_F16 ? 11 : 8;
-    int lowest = dtype == KRS_F16 ? -24 : dtype == KRS_F32 ? -149 : -133;
-    int exponent;
-    frexp(x, &exponent);
-    int e = exponent - digits;
-    return ldexp(1, e < lowest ? lowest : e);
-}
-
-/* NULL, or what is wrong with node id: `got` on the device, `want` alone. */
-static char *
-judge_node(const krs_graph *g, uint32_t id, const tensor *got,
-           const tensor *want, const tensor *bound, fuzz_counts *counts)
-{
-    const krsi_node *n = g->node[id];
-    enum krsi_op op = (enum krsi_op)n->op;
-    double ulps = function_bound(op), chain = bound ? roundings(g, n) : 0;
-    if (op == KRSI_CAST && g->node[n->in[0]]->dtype == KRS_I64)
-        ulps = 0.5; /* i64 to f64 to f32 rounds twice */
-    counts->values += (size_t)got->elements;
-    if (ulps == 0 && chain == 0)
-        counts->exact += (size_t)got->elements;
-    for (int64_t i = 0; i < got->elements; i++) {
-        if (same_element(got, want, i))
-            continue;
-        double a = number_at(got, i), b = number_at(want, i), allowed = 0;
-        if (a == b && krs_dtype_is_float(got->dtype))
-            continue; /* zeros of either sign */
-        if (chain > 0) {
-            double most = number_at(bound, i);
-            if (!(most < (double)FLT_MAX / 2))
-                continue; /* a part of the sum may overflow */
-            allowed = chain * 0x1p-24 * most + 0x1p-149;
-            if (got->dtype == KRS_F16 && most > 65000)
-                continue;
-        }
-        if (ulps > 0) /* and half an ulp for the rounding of the reference */
-            allowed += (ulps + 0.5) * ulp_of(got->dtype, b);
-        if (chain > 0) /* both sides round to the type */
-            allowed += ulp_of(got->dtype, b);
-        if (fabs(a - b) <= allowed)
-            continue;
-        char type[KRSI_TYPE_TEXT];
-        return wrong("%s: element %lld of %s is %.9g, not %.9g (allowed %g)",
-                     krsi_ops[op].name, (long long)i, krsi_type_text(type, n),
-                     a, b, allowed);
-    }
-    return NULL;
-}
 
 /* a leaf holds what it was given */
 static char *
@@ -500,82 +248,56 @@ is_leaf(const krsi_node *n)
     return n->op == KRSI_INPUT || n->op == KRSI_STATE || n->op == KRSI_CONSTANT;
 }
 
+typedef struct judging {
+    const krs_graph *g;
+    fuzz_counts *counts;
+    char *text; /* what is wrong with the first */
+} judging;
+
+static void
+take_judged(void *user, const krsi_judged *v)
+{
+    judging *j = user;
+    const krsi_node *n = j->g->node[v->id];
+    char type[KRSI_TYPE_TEXT];
+    j->counts->values += (size_t)v->difference.elements;
+    if (v->is_exact)
+        j->counts->exact += (size_t)v->difference.elements;
+    if (v->failing && !j->text)
+        j->text = wrong("%s: element %lld of %s is %.9g, not %.9g (allowed %g)",
+                        krsi_ops[n->op].name, (long long)v->worst,
+                        krsi_type_text(type, n), v->got, v->want, v->allowed);
+}
+
 /* values[id]: what the device gave for node id, or NULL */
 static char *
 judge_singles(const fuzz_case *c, krs_device *eval, const krs_graph *g,
               const tensor **values, fuzz_counts *counts)
 {
-    char *text = NULL;
-    size_t room = g->nodes + 1, count = 0;
-    singles s = {.g = g, .made = krs_graph_new()};
-    s.operand = allocate(3 * room * sizeof *s.operand);
-    s.single = s.operand + room;
-    s.bound = s.single + room;
-    krs_node *outputs = allocate(2 * room * sizeof *outputs);
-    for (size_t i = 0; i < g->vars; i++)
-        krs_var(s.made, g->string[g->var[i].name], g->var[i].low,
-                g->var[i].high);
-    for (uint32_t id = 1; id < room && !text; id++) {
-        const krsi_node *n = g->node[id];
-        if (!values[id] || n->op == KRSI_UPDATE || n->op == KRSI_SCAN ||
-            (n->op == KRSI_RESULT &&
-             rounds(krsi_loop_of(g, g->node[n->in[0]]).body)))
+    size_t room = g->nodes + 1;
+    bool *asked = allocate(room * sizeof *asked);
+    krs_view *views = allocate(room * sizeof *views);
+    int64_t var[FUZZ_VARS] = {0};
+    judging j = {.g = g, .counts = counts};
+    for (uint32_t id = 1; id < room; id++) {
+        const tensor *t = values[id];
+        if (!t)
             continue;
-        if (is_leaf(g->node[id])) {
-            text = judge_leaf(c, g, id, values[id]);
-            continue;
-        }
-        add_single(&s, id);
-        outputs[count++] = krsi_handle(s.made, s.single[id]);
-        if (s.bound[id])
-            outputs[count++] = krsi_handle(s.made, s.bound[id]);
+        asked[id] = true;
+        views[id] = view_of(t);
+        if (is_leaf(g->node[id]) && !j.text)
+            j.text = judge_leaf(c, g, id, t);
     }
+    for (size_t i = 0; i < g->vars && i < FUZZ_VARS; i++)
+        var[i] = fuzz_var(c, FUZZ_SETTINGS - 1, g->string[g->var[i].name],
+                          g->var[i].low, g->var[i].high);
     krs_error err = {KRS_OK, ""};
-    krs_store *store = NULL;
-    krs_program *program = NULL;
-    krs_status status = krs_store_new(eval, &store, &err);
-    if (status == KRS_OK && count)
-        status = krs_program_new(store, outputs, count, &program, &err);
-    for (uint32_t id = 1; id < room && program && status == KRS_OK; id++) {
-        char name[16];
-        snprintf(name, sizeof name, "v%u", id);
-        if (s.operand[id])
-            status = krs_program_set_input(program, name, values[id]->data,
-                                           values[id]->bytes, &err);
-    }
-    for (size_t i = 0; i < g->vars && program && status == KRS_OK; i++) {
-        const krsi_var *v = &g->var[i];
-        const char *name = g->string[v->name];
-        status = krs_program_set_var(
-            program, name,
-            fuzz_var(c, FUZZ_SETTINGS - 1, name, v->low, v->high), &err);
-    }
-    if (program && status == KRS_OK)
-        status = krs_program_run(program, &err);
-    if (status != KRS_OK && !text)
-        text = wrong("primitives alone: %s", err.text);
-    size_t at = 0;
-    for (uint32_t id = 1; id < room && program && !text; id++) {
-        if (!s.single[id])
-            continue;
-        const tensor *got = values[id];
-        tensor want = tensor_of("", got->dtype, got->shape), bound = {0};
-        krs_program_read(program, at++, want.data, want.bytes, &err);
-        if (s.bound[id]) {
-            bound = tensor_of("", KRS_F32, got->shape);
-            krs_program_read(program, at++, bound.data, bound.bytes, &err);
-        }
-        text =
-            judge_node(g, id, got, &want, s.bound[id] ? &bound : NULL, counts);
-        free(want.data);
-        free(bound.data);
-    }
-    krs_program_free(program);
-    krs_store_free(store);
-    krs_graph_free(s.made);
-    free(s.operand);
-    free(outputs);
-    return text;
+    if (!j.text && krsi_judge_alone(eval, g, asked, views, var, take_judged, &j,
+                                    &err) != KRS_OK)
+        j.text = wrong("primitives alone: %s", err.text);
+    free(asked);
+    free(views);
+    return j.text;
 }
 
 /* Every primitive as an output: the roots have the same bits as in `a`, and

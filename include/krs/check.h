@@ -97,6 +97,22 @@ typedef struct krs_check_data {
     uint64_t seed;
 } krs_check_data;
 
+/* ---- devices ---- */
+
+/* Buckets of a histogram: the same bits; at most 1, 2, 4, 8, 16, 32, 64 units
+ * in the last place; more; and what is not finite on one side. Of integers,
+ * differences. */
+enum { KRS_ULP_BUCKETS = 10 };
+
+/* How one tensor differs from another. */
+typedef struct krs_check_difference {
+    int64_t elements;
+    int64_t ulps[KRS_ULP_BUCKETS];
+    double largest, largest_relative; /* infinite if the last bucket has any */
+    int64_t worst;    /* row-major index of the largest; -1: all the same */
+    double got, want; /* there */
+} krs_check_difference;
+
 /* ---- gradients ---- */
 
 /* "worst" of a gradient that disagrees along a direction */

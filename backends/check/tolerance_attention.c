@@ -1,4 +1,4 @@
-/* fuzz_attention.c -- how far a kernel of attention may be off, for the judge.
+/* tolerance_attention.c -- how far a kernel of attention may be off.
  *
  * In: an attention, attention_lse or attention_grad node and its operands. Out:
  * the magnitude behind its largest element, and how many roundings of 2^-24 of
@@ -13,7 +13,7 @@
  *
  * (Higham 2002, section 3.1, to first order).
  */
-#include "fuzz_graph.h"
+#include "alone.h"
 
 #include <math.h>
 
@@ -25,7 +25,7 @@ is_attention(const krsi_node *n)
 }
 
 double
-fuzz_attention_chain(const krs_graph *g, const krsi_node *n)
+krsi_attention_roundings(const krs_graph *g, const krsi_node *n)
 {
     if (!is_attention(n))
         return 0;
@@ -46,7 +46,7 @@ largest(krs_node x)
 }
 
 krs_node
-fuzz_attention_bound(const krsi_node *n, krs_node single, const krs_node *in)
+krsi_attention_rounded(const krsi_node *n, krs_node alone, const krs_node *in)
 {
     bool is_lse = n->op == KRSI_ATTENTION_LSE;
     bool is_grad = n->op == KRSI_ATTENTION_GRAD;
@@ -73,5 +73,5 @@ fuzz_attention_bound(const krsi_node *n, krs_node single, const krs_node *in)
         bound = krs_add(krs_add(dq, dk), krs_scale(g, rows));
         bound = krs_mul(scores, bound);
     }
-    return krsi_expand_like(KRS_HERE, bound, single);
+    return krsi_expand_like(KRS_HERE, bound, alone);
 }
