@@ -283,7 +283,7 @@ judge_singles(const fuzz_case *c, krs_device *eval, const krs_graph *g,
         const tensor *t = values[id];
         if (!t)
             continue;
-        asked[id] = true;
+        asked[id] = krsi_has_bound(g, id);
         views[id] = view_of(t);
         if (is_leaf(g->node[id]) && !j.text)
             j.text = judge_leaf(c, g, id, t);

@@ -1,16 +1,28 @@
 /* check.c -- kersey check: a graph or model against what it must be.
  *
- * In: a model or a graph in the text form; data for its leaves are the weights
- * of a folder, else drawn from --seed. Out with --grad, on stdout: a line for
- * every parameter with the element whose gradient is farthest from the slope
- * of the loss (krs_gradcheck), and the count. EXIT_SHORT if one falls short.
+ * In: a model, a graph in the text form, or a repro that an earlier check
+ * wrote. Data for its leaves are those of the repro, the weights of a folder,
+ * else drawn from --seed. Two checks, with their results on stdout; EXIT_SHORT
+ * if one falls short, EXIT_ABSENT for a backend that is not there:
+ *
+ *   --backends A,B   every node, output and, with --grad, gradient on these
+ *                    backends against --against, for --steps steps (krs_check);
+ *                    without --grad and --backends, on --backend
+ *   --grad alone     a line for every parameter with the element whose gradient
+ *                    is farthest from the slope of the loss (krs_gradcheck)
  *
  * The loss is the first output; one that is no scalar is summed with drawn
- * weights, since sums alone are often constant (softmax).
+ * weights, since sums alone are often constant (softmax). Steps of a model are
+ * those of AdamW.
  */
 #include "command.h"
 
+#include "check_report.h"
 #include "load_graph.h"
+
+#include <krs/train.h>
+
+#include <errno.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,71 +86,231 @@ find_parameters(const struct loaded_graph *l, krs_node **out, size_t *out_count,
     return KRS_OK;
 }
 
+/* What was loaded, and the data for it. */
+struct subject {
+    struct loaded_graph l;
+    krs_device *host;      /* eval, for the weights */
+    krs_store *weights;    /* NULL: none */
+    krs_check_data *repro; /* NULL: the text has no data */
+    krs_check_data data;
+};
+
 static krs_status
-check_gradients(const struct command_line *line, const struct loaded_graph *l,
-                krs_device *device, const krs_store *weights,
-                struct tally *tally, krs_error *err)
+check_gradients(const struct command_line *line, const struct subject *s,
+                krs_device *device, struct tally *tally, krs_error *err)
 {
     krs_node *parameters = NULL;
     size_t count = 0;
-    krs_check_data data = {.struct_size = sizeof data,
-                           .store = weights,
-                           .seed = (uint64_t)line->flags.seed};
     krs_gradcheck_options options = {
         .struct_size = sizeof options,
-        .data = &data,
+        .data = &s->data,
         .elements = line->flags.elements ? line->flags.elements : -1,
         .sink = take_gradient,
         .user = tally};
-    krs_status status = find_parameters(l, &parameters, &count, err);
+    krs_status status = find_parameters(&s->l, &parameters, &count, err);
     if (status == KRS_OK)
-        status = krs_gradcheck(device, scalar_loss(l), parameters, count,
+        status = krs_gradcheck(device, scalar_loss(&s->l), parameters, count,
                                &options, err);
     free(parameters);
     return status;
 }
 
-/* The weights of a model folder, on a device of their own. */
+/* A step of AdamW for the loss; its states begin at zero. */
 static krs_status
-open_weights(const char *folder, krs_device **device, krs_store **store,
-             krs_error *err)
+add_steps(struct subject *s, krs_error *err)
 {
+    krs_node *parameters;
+    size_t count;
+    krs_optimizer adamw = krs_optimizer_default();
+    adamw.schedule.kind = KRS_SCHEDULE_CONSTANT;
+    adamw.learning_rate = 1e-3;
+    KRS_TRY(krs_nn_parameters(s->l.graph, &parameters, &count, err));
+    uint32_t before = krs_graph_size(s->l.graph);
+    krs_train_step(s->l.outputs[0], parameters, count, &adamw, s->l.outputs,
+                   MOST_GRAPH_OUTPUTS, &s->l.count);
+    free(parameters);
+    KRS_TRY(krs_graph_check(s->l.graph, err));
+    for (uint32_t id = before + 1; id <= krs_graph_size(s->l.graph); id++) {
+        krs_node x = krs_graph_node(s->l.graph, id);
+        if (!strcmp(krs_node_op(x), "state"))
+            KRS_TRY(krs_store_add(s->weights, krs_node_name(x),
+                                  krs_node_dtype(x), krs_node_shape(x), err));
+    }
+    return KRS_OK;
+}
+
+/* The data lines of a text. */
+static krs_status
+read_data(const char *path, struct subject *s, krs_error *err)
+{
+    char *text;
+    krs_error why;
+    KRS_TRY(read_graph_text(path, &text, err));
+    krs_status status = krs_check_read(text, &s->repro, &why);
+    free(text);
+    return status == KRS_OK ? KRS_OK
+                            : krs_fail(err, status, "%s: %s", path, why.text);
+}
+
+static krs_status
+load_subject(const struct command_line *line, struct subject *s, krs_error *err)
+{
+    const struct flags *f = &line->flags;
+    const char *path = line->operands[0];
     krs_llama_config config;
-    KRS_TRY(krs_device_open("eval", device, err));
-    KRS_TRY(krs_store_new(*device, store, err));
-    return krs_llama_open(folder, *store, &config, err);
+    struct graph_sizes sizes = {f->given[FLAG_ID_batch] ? f->batch : 2,
+                                f->given[FLAG_ID_seq] ? f->seq : 8, true};
+    KRS_TRY(load_graph(path, &sizes, &s->l, err));
+    if (s->l.count == 0)
+        return krs_fail(err, KRS_E_ARGUMENT, "the graph has no output");
+    KRS_TRY(krs_device_open("eval", &s->host, err));
+    KRS_TRY(krs_store_new(s->host, &s->weights, err));
+    if (s->l.is_folder)
+        KRS_TRY(krs_llama_open(path, s->weights, &config, err));
+    if (!s->l.is_model && strcmp(path, "-") != 0)
+        KRS_TRY(read_data(path, s, err));
+    if (s->l.is_model && f->steps > 0)
+        KRS_TRY(add_steps(s, err));
+    if (s->repro)
+        s->data = *s->repro;
+    s->data.struct_size = sizeof s->data;
+    s->data.store = s->weights;
+    s->data.seed = (uint64_t)f->seed;
+    return KRS_OK;
+}
+
+static void
+free_subject(struct subject *s)
+{
+    krs_check_data_free(s->repro);
+    free_graph(&s->l);
+    krs_store_free(s->weights);
+    krs_device_close(s->host);
+}
+
+/* ---- devices ---- */
+
+/* repro into folder/NAME.krs, where ':' of the name becomes '-' */
+static krs_status
+write_repro(const char *folder, const char *name, const char *text,
+            krs_error *err)
+{
+    char path[PATH_BYTES];
+    int length = snprintf(path, sizeof path, "%s/%s.krs", folder, name);
+    if (length < 0 || (size_t)length >= sizeof path)
+        return krs_fail(err, KRS_E_IO, "%.100s...: the path is too long",
+                        folder);
+    for (char *at = path + strlen(folder); *at; at++)
+        *at = *at == ':' ? '-' : *at;
+    FILE *out = fopen(path, "w");
+    bool bad = !out || fputs(text, out) < 0;
+    bad |= out && fclose(out) != 0;
+    if (bad)
+        return krs_fail(err, KRS_E_IO, "%s: %s", path, strerror(errno));
+    printf("  again: kersey check %s --backends %s\n", path, name);
+    return KRS_OK;
+}
+
+/* One backend; the exit code. */
+static int
+check_device(const struct command_line *line, const struct subject *s,
+             const char *name, struct check_report *report)
+{
+    const struct flags *f = &line->flags;
+    struct command_line one = *line;
+    krs_device *device, *against = NULL;
+    krs_check_result found = {.struct_size = sizeof found};
+    krs_check_options options = {.struct_size = sizeof options,
+                                 .data = &s->data,
+                                 .gradients = f->grad,
+                                 .steps = f->steps,
+                                 .repro = f->emit_repro != NULL,
+                                 .sink = report_row,
+                                 .user = report};
+    krs_error err, io;
+    one.flags.backend = name;
+    one.flags.given[FLAG_ID_backend] = true;
+    int code = open_device(&one, &device);
+    if (code != EXIT_OK)
+        return code;
+    one.flags.backend = f->against;
+    code = open_device(&one, &against);
+    if (code != EXIT_OK) {
+        krs_device_close(device);
+        return code;
+    }
+    report_device(report, name, f->against);
+    krs_status status = krs_check(device, against, s->l.outputs, s->l.count,
+                                  &options, &found, &err);
+    if (status == KRS_OK || status == KRS_E_CHECK)
+        report_found(report, &found, status == KRS_OK ? "" : err.text);
+    if (found.repro && write_repro(f->emit_repro, name, found.repro, &io))
+        code = complain(&io);
+    if (status != KRS_OK)
+        code = complain(&err);
+    free(found.repro);
+    krs_device_close(against);
+    krs_device_close(device);
+    return code;
+}
+
+/* Every name of a list "a,b"; the worst exit code: a failure, then short, then
+ * absent. */
+static int
+check_devices(const struct command_line *line, const struct subject *s,
+              const char *list)
+{
+    struct check_report report;
+    krs_error err;
+    int worst = EXIT_OK;
+    if (report_begin(line->flags.report, &report, &err) != KRS_OK)
+        return complain(&err);
+    while (*list && worst != EXIT_FAILED) {
+        char name[64];
+        size_t length = strcspn(list, ",");
+        snprintf(name, sizeof name, "%.*s", (int)length, list);
+        list += length + (list[length] == ',');
+        int code = check_device(line, s, name, &report);
+        if (code != EXIT_OK && (worst == EXIT_OK || code != EXIT_ABSENT))
+            worst = code;
+    }
+    if (report_end(&report, line->flags.report, &err) != KRS_OK)
+        return complain(&err);
+    return worst;
+}
+
+static int
+check_slopes(const struct command_line *line, const struct subject *s)
+{
+    krs_device *device;
+    struct tally tally = {0, 0};
+    krs_error err;
+    int code = open_device(line, &device);
+    if (code != EXIT_OK)
+        return code;
+    krs_status status = check_gradients(line, s, device, &tally, &err);
+    if (status == KRS_OK || status == KRS_E_CHECK)
+        printf("%zu passed, %zu failed\n", tally.passed, tally.failed);
+    if (status != KRS_OK)
+        code = complain(&err);
+    krs_device_close(device);
+    return code;
 }
 
 int
 command_check(const struct command_line *line)
 {
     const struct flags *f = &line->flags;
-    if (!f->grad)
-        return complain_usage("say what to check: --grad");
-    krs_device *device, *host = NULL;
-    krs_store *weights = NULL;
-    struct loaded_graph l;
-    struct tally tally = {0, 0};
-    struct graph_sizes sizes = {f->given[FLAG_ID_batch] ? f->batch : 2,
-                                f->given[FLAG_ID_seq] ? f->seq : 8, true};
+    struct subject s = {.repro = NULL};
     krs_error err;
-    int code = open_device(line, &device);
-    if (code != EXIT_OK)
-        return code;
-    krs_status status = load_graph(line->operands[0], &sizes, &l, &err);
-    if (status == KRS_OK && l.count == 0)
-        status = krs_fail(&err, KRS_E_ARGUMENT, "the graph has no output");
-    if (status == KRS_OK && l.is_folder)
-        status = open_weights(line->operands[0], &host, &weights, &err);
-    if (status == KRS_OK)
-        status = check_gradients(line, &l, device, weights, &tally, &err);
-    if (status == KRS_OK || status == KRS_E_CHECK)
-        printf("%zu passed, %zu failed\n", tally.passed, tally.failed);
-    if (status != KRS_OK)
-        code = complain(&err);
-    free_graph(&l);
-    krs_store_free(weights);
-    krs_device_close(host);
-    krs_device_close(device);
+    if (f->backends && f->given[FLAG_ID_backend])
+        return complain_usage("--backend and --backends: one of them");
+    krs_status status = load_subject(line, &s, &err);
+    int code =
+        status != KRS_OK ? complain(&err)
+        : f->grad && !f->backends
+            ? check_slopes(line, &s)
+            : check_devices(line, &s, f->backends ? f->backends : f->backend);
+    free_subject(&s);
     return code;
 }

@@ -42,8 +42,8 @@ bool krsi_zeros_are_one(enum krsi_op op);
 krs_node krsi_rounded(const krs_graph *g, const krsi_node *n, krs_node alone,
                       const krs_node *in);
 /* Does a body do what f64 and f32 do differently? If not, a scan is judged as
- * one exact operation; else not at all: what a rounding becomes over the
- * iterations has no bound. */
+ * one exact operation; else what a rounding becomes over the iterations has no
+ * bound. */
 bool krsi_body_rounds(const krsi_body *body);
 
 /* ---- tolerance_attention.c ---- */
@@ -67,6 +67,10 @@ typedef void krsi_judged_sink(void *user, const krsi_judged *judged);
 /* Can a node be judged? Leaves hold what they were given, updates what their
  * value is, a scan has no value of its own. */
 bool krsi_can_be_judged(const krs_graph *g, uint32_t id);
+
+/* Is what it may be off bounded? Not for a result of a scan whose body rounds:
+ * that is judged by a guard. */
+bool krsi_has_bound(const krs_graph *g, uint32_t id);
 
 /* krsi_judge_alone(eval, g, asked, values, var, sink, user, err) -- judge every
  * node of g (primitives, and composites with a kernel family) that is asked

@@ -1,5 +1,5 @@
 /* check.h -- proof: tensors compared element by element, gradients against
- * slopes.
+ * slopes, devices against the interpreter.
  *
  *     krs_view got = {KRS_F32, KRS_SHAPE(2, 3), data, sizeof data};
  *     krs_tolerance tolerance = {.rtol = 1e-5, .atol = 1e-6};
@@ -7,6 +7,7 @@
  *     status = krs_compare(&got, &want, NULL, tolerance, &result, &err);
  *
  *     krs_gradcheck(device, loss, parameters, count, NULL, &err);
+ *     krs_check(device, eval, outputs, count, NULL, NULL, &err);
  *
  * KRS_OK means that every element agrees, KRS_E_CHECK that one does not, and
  * err says which. No figure is averaged over a tensor, so that one wrong
@@ -112,6 +113,113 @@ typedef struct krs_check_difference {
     int64_t worst;    /* row-major index of the largest; -1: all the same */
     double got, want; /* there */
 } krs_check_difference;
+
+/* What is compared with what. */
+typedef enum krs_check_kind {
+    KRS_CHECK_OUTPUT,   /* an output on the device with that on `against` */
+    KRS_CHECK_GRADIENT, /* likewise, of an input or state */
+    KRS_CHECK_STATE,    /* likewise, after a step */
+    KRS_CHECK_NODE /* a node on the device with the f64 interpreter's on the
+                           operands that the device had */
+} krs_check_kind;
+
+/* One tensor compared. Borrowed during the call. */
+typedef struct krs_check_row {
+    krs_check_kind kind;
+    int64_t step;     /* from 1; nodes: 1 */
+    const char *name; /* of an input or state; "" for others */
+    size_t number;    /* of an output, from 0; of a node: its id */
+    const char *op, *scope, *file;
+    int line;
+    krs_dtype dtype;
+    krs_shape shape;
+    krs_check_difference difference;
+    int64_t failing; /* elements that differ more than is allowed */
+    int64_t worst;   /* of them, or the nearest to it; -1: none differs */
+    double got, want, allowed, ratio; /* there */
+} krs_check_row;
+
+typedef enum krs_check_cause {
+    KRS_CAUSE_NONE,     /* nothing is wrong */
+    KRS_CAUSE_NODE,     /* a node is wrong, computed by a kernel of its own */
+    KRS_CAUSE_FUSION,   /* a node is right alone, but not in a kernel that
+                           computes more than one operation */
+    KRS_CAUSE_TOLERANCE /* an output differs more than options.tolerance */
+} krs_check_cause;
+
+typedef struct krs_check_result {
+    size_t struct_size; /* sizeof (krs_check_result) */
+    int64_t nodes, failing_nodes;
+    int64_t elements;                 /* of nodes */
+    int64_t tensors, failing_tensors; /* outputs, gradients, states */
+    krs_check_cause cause;
+    /* of the first diverging node, or of the output */
+    char op[32], scope[160], file[160];
+    int line;
+    char kernel[256]; /* its kernel: what it computes, and for what */
+    char *repro;      /* to be freed: a text for krs_check_read, or NULL */
+} krs_check_result;
+
+typedef struct krs_check_options {
+    size_t struct_size;         /* sizeof (krs_check_options) */
+    const krs_check_data *data; /* NULL: all drawn from seed 0 */
+    bool gradients;             /* also of every float input and state */
+    /* runs of the outputs, updates taking effect, each from the states of
+     * `against`; without updates among the outputs, 1e-2 times the gradient is
+     * taken from every f32 state in each; 0: one run, nothing is updated that
+     * the outputs do not */
+    int64_t steps;
+    /* of outputs, gradients and states from `against`, both 0: not judged; for
+     * what roundings become over a graph has no bound */
+    krs_tolerance tolerance;
+    bool repro; /* wanted, if something is wrong */
+    void (*sink)(void *user, const krs_check_row *row); /* NULL: none */
+    void *user;
+} krs_check_options;
+
+/* krs_check(device, against, outputs, count, options, &result, err) -- does a
+ * device compute what a graph says?
+ *
+ *   1  Outputs, gradients and steps run on both devices. The differences are
+ *      reported, and judged if there is a tolerance.
+ *   2  Every node of the graph of primitives is made an output of the device
+ *      and judged by itself: eval, in f64, computes it from the operands that
+ *      the device had. Most must be the same bits; functions, sums and
+ *      attention have bounds (backends/check/tolerance.c). So the first node
+ *      that is wrong is the one to look at, not where it shows.
+ *   3  The outputs of 1 must be the same bits as in 2.
+ *   4  What is wrong is unfused by bisection: nodes before it become inputs,
+ *      which no kernel can compute, as many as leave the fault there. So the
+ *      kernel is named, and a node that is wrong by itself told from one that
+ *      is so in the company of others.
+ *
+ *   device   under test; against, for 1: eval, or one that is trusted
+ *   outputs  of one graph, which is left as it is; updates take effect in
+ *            stores of the check's own
+ *   options  NULL: all default
+ *   result   NULL is fine; filled also with CHECK. Free result->repro.
+ *
+ * A gradient is that of the first float output; one that is no scalar is
+ * summed with drawn weights. Results of a scan whose body rounds are compared
+ * with 2^-10 of their largest element: a guard, not a bound. A repro is the
+ * guilty node or kernel alone, with the data that it failed on.
+ *
+ * Errors     CHECK if something is wrong: err names it. ARGUMENT (no outputs,
+ *            struct_size, not one graph); those of data, gradients, devices.
+ * Cost       the graph 2 + steps times on each device, every node on eval;
+ *            memory for all nodes, at most 256 MiB of them at a time.
+ * One thread at a time. */
+KRS_API krs_status krs_check(krs_device *device, krs_device *against,
+                             const krs_node *outputs, size_t count,
+                             const krs_check_options *options,
+                             krs_check_result *result, krs_error *err);
+
+/* krs_check_read(text, &data, err) -- the data that a repro carries, in lines
+ * "#: name type values"; nothing for a graph without. Free it with
+ * krs_check_data_free. Errors: FORMAT with line and column; MEMORY. */
+KRS_API krs_status krs_check_read(const char *text, krs_check_data **out,
+                                  krs_error *err);
+KRS_API void krs_check_data_free(krs_check_data *data);
 
 /* ---- gradients ---- */
 

@@ -12,7 +12,7 @@
  *   program.h          devices, stores, programs: run, look inside, measure
  *   memory.h dlpack.h  memory of your own; tensors of other libraries
  *   status.h version.h how errors are told; which Kersey this is
- *   check.h            results and gradients compared, element by element
+ *   check.h            gradients against slopes; devices, tensors compared
  *
  * Weights and texts: files of others, read and written.
  *   weights.h gguf.h   tensors in safetensors, GGUF, .npy, .npz; GGUF's settings

@@ -1,0 +1,86 @@
+#!/usr/bin/env bats
+# kersey check: gradients against slopes of their loss; backends node by node.
+
+setup() {
+    bats_require_minimum_version 1.5.0
+    cd "$BATS_TEST_TMPDIR"
+}
+
+@test "the gradients of a graph, a model folder and a preset pass on every backend" {
+    for backend in eval interp cpu; do
+        run -0 --separate-stderr "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" \
+            --grad --backend $backend
+        [ "${lines[2]}" = "2 passed, 0 failed" ]
+        [[ "${lines[0]}" =~ ^passed\ \ w1\ \ 17\ of\ 17\;\ worst\ 0\.[0-9]+\ of\ its ]]
+    done
+    run -0 "$KERSEY" check "$TESTS_DIR/golden/models/llama_gqa" --grad --elements 2
+    [[ "${lines[-1]}" = "29 passed, 0 failed" ]]
+    run -0 "$KERSEY" check llama-tiny --grad --elements 2 --backend eval
+    [[ "${lines[-1]}" = "20 passed, 0 failed" ]]
+}
+
+@test "an output that is no scalar is summed with weights" {
+    run -0 "$KERSEY" check "$TESTS_DIR/graphs/softmax.krs" --grad --backend eval
+    [[ "${lines[0]}" == "passed  x  18 of 18; worst 0."* ]]
+}
+
+@test "a wrong gradient is named and gives exit code 3" {
+    cat > half.krs <<'KRS'
+%1 = state f32[3] name="w"
+%2 = stop_gradient f32[3] %1
+%3 = mul f32[3] %1 %2
+return %3
+KRS
+    run -3 --separate-stderr "$KERSEY" check half.krs --grad --backend eval
+    [[ "${lines[0]}" == "FAILED  w  5 of 5; worst "* ]]
+    [ "${lines[1]}" = "0 passed, 1 failed" ]
+    [[ "$stderr" == "kersey check: error: gradcheck: 'w': "*"5 of 5 that were tried disagree" ]]
+}
+
+@test "backends agree with the interpreter in outputs, gradients, steps and nodes" {
+    run -0 "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" --backends interp,cpu \
+        --grad --steps 2 --report page.html
+    [ "${lines[0]}" = "interp against eval" ]
+    [[ "${lines[1]}" == "  outputs        2 passed, 0 failed; 2 elements"* ]]
+    [[ "${lines[2]}" == "  gradients      8 passed, 0 failed; "* ]]
+    [[ "${lines[3]}" == "  states         4 passed, 0 failed; "* ]]
+    [[ "$output" == *"cpu against eval"*"  passed"* ]]
+    grep -q '<h1>cpu against eval</h1>' page.html
+    [ "$(grep -c '<tr><td>node' page.html)" -ge 40 ]
+    ! grep -q 'class="bad"' page.html
+    run -0 "$KERSEY" check llama-tiny --batch 1 --seq 4 --steps 2
+    [[ "${lines[0]}" == "cpu against eval" ]]
+    [[ "$output" == *"  states         122 passed, 0 failed; "* ]]
+}
+
+@test "a wrong kernel is named, and its repro fails again" {
+    export KRS_MODULE_PATH="$(dirname "$KERSEY")/tests/modules"
+    export MUTANT=neg_is_abs
+    cat > neg.krs <<'KRS'
+%1 = input f32[6] name="x"
+%2 = exp f32[6] %1
+%3 = neg f32[6] %2
+%4 = tanh f32[6] %3
+return %4
+KRS
+    run -3 --separate-stderr "$KERSEY" check neg.krs --backends mutant --emit-repro .
+    [[ "$stderr" == *"check: on mutant neg: element 0 of f32[6] is "* ]]
+    [[ "$stderr" == *"(text:3): kernel 0 (neg) for neg"* ]]
+    [[ "$output" == *"again: kersey check ./mutant.krs --backends mutant"* ]]
+    run -3 "$KERSEY" check mutant.krs --backends mutant
+    run -0 "$KERSEY" check mutant.krs --backends interp
+    run -0 "$KERSEY" check mutant.krs --backends interp --grad
+    run -3 "$KERSEY" check neg.krs --backends nobody,mutant
+}
+
+@test "what cannot be checked is refused" {
+    run -77 --separate-stderr "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" --backends interp,nobody
+    run -2 --separate-stderr "$KERSEY" check llama-tiny --backend cpu --backends cpu
+    [[ "$stderr" == *"--backend and --backends: one of them"* ]]
+    run -77 --separate-stderr "$KERSEY" check llama-tiny --grad --backend nobody
+    run -1 --separate-stderr "$KERSEY" check absent.krs --grad --backend eval
+    [[ "$stderr" == *"absent.krs: No such file"* ]]
+    printf '%%1 = iota i64[3] axis=0\nreturn %%1\n' > ints.krs
+    run -1 --separate-stderr "$KERSEY" check ints.krs --grad --backend eval
+    [[ "$stderr" == *"gradcheck: there are no parameters to check"* ]]
+}
