@@ -74,6 +74,33 @@ num_key_value_heads 3" verify "$folder"
     refused 1 "golden.safetensors" verify "$folder"
 }
 
+@test "embed gives a vector a text, in the order of the texts" {
+    bert="$MODELS/bert"
+    printf 'one\nanother\n\x20\n' >"$BATS_TEST_TMPDIR/lines"
+    "$KERSEY" embed "$bert" --data "$BATS_TEST_TMPDIR/lines" \
+        >"$BATS_TEST_TMPDIR/vectors"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/vectors")" -eq 3 ]
+    [ "$(awk '{ print NF }' "$BATS_TEST_TMPDIR/vectors" | sort -u)" = 32 ]
+    # alike alone and through stdin
+    cmp "$BATS_TEST_TMPDIR/vectors" <("$KERSEY" embed "$bert" \
+        <"$BATS_TEST_TMPDIR/lines")
+    "$KERSEY" embed "$bert" another --json >"$BATS_TEST_TMPDIR/json"
+    [ "$(jq -c '[.text, .tokens, (.embedding | length)]' \
+        "$BATS_TEST_TMPDIR/json")" = '["another",7,32]' ]
+    paste <(jq '.embedding[]' "$BATS_TEST_TMPDIR/json") \
+        <(sed -n 2p "$BATS_TEST_TMPDIR/vectors" | tr ' ' '\n') |
+        awk '{ d = $1 - $2; n += $1 * $1; bad += d > 1e-6 || d < -1e-6 }
+            END { exit NR != 32 || bad || n < 0.999999 || n > 1.000001 }'
+}
+
+@test "embed says what is wrong" {
+    refused 1 '"gpt2" is no encoder' embed "$MODELS/gpt2" a
+    refused 1 "nowhere/config.json" embed nowhere a
+    refused 1 "text 0: 0 tokens" embed "$MODELS/bert" ""
+    refused 2 "of TEXT and --data one is possible" \
+        embed "$MODELS/bert" a --data x
+}
+
 @test "generate prints the prompt and the same bytes for the same seed" {
     run -0 --separate-stderr "$KERSEY" generate "$MODELS/llama_mqa_headdim" \
         -p "abc" -n 6 --seed 4

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # real.bats -- SmolLM2-135M as users run it, against golden/real: every weight,
 # dequantised, has the hash that the Python package gguf gives; its prompts are
-# continued id for id. MiniLM: the ids of its texts. Skipped without the files,
+# continued id for id. MiniLM: the vectors of its texts. Skipped without the files,
 # which ./tools/fetch-models fetches.
 
 bats_require_minimum_version 1.5.0
@@ -93,4 +93,30 @@ What is the capital of France?<|im_end|>
     [ "$(jq -r .config.model_type <<<"$output")" = bert ]
     [ "$(jq -r .tokenizer.kind <<<"$output")" = WordPiece ]
     [ "$(jq .tokenizer.tokens <<<"$output")" = 30522 ]
+}
+
+@test "embed gives the vectors of the reference for its texts" {
+    [ -e "$MINILM" ] || skip "there is no $MINILM; ./tools/fetch-models"
+    golden="$TESTS_DIR/golden/real/minilm.json"
+    "$KERSEY" inspect "$TESTS_DIR/golden/real/minilm.safetensors" \
+        --tensor mean_normalised --npy "$BATS_TEST_TMPDIR/want.npy" >/dev/null
+    # a text a line, and the same as operands
+    jq -r '.texts[]' "$golden" | "$KERSEY" embed "$MINILM" \
+        >"$BATS_TEST_TMPDIR/vectors"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/vectors")" -eq 10 ]
+    # the header of the array is 128 bytes
+    tr ' ' '\n' <"$BATS_TEST_TMPDIR/vectors" >"$BATS_TEST_TMPDIR/got"
+    tail -c +129 "$BATS_TEST_TMPDIR/want.npy" | od -An -v -w4 -t f4 |
+        paste "$BATS_TEST_TMPDIR/got" - >"$BATS_TEST_TMPDIR/both"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/both")" -eq 3840 ]
+    # tol of minilm.json, to which the file rounds to f32
+    awk 'function abs(x) { return x < 0 ? -x : x }
+        !(abs($1 - $2) <= 1e-5 + 1e-5 * abs($2)) { bad++ }
+        END { exit NR != 3840 || bad > 0 }' "$BATS_TEST_TMPDIR/both"
+    [ -z "${KERSEY_SLOW-}" ] || return 0
+    first=$(jq -r '.texts[0]' "$golden")
+    "$KERSEY" embed "$MINILM" --json "$first" x >"$BATS_TEST_TMPDIR/json"
+    [ "$(jq -r .text "$BATS_TEST_TMPDIR/json" | head -n 1)" = "$first" ]
+    [ "$(jq -s -c 'map([.tokens, (.embedding | length)])' \
+        "$BATS_TEST_TMPDIR/json")" = "[[12,384],[3,384]]" ]
 }

@@ -30,7 +30,7 @@
  *
  * Use them.
  *   train.h            schedules, optimizers, the trainer and its checkpoints
- *   generate.h         sampling, decoding with a cache, text
+ *   generate.h embed.h sampling, decoding with a cache, text; texts as vectors
  *
  * To write a backend (not included here):
  *   backend.h kernel.h the seam to a machine; kernels: scalar.def is their table
@@ -49,6 +49,7 @@
 #include <krs/data.h>
 #include <krs/dlpack.h>
 #include <krs/dtype.h>
+#include <krs/embed.h>
 #include <krs/generate.h>
 #include <krs/gguf.h>
 #include <krs/gpt2.h>
