@@ -177,6 +177,8 @@ flags() {
     json '.[0].ids | length == 3' generate "$golden/models/llama_mha" -p Hello \
         -n 3 --backend interp
     json '.[0].ids == [72, 105]' tokenize -t bytes Hi
+    json '.[0].embedding | length == 32' embed "$golden/models/bert" a \
+        --backend interp
     for command in $(commands); do
         if "$KERSEY" $command --help | grep -q -e ' --json '; then echo $command; fi
     done | sort >takes

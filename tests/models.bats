@@ -23,10 +23,12 @@ changed() {
     echo "$BATS_TEST_TMPDIR/$1"
 }
 
-@test "verify compares every tensor of every model folder on every backend" {
+# backends whose compilers take minutes for this are tested elsewhere
+@test "verify compares every tensor of every model folder on eval, interp, cpu" {
     set -o pipefail
-    backends=$("$KERSEY" doctor --json |
-        jq -r '.devices[] | select(.present).name')
+    backends=$("$KERSEY" doctor --json | jq -r '.devices[] | select(.present and
+        (.name | IN("eval", "interp", "cpu"))).name')
+    [[ "$backends" == eval* ]]
     first=
     for backend in eval $backends; do
         run -0 --separate-stderr "$KERSEY" verify "$MODELS"/* \
