@@ -9,6 +9,12 @@
 #include <check.h>
 #include <stdlib.h>
 
+/* Check writes a line of a file for each assertion that holds, so that it can
+ * name the last one before a crash, and its parent reads them all back, the
+ * rest moved each time: square in their number, half the time of a suite with
+ * a million. A crash is named by its signal and its test here. */
+#define _mark_point(file, line) ((void)0)
+
 #define SUITE(...)            \
     static int run_all(void); \
     int main(void)            \

@@ -1,7 +1,7 @@
 /* tail_kernel.c -- the kernel of tail_kernel.h, by the builder. */
 #include "tail_kernel.h"
 
-#include <check.h>
+#include "suite.h"
 
 #define ENTRY_1(name)                                  {#name, krsi_kmath_##name, NULL},
 #define ENTRY_2(name)                                  {#name, NULL, krsi_kmath_##name},

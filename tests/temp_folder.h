@@ -6,7 +6,8 @@
 #ifndef TESTS_TEMP_FOLDER_H
 #define TESTS_TEMP_FOLDER_H
 
-#include <check.h>
+#include "suite.h"
+
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -52,42 +52,44 @@ typedef struct result {
     size_t count;
 } result;
 
+/* clang-format off */
 static const problem problems[] = {
-    {1,                     1,           1,                  1,1,   1,1,  .mask = NO_MASK},
-    {1,                     1,           1,                  5,7,   3,2,  .mask = NO_MASK},
-    {2,                     3,           3,                  33,65,  16,48, .mask = NO_MASK},
-    {1,                     2,           2,                  70,70,  64,64, .causal = true},
-    {1,                     1,           1,                  130,400, 64,64, .causal = true,.offset = 270},
-    {1,                     4,                                2,                             50,50,48,48,                                                               .causal = true                                                                                },
-    {2,                     6,                                1,                             9,200,20,36,                                                              .causal = true,.offset = 191},
-    {1,        2,                   1,                                     203,203,24,40,.causal = true,.window = 50},
-    {1,       1,      1,                        250,500,8,8,.causal = true,                             .offset = 250, .window = 7},
-    {2,                    2,                 2,                      40,230,32, 32,      .mask = BOOL_KEYS},
-    {1,                  3,                           3,                                           21,                97,                                                                          17,                                                                  31,                                             .mask = BOOL_SCORES,                                                          .causal = true,
+    {1, 1, 1, 1, 1, 1, 1, .mask = NO_MASK},
+    {1, 1, 1, 5, 7, 3, 2, .mask = NO_MASK},
+    {2, 3, 3, 33, 65, 16, 48, .mask = NO_MASK},
+    {1, 2, 2, 70, 70, 64, 64, .causal = true},
+    {1, 1, 1, 130, 400, 64, 64, .causal = true, .offset = 270},
+    {1, 4, 2, 50, 50, 48, 48, .causal = true},
+    {2, 6, 1, 9, 200, 20, 36, .causal = true, .offset = 191},
+    {1, 2, 1, 203, 203, 24, 40, .causal = true, .window = 50},
+    {1, 1, 1, 250, 500, 8, 8, .causal = true, .offset = 250, .window = 7},
+    {2, 2, 2, 40, 230, 32, 32, .mask = BOOL_KEYS},
+    {1, 3, 3, 21, 97, 17, 31, .mask = BOOL_SCORES, .causal = true,
      .offset = 76},
-    {1,                   2,                            1,                                            100,60,16,16,.mask = ADDED},
-    {1,                    2, 2,30,210,                                                                                                           16,                                                                                                               16,                                                                                                                                        .mask = ADDED,                                                                                                                                                               .causal = true, .offset = 180},
-    {2,                    2,                             2,                                                                       37,                                       41,48,64,.layout = BY_ROWS,.causal = true, .offset = 4},
-    {1,                     2,            1, 20,30,7,9,                                                                               .layout = BY_COLUMNS                                                                                                                                                                                                                                                                                                                                                                                                     },
-    {1,          1,                     1,                                       12,20,600,530,                                                                       .scale = 0.01                                                                                                                                                                                                                                     },
-    {1, 2,            2,                              66,66,64,64,.dtype = KRS_BF16,.causal = true},
-    {1,        2,                   1,                                     18,205,40,24,.dtype = KRS_F16,.layout = BY_ROWS},
-    {1,    8, 2,                   1,300,64,64,                         .causal = true,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                 .offset = 299},
-    {1,                   2,              2,               1,1000,48,                   48,                                                                                                                          .causal = true,                                                                                                                                                                                                                                                                                                                                                                                 .offset = 611},
- /* rows that no key counts for */
-    {1,                   2,                            2,                                9,230,         8,                                                                                   8,                                          .causal = true,.offset = -2},
-    {1,                 1,                          1,                                          5,              9,                                                       4,                             4,.causal = true,.offset = 30, .window = 3},
-    {1,                    2,                            2,              6,10,4,5,.mask = BOOL_NO_KEY                                                                                                                                                                                                                                                                                                                                               },
-    {1,                    2,     2,6,10,4,5,.mask = BOOL_NO_KEY,                                                                                                                                                                                                                                                                                                                                                         .causal = true, .offset = 4},
-    {1,                     1,            1,  6,10,4,5,                                                                       .mask = ADDED_NO_KEY                                                                                                                                                                                                        },
- /* nothing */
-    {0,                     2,            2,                         3,4,                                                                               5,                                                                                                                                                                                                                                6,                                                                                                                                                                                                                                                                                                                                                                                                                                             .mask = NO_MASK                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                   },
-    {1,          2,                     2,                                       0,4,5,6,            .mask = NO_MASK                                                                   },
-    {1, 2,            2,                              3,0,5,6,.mask = NO_MASK},
-    {1,      2,                 2,                                   3,4,0,6,.scale = 1},
-    {1,      2,                 2,                                   3,4,5,0,.mask = NO_MASK},
-    {1,      0,                 2,                                   3,4,5,6,                                                                                               .mask = NO_MASK                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    },
+    {1, 2, 1, 100, 60, 16, 16, .mask = ADDED},
+    {1, 2, 2, 30, 210, 16, 16, .mask = ADDED, .causal = true, .offset = 180},
+    {2, 2, 2, 37, 41, 48, 64, .layout = BY_ROWS, .causal = true, .offset = 4},
+    {1, 2, 1, 20, 30, 7, 9, .layout = BY_COLUMNS},
+    {1, 1, 1, 12, 20, 600, 530, .scale = 0.01},
+    {1, 2, 2, 66, 66, 64, 64, .dtype = KRS_BF16, .causal = true},
+    {1, 2, 1, 18, 205, 40, 24, .dtype = KRS_F16, .layout = BY_ROWS},
+    {1, 8, 2, 1, 300, 64, 64, .causal = true, .offset = 299},
+    {1, 2, 2, 1, 1000, 48, 48, .causal = true, .offset = 611},
+    /* rows that no key counts for */
+    {1, 2, 2, 9, 230, 8, 8, .causal = true, .offset = -2},
+    {1, 1, 1, 5, 9, 4, 4, .causal = true, .offset = 30, .window = 3},
+    {1, 2, 2, 6, 10, 4, 5, .mask = BOOL_NO_KEY},
+    {1, 2, 2, 6, 10, 4, 5, .mask = BOOL_NO_KEY, .causal = true, .offset = 4},
+    {1, 1, 1, 6, 10, 4, 5, .mask = ADDED_NO_KEY},
+    /* nothing */
+    {0, 2, 2, 3, 4, 5, 6, .mask = NO_MASK},
+    {1, 2, 2, 0, 4, 5, 6, .mask = NO_MASK},
+    {1, 2, 2, 3, 0, 5, 6, .mask = NO_MASK},
+    {1, 2, 2, 3, 4, 0, 6, .scale = 1},
+    {1, 2, 2, 3, 4, 5, 0, .mask = NO_MASK},
+    {1, 0, 2, 3, 4, 5, 6, .mask = NO_MASK},
 };
+/* clang-format on */
 enum { PROBLEMS = sizeof problems / sizeof *problems };
 
 /* ---- graphs ---- */
