@@ -203,7 +203,7 @@ END_TEST
 static int
 count_entries(const char *folder)
 {
-    char command[512];
+    char command[640];
     int count = -1;
     snprintf(command, sizeof command, "find '%s' -type f | wc -l", folder);
     FILE *pipe = popen(command, "r");
