@@ -25,60 +25,40 @@ typedef struct row {
     ") >> ($t)(24)))"
 
 #define ROW(NAME, floats, integers) [KRS_KS_##NAME] = {floats, integers},
-/* clang-format off: a row a line */
+/* clang-format off */
 static const row rows[KRS_KS_COUNT] = {
-    ROW(ADD, "$a + $b", "as_$t(as_$u($a) + as_$u($b))") ROW(
-        SUB, "$a - $b",
-        "as_$t(as_$u($a) - as_$u($b))") ROW(MUL, "$a * $b",
-                                            "as_$t(as_$u($a) * as_$u($b))")
-        ROW(DIV, "$a / $b", "$b == ($t)(0) ? ($t)(0) : $a / " DIVISOR) ROW(
-            REM, NULL, "$b == ($t)(0) ? $a : $a % " DIVISOR)
-            ROW(NEG, "-$a", "as_$t(($u)(0) - as_$u($a))") ROW(
-                ABS, "fabs($a)", "as_$t(abs($a))") ROW(MAD, "MAD($a, $b, $c)",
-                                                       NULL)
-                ROW(MIN, "($a < $b) | ($a != $a) ? $a : $b", "min($a, $b)") ROW(
-                    MAX, "($a > $b) | ($a != $a) ? $a : $b",
-                    "max($a, $b)") ROW(SQRT, "sqrt($a)",
-                                       NULL) ROW(FLOOR, "floor($a)", NULL)
-                    ROW(ROUND, "rint($a)", NULL) ROW(
-                        COPYSIGN, "copysign($a, $b)",
-                        NULL) ROW(EQ, "$a == $b",
-                                  "$a == $b") ROW(NE, "$a != $b",
-                                                  "$a != $b") ROW(LT, "$a < $b",
-                                                                  "$a < $b")
-                        ROW(LE, "$a <= $b", "$a <= $b") ROW(
-                            GT,
-                            "$a > $b",
-                            "$a > $b") ROW(GE, "$a >= $b",
-                                           "$a >= $b") ROW(AND, NULL, "$a & $b")
-                            ROW(OR, NULL,
-                                "$a | $b") ROW(XOR, NULL, "$a ^ $b")
-                                ROW(NOT, NULL, "~$a") ROW(
-                                    SHL, NULL,
-                                    "as_$u($b) < ($u)($bits) ? "
-                                    "as_$t(as_$u($a) << as_$u($b)) : ($t)(0)")
-                                    ROW(SHR, NULL,
-                                        "as_$u($b) < ($u)($bits) ? "
-                                        "as_$t(as_$u($a) >> as_$u($b)) : "
-                                        "($t)(0)")
-                                        ROW(SAR, NULL,
-                                            "$a >> as_$t(min(as_$u($b), "
-                                            "($u)($bits - 1)))")
-                                            ROW(UMULH, NULL,
-                                                "as_$t(mul_hi(as_$u($a), "
-                                                "as_$u($b)))") ROW(DOT2_BF16,
-                                                                   "MAD(" LOW
-                                                                   ", MAD(" HIGH
-                                                                   ", $a))",
-                                                                   NULL)
-                                                ROW(DOT4_I8, NULL,
-                                                    "as_$t(as_$u($"
-                                                    "a)" BYTE_PRODUCT(0, 24)
-                                                        BYTE_PRODUCT(8, 16)
-                                                            BYTE_PRODUCT(16, 8)
-                                                                BYTE_PRODUCT(
-                                                                    24,
-                                                                    0) ")")};
+    ROW(ADD, "$a + $b", "as_$t(as_$u($a) + as_$u($b))")
+    ROW(SUB, "$a - $b", "as_$t(as_$u($a) - as_$u($b))")
+    ROW(MUL, "$a * $b", "as_$t(as_$u($a) * as_$u($b))")
+    ROW(DIV, "$a / $b", "$b == ($t)(0) ? ($t)(0) : $a / " DIVISOR)
+    ROW(REM, NULL, "$b == ($t)(0) ? $a : $a % " DIVISOR)
+    ROW(NEG, "-$a", "as_$t(($u)(0) - as_$u($a))")
+    ROW(ABS, "fabs($a)", "as_$t(abs($a))")
+    ROW(MAD, "MAD($a, $b, $c)", NULL)
+    ROW(MIN, "($a < $b) | ($a != $a) ? $a : $b", "min($a, $b)")
+    ROW(MAX, "($a > $b) | ($a != $a) ? $a : $b", "max($a, $b)")
+    ROW(SQRT, "sqrt($a)", NULL)
+    ROW(FLOOR, "floor($a)", NULL)
+    ROW(ROUND, "rint($a)", NULL)
+    ROW(COPYSIGN, "copysign($a, $b)", NULL)
+    ROW(EQ, "$a == $b", "$a == $b")
+    ROW(NE, "$a != $b", "$a != $b")
+    ROW(LT, "$a < $b", "$a < $b")
+    ROW(LE, "$a <= $b", "$a <= $b")
+    ROW(GT, "$a > $b", "$a > $b")
+    ROW(GE, "$a >= $b", "$a >= $b")
+    ROW(AND, NULL, "$a & $b")
+    ROW(OR, NULL, "$a | $b")
+    ROW(XOR, NULL, "$a ^ $b")
+    ROW(NOT, NULL, "~$a")
+    ROW(SHL, NULL, SHIFT("<<"))
+    ROW(SHR, NULL, SHIFT(">>"))
+    ROW(SAR, NULL, "$a >> as_$t(min(as_$u($b), ($u)($bits - 1)))")
+    ROW(UMULH, NULL, "as_$t(mul_hi(as_$u($a), as_$u($b)))")
+    ROW(DOT2_BF16, "MAD(" LOW ", MAD(" HIGH ", $a))", NULL)
+    ROW(DOT4_I8, NULL, "as_$t(as_$u($a)" BYTE_PRODUCT(0, 24)
+        BYTE_PRODUCT(8, 16) BYTE_PRODUCT(16, 8) BYTE_PRODUCT(24, 0) ")")
+};
 /* clang-format on */
 #undef ROW
 
