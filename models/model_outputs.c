@@ -88,6 +88,31 @@ bert_outputs(krs_graph *g, const krs_bert_config *c, const krs_model_sizes *s,
 }
 
 static krs_status
+encdec_outputs(krs_graph *g, const krs_encdec_config *c,
+               const krs_model_sizes *s, krs_node *states, struct list *l)
+{
+    krs_shape source = KRS_SHAPE(s->batch, s->source);
+    krs_shape shape = KRS_SHAPE(s->batch, s->time);
+    krs_node *decoded = states + c->encoder_layers + 1;
+    krs_encdec_call call = {
+        .struct_size = sizeof call,
+        .input_ids = krs_input(g, "input_ids", KRS_I64, source),
+        .attention_mask = krs_input(g, "attention_mask", KRS_BOOL, source),
+        .decoder_input_ids = krs_input(g, "decoder_input_ids", KRS_I64, shape),
+        .labels = krs_input(g, "labels", KRS_I64, shape),
+        .encoder_hidden = states,
+        .decoder_hidden = decoded};
+    krs_encdec_result r = {.struct_size = sizeof r};
+    krs_encdec_forward(g, c, &call, &r);
+    put_hidden(l, states, c->encoder_layers + 1, "attention_mask",
+               "enc_hidden");
+    put_hidden(l, decoded, c->decoder_layers + 1, "labels", "dec_hidden");
+    put(l, r.logits, "labels", "logits");
+    put(l, r.loss, NULL, "loss");
+    return KRS_OK;
+}
+
+static krs_status
 fill(krs_graph *g, const krs_model_config *c, const krs_model_sizes *s,
      krs_node *states, struct list *l, krs_error *err)
 {
@@ -98,6 +123,8 @@ fill(krs_graph *g, const krs_model_config *c, const krs_model_sizes *s,
         KRS_TRY(krs_model_causal(c, &model, err));
         return causal_outputs(g, &model, s, states, l);
     case KRS_FAMILY_BERT: return bert_outputs(g, &c->of.bert, s, states, l);
+    case KRS_FAMILY_ENCDEC:
+        return encdec_outputs(g, &c->of.encdec, s, states, l);
     }
     return KRS_OK;
 }
@@ -110,6 +137,10 @@ state_count(const krs_model_config *c)
     case KRS_FAMILY_LLAMA: return (size_t)c->of.llama.num_hidden_layers + 1;
     case KRS_FAMILY_GPT2: return (size_t)c->of.gpt2.n_layer + 1;
     case KRS_FAMILY_BERT: return (size_t)c->of.bert.num_hidden_layers + 1;
+    case KRS_FAMILY_ENCDEC:
+        return (size_t)(c->of.encdec.encoder_layers +
+                        c->of.encdec.decoder_layers) +
+               2;
     }
     return 0;
 }

@@ -51,6 +51,46 @@ krs_nn_parameters(krs_graph *g, krs_node **out_parameters, size_t *out_count,
     return KRS_OK;
 }
 
+/* Count in readers[id] the nodes but stop_gradient that read a node, and in
+ * stops[id] those. */
+static void
+count_readers(krs_graph *g, uint32_t size, uint32_t *readers, uint32_t *stops)
+{
+    for (uint32_t id = 1; id <= size; id++) {
+        krs_node x = krs_graph_node(g, id);
+        bool stops_here = strcmp(krs_node_op(x), "stop_gradient") == 0;
+        for (int i = 0; i < krs_node_operand_count(x); i++)
+            (stops_here ? stops : readers)[krs_node_operand(x, i).id]++;
+    }
+}
+
+krs_status
+krs_nn_trainable(krs_graph *g, krs_node **out_parameters, size_t *out_count,
+                 krs_error *err)
+{
+    krs_node *parameters;
+    size_t count, kept = 0;
+    KRS_TRY(krs_nn_parameters(g, &parameters, &count, err));
+    uint32_t size = krs_graph_size(g);
+    uint32_t *readers = calloc(2 * ((size_t)size + 1), sizeof *readers);
+    if (readers == NULL) {
+        free(parameters);
+        return krs_fail(err, KRS_E_MEMORY,
+                        "parameters: no memory for %u counts", size);
+    }
+    uint32_t *stops = readers + size + 1;
+    count_readers(g, size, readers, stops);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t id = parameters[i].id;
+        if (readers[id] > 0 || stops[id] == 0)
+            parameters[kept++] = parameters[i];
+    }
+    free(readers);
+    *out_parameters = parameters;
+    *out_count = kept;
+    return KRS_OK;
+}
+
 static const krs_init_rule *
 rule_for(const char *name, const krs_init_rule *rules, size_t count)
 {

@@ -33,9 +33,9 @@ changed() {
     for backend in eval $backends; do
         run -0 --separate-stderr "$KERSEY" verify "$MODELS"/* \
             --backend "$backend"
-        [ "$(tail -n 1 <<<"$output")" = "408 passed, 0 failed" ]
-        [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 11 ]
-        [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 8 ]
+        [ "$(tail -n 1 <<<"$output")" = "721 passed, 0 failed" ]
+        [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 15 ]
+        [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 12 ]
         [ -z "$stderr" ]
         # as many of each kind in each folder as on eval
         counts=$(sed 's/;.*//' <<<"$output")

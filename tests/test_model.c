@@ -38,8 +38,16 @@ close_store(void)
 }
 
 /* A folder of each family and of each setting that forks. */
-static const char *const folders[] = {
-    "llama_mqa_headdim", "mistral", "qwen2", "gpt2", "bert_relu_eps", "ernie"};
+static const char *const folders[] = {"llama_mqa_headdim",
+                                      "mistral",
+                                      "qwen2",
+                                      "gpt2",
+                                      "bert_relu_eps",
+                                      "ernie",
+                                      "bart",
+                                      "marian",
+                                      "t5",
+                                      "t5_v1_1"};
 enum { FOLDERS = sizeof folders / sizeof *folders };
 
 static const char *
@@ -116,6 +124,24 @@ START_TEST(an_empty_config_json_of_each_type_is_the_model_of_its_paper)
     ok(krs_model_config_read(temp_path("config.json"), &c, &err));
     ck_assert_int_eq(c.architecture, KRS_ARCHITECTURE_ERNIE);
     ck_assert(krs_bert_has_heads(&c.of.bert) && !c.of.bert.use_task_id);
+    write_text("{\"model_type\": \"t5\"}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.of.encdec.d_kv, 64);
+    ck_assert_int_eq(c.of.encdec.decoder_ffn_dim, 2048);
+    ck_assert(c.of.encdec.scale_decoder_outputs);
+    write_text("{\"model_type\": \"t5\", \"num_layers\": 3, "
+               "\"tie_word_embeddings\": false}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.of.encdec.decoder_layers, 3);
+    ck_assert(!c.of.encdec.scale_decoder_outputs);
+    write_text("{\"model_type\": \"bart\"}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.of.encdec.encoder_layers, 12);
+    ck_assert_int_eq(krs_model_ids(&c).decoder_start_token_id, 2);
+    write_text("{\"model_type\": \"transformer\", \"normalize_before\": true}");
+    ok(krs_model_config_read(temp_path("config.json"), &c, &err));
+    ck_assert_int_eq(c.of.encdec.d_model, 512);
+    ck_assert(c.of.encdec.normalize_before);
     write_text("{}");
     ok(krs_model_config_read(temp_path("config.json"), &c, &err));
     ck_assert_int_eq(c.architecture, KRS_ARCHITECTURE_LLAMA);
@@ -125,42 +151,62 @@ END_TEST
 static const struct {
     const char *json, *path, *reason;
 } refusals[] = {
-    {"[]",                                                             "config.json: $",            "object"            },
-    {"{\"model_type\": \"mamba\"}",                                    "$.model_type",              "\"gpt2\""          },
+    {"[]",                                                             "config.json: $",            "object"                                       },
+    {"{\"model_type\": \"mamba\"}",                                    "$.model_type",              "\"gpt2\""                                     },
     {"{\"model_type\": \"gpt2\", \"architectures\": [\"GPT2Model\"]}",
-     "$.architectures",                                                                             "GPT2LMHeadModel"   },
-    {"{\"model_type\": \"gpt2\", \"n_layer\": 0}",                     "$.n_layer",                 "1 to 4096"         },
-    {"{\"model_type\": \"gpt2\", \"n_layer\": 4097}",                  "$.n_layer",                 "4097"              },
-    {"{\"model_type\": \"gpt2\", \"n_embd\": 770}",                    "$.n_embd",                  "n_head 12"         },
+     "$.architectures",                                                                             "GPT2LMHeadModel"                              },
+    {"{\"model_type\": \"gpt2\", \"n_layer\": 0}",                     "$.n_layer",                 "1 to 4096"                                    },
+    {"{\"model_type\": \"gpt2\", \"n_layer\": 4097}",                  "$.n_layer",                 "4097"                                         },
+    {"{\"model_type\": \"gpt2\", \"n_embd\": 770}",                    "$.n_embd",                  "n_head 12"                                    },
     {"{\"model_type\": \"gpt2\", \"n_embd\": 2000000004}",             "$.n_embd",
-     "2000000004"                                                                                                       },
-    {"{\"model_type\": \"gpt2\", \"n_inner\": -1}",                    "$.n_inner",                 "-1"                },
+     "2000000004"                                                                                                                                  },
+    {"{\"model_type\": \"gpt2\", \"n_inner\": -1}",                    "$.n_inner",                 "-1"                                           },
     {"{\"model_type\": \"gpt2\", \"activation_function\": \"mish\"}",
-     "$.activation_function",                                                                       "\"gelu_new\""      },
+     "$.activation_function",                                                                       "\"gelu_new\""                                 },
     {"{\"model_type\": \"gpt2\", \"layer_norm_epsilon\": 0}",
-     "$.layer_norm_epsilon",                                                                        "number > 0"        },
+     "$.layer_norm_epsilon",                                                                        "number > 0"                                   },
     {"{\"model_type\": \"gpt2\", \"layer_norm_epsilon\": 1e9}",
-     "$.layer_norm_epsilon",                                                                        "1e+09"             },
+     "$.layer_norm_epsilon",                                                                        "1e+09"                                        },
     {"{\"model_type\": \"gpt2\", \"tie_word_embeddings\": 1}",
-     "$.tie_word_embeddings",                                                                       "true or false"     },
+     "$.tie_word_embeddings",                                                                       "true or false"                                },
     {"{\"model_type\": \"gpt2\", \"add_cross_attention\": true}",
-     "$.add_cross_attention",                                                                       "no encoder"        },
+     "$.add_cross_attention",                                                                       "no encoder"                                   },
     {"{\"model_type\": \"gpt2\", \"eos_token_id\": 50257}",            "$.eos_token_id",
-     "vocabulary"                                                                                                       },
+     "vocabulary"                                                                                                                                  },
     {"{\"model_type\": \"bert\", \"is_decoder\": true}",               "$.is_decoder",
-     "causal"                                                                                                           },
+     "causal"                                                                                                                                      },
     {"{\"model_type\": \"bert\", \"position_embedding_type\": "
-     "\"relative_key\"}",                                         "$.position_embedding_type", "absolute"          },
+     "\"relative_key\"}",                                         "$.position_embedding_type", "absolute"                                     },
     {"{\"model_type\": \"bert\", \"hidden_size\": 100}",               "$.hidden_size",
-     "num_attention_heads 12"                                                                                           },
+     "num_attention_heads 12"                                                                                                                      },
     {"{\"model_type\": \"bert\", \"architectures\": "
-     "[\"BertForTokenClassification\"]}",                         "$.architectures",           "BertForPreTraining"},
+     "[\"BertForTokenClassification\"]}",                         "$.architectures",           "BertForPreTraining"                           },
     {"{\"model_type\": \"bert\", \"pad_token_id\": 30522}",            "$.pad_token_id",
-     "vocabulary"                                                                                                       },
+     "vocabulary"                                                                                                                                  },
     {"{\"model_type\": \"ernie\", \"task_type_vocab_size\": 0}",
-     "$.task_type_vocab_size",                                                                      "0"                 },
+     "$.task_type_vocab_size",                                                                      "0"                                            },
+    {"{\"model_type\": \"bart\", \"normalize_before\": true}",
+     "$.normalize_before",                                                                          "behind the layers"                            },
+    {"{\"model_type\": \"bart\", \"tie_word_embeddings\": false}",
+     "$.tie_word_embeddings",                                                                       "nothing that \"bart\" has"                    },
+    {"{\"model_type\": \"marian\", \"decoder_vocab_size\": 7}",
+     "$.share_encoder_decoder_embeddings",                                                          "found 7 of the decoder"                       },
+    {"{\"model_type\": \"marian\", \"d_model\": 1000}",                "$.d_model",
+     "encoder_attention_heads 16"                                                                                                                  },
+    {"{\"model_type\": \"transformer\", \"d_model\": 9, "
+     "\"encoder_attention_heads\": 3, \"decoder_attention_heads\": 3}",                                                                 "$.d_model",                             "9 is odd"},
+    {"{\"model_type\": \"t5\", \"relative_attention_num_buckets\": 9}",
+     "$.relative_attention_num_buckets",                           "even"                                                                                                            },
+    {"{\"model_type\": \"t5\", \"relative_attention_max_distance\": 16}",
+     "$.relative_attention_num_buckets",                         "distance 16"                                                                                                            },
+    {"{\"model_type\": \"t5\", \"feed_forward_proj\": \"gated-mish\"}",
+     "$.feed_forward_proj",                           "\"gated-gelu\""                                                                                                                         },
+    {"{\"model_type\": \"t5\", \"is_decoder\": true}",                                                                "$.is_decoder",
+     "encoder is part"},
+    {"{\"model_type\": \"t5\", \"decoder_start_token_id\": 32128}",
+     "$.decoder_start_token_id",                               "vocabulary"                                                                                                                    },
     {"{\"model_type\": \"gpt2\", \"quantization_config\": {}}",
-     "$.quantization_config",                                                                       "quantised"         },
+     "$.quantization_config",                                   "quantised"                                                                                                                       },
 };
 
 START_TEST(settings_that_no_forward_pass_follows_are_refused_with_path)

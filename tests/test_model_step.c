@@ -119,7 +119,7 @@ prepare_step(const struct golden *golden, krs_store *store, krs_graph *g)
         if (strcmp(results[i].name, "loss") == 0)
             loss = results[i].node;
     free(results);
-    ok(krs_nn_parameters(g, &parameters, &count, &err));
+    ok(krs_nn_trainable(g, &parameters, &count, &err));
     size_t capacity =
         KRS_STEP_UPDATES + 1 + count * (1 + KRS_OPTIMIZER_MOMENTS_MAX);
     outputs = calloc(capacity, sizeof *outputs);
@@ -208,6 +208,21 @@ START_TEST(a_step_of_ernie_is_the_same_everywhere)
 }
 END_TEST
 
+/* a bias that is not trained */
+START_TEST(a_step_of_bart_is_the_same_everywhere)
+{
+    expect_falling_and_equal("bart");
+}
+END_TEST
+
+START_TEST(a_step_of_t5_is_the_same_everywhere)
+{
+    expect_falling_and_equal("t5_v1_1");
+}
+END_TEST
+
 SUITE(a_step_of_mistral_is_the_same_everywhere,
       a_step_of_gpt2_is_the_same_everywhere,
-      a_step_of_ernie_is_the_same_everywhere)
+      a_step_of_ernie_is_the_same_everywhere,
+      a_step_of_bart_is_the_same_everywhere,
+      a_step_of_t5_is_the_same_everywhere)

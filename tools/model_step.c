@@ -50,7 +50,7 @@ make_model_step(const krs_llama_config *config, int64_t batch, int64_t seq,
     krs_node ids = krs_input(s->graph, "ids", KRS_I64, shape);
     krs_node targets = krs_input(s->graph, "targets", KRS_I64, shape);
     krs_node loss = krs_train_causal_loss(&s->model, s->graph, ids, targets);
-    KRS_TRY(krs_nn_parameters(s->graph, &parameters, &count, err));
+    KRS_TRY(krs_nn_trainable(s->graph, &parameters, &count, err));
     for (size_t i = 0; i < count; i++) {
         int64_t elements = 0;
         size_t bytes = 0;

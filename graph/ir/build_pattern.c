@@ -150,6 +150,84 @@ krs_alibi_slopes_at(krs_place at, krs_graph *g, int64_t heads)
     return krs_constant_at(at, g, KRS_F32, KRS_SHAPE(heads), slope);
 }
 
+/* The bucket of each distance 0 .. max_distance, as one table to look it up. */
+static void
+fill_buckets(int64_t *bucket, int64_t buckets, int64_t max_distance)
+{
+    int64_t exact = buckets / 2, logs = buckets - exact;
+    for (int64_t d = 0; d <= max_distance; d++) {
+        double far = log((double)d / (double)exact) /
+                     log((double)max_distance / (double)exact);
+        int64_t step = d < exact ? 0 : (int64_t)(far * (double)logs + 1e-9);
+        bucket[d] = d < exact                ? d
+                    : exact + step < buckets ? exact + step
+                                             : buckets - 1;
+    }
+}
+
+krs_node
+krs_relative_buckets_at(krs_place at, krs_node distance, int64_t buckets,
+                        int64_t max_distance, krs_sides sides)
+{
+    enum { MOST = 1 << 20 };
+    bool both = sides == KRS_BOTH_SIDES;
+    int64_t own = both ? buckets / 2 : buckets; /* of a side */
+    if (!krsi_operands_ok(at, KRSI_SUB, &distance, 1))
+        return krsi_poison(distance.graph);
+    if (own < 2 || (both && buckets % 2) || max_distance <= own / 2 ||
+        max_distance > MOST) {
+        krsi_refuse(
+            distance.graph, at, "relative_buckets", KRS_E_RANGE, NULL,
+            "%lld buckets up to distance %lld: there are 2 of a side or "
+            "more, an even number of both, and half of a side's is "
+            "below the distance, which is at most %d",
+            (long long)buckets, (long long)max_distance, MOST);
+        return krsi_poison(distance.graph);
+    }
+    int64_t *bucket = malloc((size_t)(max_distance + 1) * sizeof *bucket);
+    if (!bucket) {
+        krsi_refuse_memory(distance.graph);
+        return krsi_poison(distance.graph);
+    }
+    fill_buckets(bucket, own, max_distance);
+    krs_node table = krs_constant_at(at, distance.graph, KRS_I64,
+                                     KRS_SHAPE(max_distance + 1), bucket);
+    free(bucket);
+    krs_node zero = krs_like_at(at, distance, 0);
+    krs_node far = both ? krs_abs_at(at, distance)
+                        : krs_neg_at(at, krs_minimum_at(at, distance, zero));
+    far = krs_minimum_at(at, far,
+                         krs_like_at(at, distance, (double)max_distance));
+    krs_node y = krs_take_at(at, table, far, 0);
+    if (both)
+        y = krs_where_at(at, krs_gt_at(at, distance, zero),
+                         krs_offset_at(at, y, (double)own), y);
+    return y;
+}
+
+krs_node
+krs_prefix_mask_at(krs_place at, krs_node prefix, int64_t queries, int64_t keys)
+{
+    krs_shape shape = krs_node_shape(prefix);
+    if (!krsi_operands_ok(at, KRSI_LT, &prefix, 1))
+        return krsi_poison(prefix.graph);
+    if (shape.rank != 1) {
+        char type[KRSI_TYPE_TEXT];
+        krsi_refuse(prefix.graph, at, "prefix_mask", KRS_E_SHAPE, NULL,
+                    "prefix %s where a length a row [B] is needed",
+                    krsi_type_text(type, krsi_get(prefix)));
+        return krsi_poison(prefix.graph);
+    }
+    krs_dtype dtype = krs_node_dtype(prefix);
+    krs_node query =
+        krs_iota_at(at, prefix.graph, dtype, KRS_SHAPE(queries, 1), 0);
+    krs_node key = krs_iota_at(at, prefix.graph, dtype, KRS_SHAPE(1, keys), 1);
+    krs_node length =
+        krs_reshape_at(at, prefix, KRS_SHAPE(shape.dim[0], 1, 1, 1));
+    return krs_or_at(at, krs_le_at(at, key, query),
+                     krs_lt_at(at, key, length)); /* [B,1,T,S] */
+}
+
 /* ---- attention by addition ---- */
 
 krs_node

@@ -15,15 +15,20 @@ extern "C" {
 /* NAME, "model_type" and class among "architectures" of a config.json, family:
  * the header that has its settings and forward pass. Of several rows with one
  * model_type the first is meant where a config.json names no class. */
-#define KRS_ARCHITECTURE_LIST(X)                       \
-    X(LLAMA, "llama", "LlamaForCausalLM", LLAMA)       \
-    X(MISTRAL, "mistral", "MistralForCausalLM", LLAMA) \
-    X(QWEN2, "qwen2", "Qwen2ForCausalLM", LLAMA)       \
-    X(GPT2, "gpt2", "GPT2LMHeadModel", GPT2)           \
-    X(BERT, "bert", "BertForPreTraining", BERT)        \
-    X(BERT_ENCODER, "bert", "BertModel", BERT)         \
-    X(ERNIE, "ernie", "ErnieForPreTraining", BERT)     \
-    X(ERNIE_ENCODER, "ernie", "ErnieModel", BERT)
+#define KRS_ARCHITECTURE_LIST(X)                                         \
+    X(LLAMA, "llama", "LlamaForCausalLM", LLAMA)                         \
+    X(MISTRAL, "mistral", "MistralForCausalLM", LLAMA)                   \
+    X(QWEN2, "qwen2", "Qwen2ForCausalLM", LLAMA)                         \
+    X(GPT2, "gpt2", "GPT2LMHeadModel", GPT2)                             \
+    X(BERT, "bert", "BertForPreTraining", BERT)                          \
+    X(BERT_ENCODER, "bert", "BertModel", BERT)                           \
+    X(ERNIE, "ernie", "ErnieForPreTraining", BERT)                       \
+    X(ERNIE_ENCODER, "ernie", "ErnieModel", BERT)                        \
+    X(TRANSFORMER, "transformer", "TransformerForConditionalGeneration", \
+      ENCDEC)                                                            \
+    X(MARIAN, "marian", "MarianMTModel", ENCDEC)                         \
+    X(BART, "bart", "BartForConditionalGeneration", ENCDEC)              \
+    X(T5, "t5", "T5ForConditionalGeneration", ENCDEC)
 
 typedef enum krs_architecture {
 #define KRS_ARCHITECTURE_ENUM(NAME, type, class, family) \
@@ -36,7 +41,8 @@ typedef enum krs_architecture {
 typedef enum krs_family {
     KRS_FAMILY_LLAMA, /* llama.h */
     KRS_FAMILY_GPT2,  /* gpt2.h */
-    KRS_FAMILY_BERT   /* bert.h */
+    KRS_FAMILY_BERT,  /* bert.h */
+    KRS_FAMILY_ENCDEC /* encdec.h */
 } krs_family;
 
 /* The ids that mean something to a model; -1: none. */

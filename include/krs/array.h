@@ -32,6 +32,39 @@ KRS_API krs_node krs_outer_at(krs_place at, krs_node a, krs_node b);
 #define krs_roll(...)   krs_roll_at(KRS_HERE, __VA_ARGS__)
 #define krs_outer(...)  krs_outer_at(KRS_HERE, __VA_ARGS__)
 
+typedef enum krs_sides { KRS_PAST_ONLY, KRS_BOTH_SIDES } krs_sides;
+
+/* krs_relative_buckets(distance, buckets, max_distance, sides) -- the bucket of
+ * the place of a key seen from a query, T5's relative positions. For n buckets
+ * of a side (all for the past, half for both) and d places backwards:
+ *
+ *      d                                              d < n/2
+ *      min(n/2 + floor(n/2 ln(d/(n/2)) / ln(m/(n/2))), n-1)   else
+ *
+ *   distance   i64|i32 [..], key - query; m = max_distance
+ *   ->         i64 [..] in [0, buckets); of both sides, those forwards come in
+ *              the second half; for the past they count as 0
+ *
+ * A border that is a whole number belongs to the bucket above. No gradient.
+ * Errors    RANGE: fewer than 2 buckets of a side, an odd number of both,
+ *           max_distance not above n/2 or over 2^20.
+ * Source    Raffel et al. 2020, section 2.1.
+ *
+ * krs_prefix_mask(prefix, queries, keys) -- bool [B, 1, T, S], true where query
+ * t sees key s: s <= t, or s < prefix_b, the part of a row that all of it sees.
+ *
+ *   prefix     i64|i32 [B]
+ *
+ * Source    Liu et al. 2018, section 4.2.4 (the decoder alone); Raffel et al.
+ *           2020, figure 3. */
+KRS_API krs_node krs_relative_buckets_at(krs_place at, krs_node distance,
+                                         int64_t buckets, int64_t max_distance,
+                                         krs_sides sides);
+KRS_API krs_node krs_prefix_mask_at(krs_place at, krs_node prefix,
+                                    int64_t queries, int64_t keys);
+#define krs_relative_buckets(...) krs_relative_buckets_at(KRS_HERE, __VA_ARGS__)
+#define krs_prefix_mask(...)      krs_prefix_mask_at(KRS_HERE, __VA_ARGS__)
+
 /* krs_argsort(x, axis, descending) -- the order of the elements along an axis:
  * i64, x's shape; element i of the result is the place in x of the i-th one.
  * krs_sort(x, axis, descending, &index) -- the elements in that order; *index

@@ -23,7 +23,8 @@
  * Models, in the words of their config.json.
  *   model.h            a folder or file, whichever of the architectures it is of,
  *   architecture.h     which this lists; each has its settings and forward pass:
- *   llama.h gpt2.h bert.h   LLaMA, Mistral, Qwen2; GPT-2; BERT, ERNIE
+ *   llama.h gpt2.h bert.h encdec.h   LLaMA, Mistral, Qwen2; GPT-2; BERT, ERNIE;
+ *                      the Transformer, Marian, BART, T5
  *   causal.h           what decoder-only language models have in common
  *   pretrained.h       special tokens, and how a model wants to generate
  *   verify.h           a folder against golden results
@@ -50,6 +51,7 @@
 #include <krs/dlpack.h>
 #include <krs/dtype.h>
 #include <krs/embed.h>
+#include <krs/encdec.h>
 #include <krs/generate.h>
 #include <krs/gguf.h>
 #include <krs/gpt2.h>

@@ -10,6 +10,7 @@
 #define KRS_MODEL_H
 
 #include <krs/bert.h>
+#include <krs/encdec.h>
 #include <krs/gpt2.h>
 #include <krs/llama.h>
 
@@ -25,6 +26,7 @@ typedef struct krs_model_config {
         krs_llama_config llama;
         krs_gpt2_config gpt2;
         krs_bert_config bert;
+        krs_encdec_config encdec;
     } of;
 } krs_model_config;
 
@@ -93,7 +95,8 @@ KRS_API krs_status krs_model_parameters(const krs_model_config *config,
  * krs_model_save(folder, store, config, err) -- config.json and
  * model.safetensors into a folder that exists.
  * krs_model_init(store, config, seed, err) -- fresh parameters: weights normal
- * with the deviation of the settings, norms one, biases zero. */
+ * with the deviation of the settings, norms one, biases zero; of T5 deviations
+ * by the width of what is summed (Raffel et al. 2020's reference code). */
 KRS_API krs_status krs_model_open(const char *model, krs_store *store,
                                   krs_model_config *out, krs_error *err);
 KRS_API krs_status krs_model_save(const char *folder, const krs_store *store,

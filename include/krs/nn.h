@@ -93,6 +93,11 @@ KRS_API krs_node krs_nn_activate_at(krs_place at, krs_node x,
 KRS_API krs_status krs_nn_parameters(krs_graph *g, krs_node **out_parameters,
                                      size_t *out_count, krs_error *err);
 
+/* krs_nn_trainable(g, &parameters, &count, err) -- those of them that training
+ * changes: not the frozen ones, which only krs_stop_gradient reads. */
+KRS_API krs_status krs_nn_trainable(krs_graph *g, krs_node **out_parameters,
+                                    size_t *out_count, krs_error *err);
+
 typedef enum krs_init {
     KRS_INIT_ZEROS,
     KRS_INIT_ONES,

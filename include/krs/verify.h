@@ -34,7 +34,8 @@ typedef void (*krs_verify_sink)(void *user, const krs_verify_check *check);
  *   loss             exactly where labels count
  *   grad             of the loss, every parameter; a parameter without a
  *                    golden gradient, or the reverse, counts as failed
- *   greedy           ids continued with the key/value cache, exact
+ *   greedy           ids continued with the key/value cache, exact; what a beam
+ *                    search found is not compared
  *
  * sink (NULL is fine) is called for each tensor, kinds in this order. Tensors
  * that disagree are counted, not errors.

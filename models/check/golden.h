@@ -6,6 +6,7 @@
 
 #include "../load/json_file.h"
 
+#include <krs/model.h>
 #include <krs/verify.h>
 #include <krs/weights.h>
 
@@ -46,5 +47,12 @@ krs_status krsi_golden_compare(struct krsi_golden *golden, const char *kind,
                                krs_tolerance tolerance, krs_error *err);
 void krsi_golden_absent(struct krsi_golden *golden, const char *kind,
                         const char *name, const char *reason);
+
+/* ---- continuation.c ---- */
+
+/* krsi_golden_continue(golden, store, config, err) -- the greedy continuations
+ * of golden.json, id for id. */
+krs_status krsi_golden_continue(struct krsi_golden *golden, krs_store *store,
+                                const krs_model_config *config, krs_error *err);
 
 #endif

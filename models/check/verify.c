@@ -5,14 +5,12 @@
  *
  * One program computes everything: what krs_model_outputs gives, and the
  * gradient of the loss for every parameter. The continuations run through the
- * decoder (prompt in chunks of 4, so that chunk borders and a filled-up last
- * chunk are met), whose cache is thereby compared with a reference that has
- * none. What is compared, and how closely, golden.json says; nothing is left
+ * decoder (continuation.c), whose cache is thereby compared with a reference that
+ * has none. What is compared, and how closely, golden.json says; nothing is left
  * out because it is missing there.
  */
 #include "golden.h"
 
-#include <krs/generate.h>
 #include <krs/model.h>
 #include <krs/ops.h>
 
@@ -21,7 +19,6 @@
 #include <string.h>
 
 #define NAME_BYTES  256
-#define CHUNK       4
 #define MOST_INPUTS 16
 
 /* An argument of the model. */
@@ -117,7 +114,7 @@ static krs_status
 add_gradients(struct job *j, krs_error *err)
 {
     krs_node loss = KRS_NONE;
-    KRS_TRY(krs_nn_parameters(j->g, &j->parameters, &j->parameter_count, err));
+    KRS_TRY(krs_nn_trainable(j->g, &j->parameters, &j->parameter_count, err));
     j->outputs =
         calloc(j->result_count + j->parameter_count + 1, sizeof *j->outputs);
     if (j->outputs == NULL)
@@ -269,101 +266,6 @@ compare_gradients(struct job *j, krs_error *err)
     return KRS_OK;
 }
 
-/* ---- continuations ---- */
-
-/* all [batch, width]: prompts and what follows them */
-static krs_status
-continue_prompts(struct job *j, const krsi_json *rule, const int64_t *prompt,
-                 int64_t batch, int64_t length, int64_t most, int64_t *all,
-                 int64_t *made, krs_error *err)
-{
-    int64_t stop = -1, pad = 0;
-    KRS_TRY(
-        krsi_json_int_or(rule, "eos_token_id", 0, INT32_MAX, -1, &stop, err));
-    KRS_TRY(krsi_json_int_or(rule, "pad_token_id", 0, INT32_MAX, 0, &pad, err));
-    krs_decoder_options sizes = {.struct_size = sizeof sizes,
-                                 .batch = batch,
-                                 .cache_length = length + most,
-                                 .chunk = CHUNK};
-    krs_generate_options options = {.struct_size = sizeof options,
-                                    .max_new_tokens = most,
-                                    .stop_ids = &stop,
-                                    .stop_count = 1,
-                                    .pad_id = pad};
-    krs_decoder *decoder;
-    krs_causal_model model;
-    KRS_TRY(krs_model_causal(&j->config, &model, err));
-    KRS_TRY(krs_decoder_open(j->store, &model, &sizes, &decoder, err));
-    int64_t *new_ids = calloc((size_t)(batch * most) + 1, sizeof *new_ids);
-    krs_status status =
-        new_ids == NULL ? krs_fail(err, KRS_E_MEMORY, "no memory for %lld ids",
-                                   (long long)(batch * most))
-                        : krs_generate(decoder, prompt, length, NULL, &options,
-                                       new_ids, made, err);
-    krs_decoder_close(decoder);
-    for (int64_t b = 0; status == KRS_OK && b < batch; b++) {
-        int64_t *row = all + b * (length + *made);
-        memcpy(row, prompt + b * length, (size_t)length * sizeof *row);
-        memcpy(row + length, new_ids + b * most, (size_t)*made * sizeof *row);
-    }
-    free(new_ids);
-    return status;
-}
-
-static krs_status
-compare_greedy(struct job *j, const krsi_json *rule, krs_error *err)
-{
-    krsi_json inputs;
-    const char *name, *tensor;
-    int64_t most, made = 0, *all;
-    krs_view want, prompt;
-    KRS_TRY(krsi_json_string(rule, "ids", &name, err));
-    KRS_TRY(krsi_json_int(rule, "max_new_tokens", 1, 1 << 20, &most, err));
-    KRS_TRY(krsi_json_object(rule, "inputs", &inputs, err));
-    KRS_TRY(krsi_json_string(&inputs, "input_ids", &tensor, err));
-    KRS_TRY(krsi_golden_read(&j->golden, tensor, KRS_I64, &prompt, err));
-    krs_status status = krsi_golden_read(&j->golden, name, KRS_I64, &want, err);
-    if (status != KRS_OK || prompt.shape.rank != 2) {
-        krsi_golden_free(&prompt);
-        return status != KRS_OK ? status
-                                : krs_fail(err, KRS_E_SHAPE,
-                                           "%s is not [batch, time]", tensor);
-    }
-    int64_t B = prompt.shape.dim[0], T = prompt.shape.dim[1];
-    all = calloc((size_t)(B * (T + most)) + 1, sizeof *all);
-    status = all == NULL ? krs_fail(err, KRS_E_MEMORY, "no memory for %lld ids",
-                                    (long long)(B * (T + most)))
-                         : continue_prompts(j, rule, prompt.data, B, T, most,
-                                            all, &made, err);
-    if (status == KRS_OK) {
-        krs_view got = {KRS_I64, KRS_SHAPE(B, T + made), all,
-                        (size_t)(B * (T + made)) * sizeof *all};
-        status = krsi_golden_compare(&j->golden, "greedy", name, &got, &want,
-                                     NULL, (krs_tolerance){0}, err);
-    }
-    free(all);
-    krsi_golden_free(&want);
-    krsi_golden_free(&prompt);
-    return status;
-}
-
-static krs_status
-compare_generation(struct job *j, krs_error *err)
-{
-    static const char *const kinds[] = {"greedy"};
-    krsi_json list, rule;
-    size_t count, kind;
-    if (!krsi_json_has(&j->golden.root, "generation"))
-        return KRS_OK;
-    KRS_TRY(krsi_json_array(&j->golden.root, "generation", &list, &count, err));
-    for (size_t i = 0; i < count; i++) {
-        KRS_TRY(krsi_json_item(&list, i, &rule, err));
-        KRS_TRY(krsi_json_choice(&rule, "kind", kinds, 1, &kind, err));
-        KRS_TRY(compare_greedy(j, &rule, err));
-    }
-    return KRS_OK;
-}
-
 /* ---- the whole ---- */
 
 static krs_status
@@ -387,7 +289,7 @@ check_all(struct job *j, krs_device *device, krs_error *err)
     KRS_TRY(run(j, err));
     KRS_TRY(compare_results(j, err));
     KRS_TRY(compare_gradients(j, err));
-    return compare_generation(j, err);
+    return krsi_golden_continue(&j->golden, j->store, &j->config, err);
 }
 
 krs_status

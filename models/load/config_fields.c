@@ -32,9 +32,7 @@ krsi_fields_default(const krsi_field *fields, size_t count, void *config)
         case KRSI_FIELD_INT: *(int64_t *)m = (int64_t)fields[i].absent; break;
         case KRSI_FIELD_REAL: *(double *)m = fields[i].absent; break;
         case KRSI_FIELD_BOOL: *(bool *)m = fields[i].absent != 0; break;
-        case KRSI_FIELD_ACTIVATION:
-            *(krs_activation *)m = (krs_activation)fields[i].absent;
-            break;
+        case KRSI_FIELD_NAME: *(int *)m = (int)fields[i].absent; break;
         }
     }
 }
@@ -42,17 +40,14 @@ krsi_fields_default(const krsi_field *fields, size_t count, void *config)
 /* ---- reading ---- */
 
 static krs_status
-read_activation(const krsi_json *root, const char *key, krs_activation *out,
-                krs_error *err)
+read_name(const krsi_json *root, const krsi_field *f, int *out, krs_error *err)
 {
-    const char *names[KRS_ACTIVATIONS];
     size_t i;
-    for (i = 0; i < KRS_ACTIVATIONS; i++)
-        names[i] = krs_activation_name((krs_activation)i);
-    if (!krsi_json_has(root, key))
+    if (!krsi_json_has(root, f->key))
         return KRS_OK;
-    KRS_TRY(krsi_json_choice(root, key, names, KRS_ACTIVATIONS, &i, err));
-    *out = (krs_activation)i;
+    KRS_TRY(
+        krsi_json_choice(root, f->key, f->names, (size_t)f->most + 1, &i, err));
+    *out = (int)i;
     return KRS_OK;
 }
 
@@ -68,7 +63,7 @@ read_field(const krsi_json *root, const krsi_field *f, void *m, krs_error *err)
                                    err);
     case KRSI_FIELD_BOOL:
         return krsi_json_bool_or(root, f->key, *(bool *)m, m, err);
-    case KRSI_FIELD_ACTIVATION: return read_activation(root, f->key, m, err);
+    case KRSI_FIELD_NAME: return read_name(root, f, m, err);
     }
     return KRS_OK;
 }
@@ -120,10 +115,10 @@ krsi_fields_check(const krsi_field *fields, size_t count, const void *config,
         if (f->kind == KRSI_FIELD_REAL && !(value > 0 && value <= f->most))
             return krs_fail(err, KRS_E_RANGE, "%s: %g is not in (0, %g]",
                             f->key, value, f->most);
-        if (f->kind == KRSI_FIELD_ACTIVATION &&
-            (size_t) * (const krs_activation *)m >= KRS_ACTIVATIONS)
-            return krs_fail(err, KRS_E_RANGE, "%s: %d is no activation", f->key,
-                            (int)*(const krs_activation *)m);
+        if (f->kind == KRSI_FIELD_NAME &&
+            !(*(const int *)m >= 0 && *(const int *)m <= (int)f->most))
+            return krs_fail(err, KRS_E_RANGE, "%s: there is no number %d",
+                            f->key, *(const int *)m);
     }
     return KRS_OK;
 }
@@ -165,8 +160,7 @@ field_value(const krsi_field *f, const void *m)
     case KRSI_FIELD_INT: return json_integer(*(const int64_t *)m);
     case KRSI_FIELD_REAL: return json_real(*(const double *)m);
     case KRSI_FIELD_BOOL: return json_boolean(*(const bool *)m);
-    case KRSI_FIELD_ACTIVATION:
-        return json_string(krs_activation_name(*(const krs_activation *)m));
+    case KRSI_FIELD_NAME: return json_string(f->names[*(const int *)m]);
     }
     return NULL;
 }

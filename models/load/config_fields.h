@@ -6,7 +6,8 @@
  *         KRSI_POSITIVE_REAL(krs_gpt2_config, layer_norm_epsilon, 1e-5),
  *     };
  *
- * A row is named as the key in config.json and as the member of the struct.
+ * A row is named as the key in config.json and as the member of the struct; the
+ * _AS forms have a key of its own.
  */
 #ifndef KRSI_CONFIG_FIELDS_H
 #define KRSI_CONFIG_FIELDS_H
@@ -16,10 +17,10 @@
 #include <krs/nn.h>
 
 typedef enum krsi_field_kind {
-    KRSI_FIELD_INT,       /* int64_t in [least, most] */
-    KRSI_FIELD_REAL,      /* double in (least, most] */
-    KRSI_FIELD_BOOL,      /* bool */
-    KRSI_FIELD_ACTIVATION /* krs_activation */
+    KRSI_FIELD_INT,  /* int64_t in [least, most] */
+    KRSI_FIELD_REAL, /* double in (least, most] */
+    KRSI_FIELD_BOOL, /* bool */
+    KRSI_FIELD_NAME  /* an enum, by the name of its place in a list */
 } krsi_field_kind;
 
 typedef struct krsi_field {
@@ -27,32 +28,45 @@ typedef struct krsi_field {
     krsi_field_kind kind;
     size_t offset;
     double least, most, absent;
+    const char *const *names; /* of a NAME: most + 1 of them */
 } krsi_field;
+
+/* config_json.c: of krs_activation */
+extern const char *const krsi_activation_names[KRS_ACTIVATIONS];
 
 /* Sizes above the limit are no model; layers: low enough that a config.json
  * made to harm cannot have a graph without end built. */
 #define KRSI_SIZE_MAX   2147483647
 #define KRSI_LAYERS_MAX 4096
 
-#define KRSI_INT(type, member, least, most, absent)                          \
-    {                                                                        \
-#member, KRSI_FIELD_INT, offsetof(type, member), least, most, absent \
+#define KRSI_INT_AS(key, type, member, least, most, absent)                    \
+    {                                                                          \
+        key, KRSI_FIELD_INT, offsetof(type, member), least, most, absent, NULL \
     }
+#define KRSI_INT(type, member, least, most, absent) \
+    KRSI_INT_AS(#member, type, member, least, most, absent)
+#define KRSI_SIZE_AS(key, type, member, absent) \
+    KRSI_INT_AS(key, type, member, 1, KRSI_SIZE_MAX, absent)
 #define KRSI_SIZE(type, member, absent) \
-    KRSI_INT(type, member, 1, KRSI_SIZE_MAX, absent)
-#define KRSI_POSITIVE_REAL(type, member, absent)                         \
-    {                                                                    \
-#member, KRSI_FIELD_REAL, offsetof(type, member), 0, 1e6, absent \
+    KRSI_SIZE_AS(#member, type, member, absent)
+#define KRSI_POSITIVE_REAL_AS(key, type, member, absent)                   \
+    {                                                                      \
+        key, KRSI_FIELD_REAL, offsetof(type, member), 0, 1e6, absent, NULL \
     }
-#define KRSI_SWITCH(type, member, absent)                              \
-    {                                                                  \
-#member, KRSI_FIELD_BOOL, offsetof(type, member), 0, 1, absent \
+#define KRSI_POSITIVE_REAL(type, member, absent) \
+    KRSI_POSITIVE_REAL_AS(#member, type, member, absent)
+#define KRSI_SWITCH(type, member, absent)                                    \
+    {                                                                        \
+#member, KRSI_FIELD_BOOL, offsetof(type, member), 0, 1, absent, NULL \
     }
-#define KRSI_ACTIVATION(type, member, absent)                         \
-    {                                                                 \
-#member, KRSI_FIELD_ACTIVATION, offsetof(type, member), 0, 0, \
-            KRS_ACTIVATION_##absent                                   \
+#define KRSI_NAME(type, member, names, count, absent)                   \
+    {                                                                   \
+#member, KRSI_FIELD_NAME, offsetof(type, member), 0, (count)-1, \
+            absent, names                                               \
     }
+#define KRSI_ACTIVATION(type, member, absent)                       \
+    KRSI_NAME(type, member, krsi_activation_names, KRS_ACTIVATIONS, \
+              KRS_ACTIVATION_##absent)
 
 /* krsi_fields_default(fields, count, config) -- the values for absence.
  * krsi_fields_read(root, fields, count, config, err) -- those of a config.json;

@@ -6,9 +6,7 @@
  * file that names classes must name one of the list: a class for another task
  * has other weights, whatever its model_type is.
  */
-#include "config_json.h"
-
-#include <krs/nn.h>
+#include "config_fields.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +44,7 @@ krs_architecture_family(krs_architecture a)
     return rows[is_listed(a) ? a : 0].family;
 }
 
-static const char *const activations[] = {
+const char *const krsi_activation_names[KRS_ACTIVATIONS] = {
 #define NAME(NAME, name, op) name,
     KRS_ACTIVATION_LIST(NAME)
 #undef NAME
@@ -55,14 +53,14 @@ static const char *const activations[] = {
 const char *
 krs_activation_name(krs_activation a)
 {
-    return (size_t)a < KRS_ACTIVATIONS ? activations[a] : "?";
+    return (size_t)a < KRS_ACTIVATIONS ? krsi_activation_names[a] : "?";
 }
 
 bool
 krs_activation_parse(const char *name, krs_activation *out)
 {
     for (size_t i = 0; i < KRS_ACTIVATIONS; i++)
-        if (strcmp(activations[i], name) == 0) {
+        if (strcmp(krsi_activation_names[i], name) == 0) {
             *out = (krs_activation)i;
             return true;
         }

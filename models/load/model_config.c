@@ -45,6 +45,10 @@ krs_model_config_read(const char *path, krs_model_config *out, krs_error *err)
         KRS_TRY(krs_bert_config_read(path, &c.of.bert, err));
         c.architecture = c.of.bert.architecture;
         break;
+    case KRS_FAMILY_ENCDEC:
+        KRS_TRY(krs_encdec_config_read(path, &c.of.encdec, err));
+        c.architecture = c.of.encdec.architecture;
+        break;
     }
     *out = c;
     return KRS_OK;
@@ -59,6 +63,8 @@ krs_model_config_write(const char *path, const krs_model_config *c,
         return krs_llama_config_write(path, &c->of.llama, err);
     case KRS_FAMILY_GPT2: return krs_gpt2_config_write(path, &c->of.gpt2, err);
     case KRS_FAMILY_BERT: return krs_bert_config_write(path, &c->of.bert, err);
+    case KRS_FAMILY_ENCDEC:
+        return krs_encdec_config_write(path, &c->of.encdec, err);
     }
     return KRS_OK;
 }
@@ -70,6 +76,7 @@ krs_model_vocabulary(const krs_model_config *c)
     case KRS_FAMILY_LLAMA: return c->of.llama.vocab_size;
     case KRS_FAMILY_GPT2: return c->of.gpt2.vocab_size;
     case KRS_FAMILY_BERT: return c->of.bert.vocab_size;
+    case KRS_FAMILY_ENCDEC: return c->of.encdec.vocab_size;
     }
     return 0;
 }
@@ -93,6 +100,7 @@ krs_model_ids(const krs_model_config *c)
     case KRS_FAMILY_LLAMA: return llama_ids(&c->of.llama);
     case KRS_FAMILY_GPT2: return c->of.gpt2.ids;
     case KRS_FAMILY_BERT: return c->of.bert.ids;
+    case KRS_FAMILY_ENCDEC: return c->of.encdec.ids;
     }
     return none;
 }

@@ -11,7 +11,9 @@
 
 #include <krs/model.h>
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 krs_status
 krs_model_causal(const krs_model_config *c, krs_causal_model *out,
@@ -21,6 +23,7 @@ krs_model_causal(const krs_model_config *c, krs_causal_model *out,
     case KRS_FAMILY_LLAMA: *out = krs_llama_model(&c->of.llama); return KRS_OK;
     case KRS_FAMILY_GPT2: *out = krs_gpt2_model(&c->of.gpt2); return KRS_OK;
     case KRS_FAMILY_BERT: break;
+    case KRS_FAMILY_ENCDEC: break;
     }
     return krs_fail(err, KRS_E_UNSUPPORTED,
                     "model_type \"%s\" is no decoder-only language model",
@@ -131,8 +134,28 @@ deviation(const krs_model_config *c)
     case KRS_FAMILY_LLAMA: return c->of.llama.initializer_range;
     case KRS_FAMILY_GPT2: return c->of.gpt2.initializer_range;
     case KRS_FAMILY_BERT: return c->of.bert.initializer_range;
+    case KRS_FAMILY_ENCDEC: return c->of.encdec.init_std;
     }
     return 0;
+}
+
+/* T5 has no 1/sqrt(head size) on the scores: it begins with queries that are so
+ * much smaller, and with every sum of products of deviation about 1. */
+static size_t
+t5_rules(const krs_encdec_config *c, krs_init_rule *rules)
+{
+    double f = c->init_std, width = 1 / sqrt((double)c->d_model);
+    double heads = (double)c->encoder_attention_heads * (double)c->d_kv;
+    const krs_init_rule own[] = {
+        {"*Attention.q.weight",       KRS_INIT_NORMAL,
+         f * width / sqrt((double)c->d_kv)                            },
+        {"*Attention.o.weight",       KRS_INIT_NORMAL, f / sqrt(heads)},
+        {"*DenseReluDense.wo.weight", KRS_INIT_NORMAL,
+         f / sqrt((double)c->encoder_ffn_dim)                         },
+        {"*block.*",                  KRS_INIT_NORMAL, f * width      },
+    };
+    memcpy(rules, own, sizeof own);
+    return sizeof own / sizeof *own;
 }
 
 krs_status
@@ -140,19 +163,23 @@ krs_model_init(krs_store *store, const krs_model_config *config, uint64_t seed,
                krs_error *err)
 {
     /* norms are called LayerNorm in BERT, ln_1, ln_2, ln_f in GPT-2 */
-    const krs_init_rule rules[] = {
-        {"*norm.weight",      KRS_INIT_ONES,   0.0              },
-        {"*LayerNorm.weight", KRS_INIT_ONES,   0.0              },
-        {"*ln_[12f].weight",  KRS_INIT_ONES,   0.0              },
-        {"*bias",             KRS_INIT_ZEROS,  0.0              },
-        {"*",                 KRS_INIT_NORMAL, deviation(config)},
+    krs_init_rule rules[12] = {
+        {"*norm.weight",                KRS_INIT_ONES,  0.0},
+        {"*LayerNorm.weight",           KRS_INIT_ONES,  0.0},
+        {"*layernorm_embedding.weight", KRS_INIT_ONES,  0.0},
+        {"*ln_[12f].weight",            KRS_INIT_ONES,  0.0},
+        {"*bias",                       KRS_INIT_ZEROS, 0.0},
     };
+    size_t rule_count = 5, count;
     krs_graph *g;
     krs_node *parameters;
-    size_t count;
+    if (config->architecture == KRS_ARCHITECTURE_T5)
+        rule_count += t5_rules(&config->of.encdec, rules + rule_count);
+    rules[rule_count++] =
+        (krs_init_rule){"*", KRS_INIT_NORMAL, deviation(config)};
     KRS_TRY(krs_model_parameters(config, &g, &parameters, &count, err));
-    krs_status status = krs_nn_init(store, parameters, count, rules,
-                                    sizeof rules / sizeof *rules, seed, err);
+    krs_status status =
+        krs_nn_init(store, parameters, count, rules, rule_count, seed, err);
     free(parameters);
     krs_graph_free(g);
     return status;

@@ -125,7 +125,7 @@ build(krs_trainer *t, krs_error *err)
     krs_node targets = krs_input(t->graph, "targets", KRS_I64, shape);
     krs_node loss = o->model.loss(o->model.user, t->graph, ids, targets);
     KRS_TRY(krs_graph_check(t->graph, err));
-    KRS_TRY(krs_nn_parameters(t->graph, &t->states, &t->parameter_count, err));
+    KRS_TRY(krs_nn_trainable(t->graph, &t->states, &t->parameter_count, err));
     KRS_TRY(check_parameters(t, err));
     KRS_TRY(make_programs(t, loss, err));
     /* Now the moments are states of the graph as well. */
