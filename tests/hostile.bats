@@ -144,6 +144,37 @@ C
     [ "$(jq .rms_norm_eps written.json)" = "$(jq .rms_norm_eps "$config")" ]
 }
 
+@test "with little memory every command ends with a sentence, and none crashes" {
+    golden="$TESTS_DIR/golden" model="$TESTS_DIR/golden/models/llama_mha"
+    export KRS_CACHE=off
+    declare -A codes=()
+    limited() { # KILOBYTES COMMAND ...
+        code=0
+        (ulimit -v "$1" && exec timeout 60 "$KERSEY" "${@:2}") >out 2>err || code=$?
+        echo "$1 kB, $2: exit code $code: $(cat err)"
+        [[ "$code" =~ ^(0|1|77)$ ]]
+        # doctor reports the failures of drivers on stdout
+        [ "$code" -eq 0 ] || [ "$2" = doctor ] ||
+            [ "$(grep -c "^kersey $2: error: " err)" -eq 1 ]
+        codes[$code]=yes
+    }
+    # (train has more of them in device.bats)
+    for kilobytes in 12000 205000 240000; do
+        limited $kilobytes inspect "$model" --stats
+        limited $kilobytes tokenize -t "$golden/tokenizers/bert_wordpiece" "Hello, world"
+        limited $kilobytes tokenizer train --data text --vocab 300 -o words
+        limited $kilobytes convert "$model" -o model.gguf --dtype q8_0
+        limited $kilobytes generate "$model" -p Hello -n 4
+        limited $kilobytes verify "$model"
+        limited $kilobytes conform --cases "$golden/ops" --only softmax
+        limited $kilobytes plan llama-tiny --batch 1 --seq 8
+        limited $kilobytes bench gemm --m 256 --n 256 --k 256 --threads 2
+        limited $kilobytes doctor
+    done
+    limited 650000 doctor
+    [ -n "${codes[0]}" ] && [ -n "${codes[1]}" ]
+}
+
 @test "commands end quietly when their reader goes away" {
     for command in "ops" "graph llama-15m" "doctor --json"; do
         run bash -c "'$KERSEY' $command 2>err | head -c 10 >/dev/null; echo \${PIPESTATUS[0]}"

@@ -5,13 +5,16 @@
  * library, every device with the result of a self-test: loss and gradient of
  * a two-row regression whose values are known. A device that is not there is
  * named with its reason; one that is there and computes wrongly makes the
- * exit code 1.
+ * exit code 1. Each is opened and tested in a process of its own: a driver that
+ * ends it, for lack of memory say, is a finding like others.
  */
 #include "command.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -168,6 +171,69 @@ test_device(krs_device *device, krs_error *err)
     return status;
 }
 
+/* What was found out about a device. */
+struct finding {
+    bool is_present, works;
+    char text[KRS_ERROR_TEXT];
+};
+
+static void
+examine(const char *name, struct finding *out)
+{
+    krs_error err = {0};
+    krs_device *device = NULL;
+    out->is_present = krs_device_open(name, &device, &err) == KRS_OK;
+    out->works = out->is_present && test_device(device, &err) == KRS_OK;
+    snprintf(out->text, sizeof out->text, "%s",
+             out->works ? "self-test passed" : err.text);
+    krs_device_close(device);
+}
+
+/* All of a finding from a pipe; false if it ends before. */
+static bool
+receive(int pipe, struct finding *out)
+{
+    size_t got = 0;
+    while (got < sizeof *out) {
+        ssize_t more = read(pipe, (char *)out + got, sizeof *out - got);
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more <= 0)
+            return false;
+        got += (size_t)more;
+    }
+    return true;
+}
+
+/* In a process of its own. */
+static void
+examine_apart(const char *name, struct finding *out)
+{
+    int ends[2], status = 0;
+    *out = (struct finding){.text = "no process to test it in"};
+    if (pipe(ends) != 0)
+        return;
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        examine(name, out);
+        _exit(write(ends[1], out, sizeof *out) != (ssize_t)sizeof *out);
+    }
+    close(ends[1]);
+    bool is_told = child > 0 && receive(ends[0], out);
+    close(ends[0]);
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (child < 0 || is_told)
+        return;
+    out->is_present = true;
+    out->works = false;
+    snprintf(out->text, sizeof out->text,
+             WIFSIGNALED(status) ? "its driver ended the process: %s"
+                                 : "its driver ended the process",
+             strsignal(WTERMSIG(status)));
+}
+
 /* [{"name", "present", "works", "text"}] */
 static json_t *
 describe_devices(bool *all_work)
@@ -176,18 +242,14 @@ describe_devices(bool *all_work)
     *all_work = true;
     own_driver_cache();
     for (size_t i = 0; i < sizeof device_names / sizeof *device_names; i++) {
-        krs_error err = {0};
-        krs_device *device = NULL;
-        bool present =
-            krs_device_open(device_names[i], &device, &err) == KRS_OK;
-        bool works = present && test_device(device, &err) == KRS_OK;
-        if (present && !works)
+        struct finding found;
+        examine_apart(device_names[i], &found);
+        if (found.is_present && !found.works)
             *all_work = false;
-        krs_device_close(device);
-        json_array_append_new(
-            list, json_pack("{s:s, s:b, s:b, s:s}", "name", device_names[i],
-                            "present", present, "works", works, "text",
-                            works ? "self-test passed" : err.text));
+        json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:s}", "name",
+                                              device_names[i], "present",
+                                              found.is_present, "works",
+                                              found.works, "text", found.text));
     }
     return list;
 }
