@@ -13,6 +13,13 @@ setup() {
     RANDOM=7
 }
 
+teardown() {
+    local disk
+    for disk in small fixed; do
+        if mountpoint -q $disk; then umount $disk; fi
+    done
+}
+
 # one sentence on stderr, nothing on stdout
 one_sentence() {
     [ -z "$output" ]
@@ -49,11 +56,6 @@ one_sentence() {
 @test "a full disk is one sentence, and what was whole stays whole" {
     mkdir small
     mount -t tmpfs -o size=128k none small 2>/dev/null || skip "cannot mount a small disk"
-    full_disk || { umount small; return 1; }
-    umount small
-}
-
-full_disk() {
     "$KERSEY" train --data text $tiny --steps 3 --out small/run >/dev/null 2>&1
     cp -r small/run/checkpoint-00000003 before
     head -c 200000 /dev/zero >small/filler 2>/dev/null || true
@@ -78,7 +80,9 @@ full_disk() {
 }
 
 @test "without a home to write to there is no cache, and everything works" {
-    for home in /dev/null "$PWD/text"; do
+    mkdir fixed
+    mount -t tmpfs -o ro none fixed 2>/dev/null || skip "cannot mount a read-only disk"
+    for home in /dev/null "$PWD/text" "$PWD/fixed"; do
         run -0 --separate-stderr env -u KRS_CACHE -u XDG_CACHE_HOME HOME=$home \
             "$KERSEY" conform --cases "$TESTS_DIR/golden/ops" --only softmax \
             --backend interp
