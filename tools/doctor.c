@@ -177,31 +177,40 @@ struct finding {
     char text[KRS_ERROR_TEXT];
 };
 
-static void
-examine(const char *name, struct finding *out)
+/* Tells what it found into the pipe, from an own process: that the device can
+ * be opened, or not, and then what became of the self-test. */
+static bool
+examine(const char *name, int pipe)
 {
     krs_error err = {0};
     krs_device *device = NULL;
-    out->is_present = krs_device_open(name, &device, &err) == KRS_OK;
-    out->works = out->is_present && test_device(device, &err) == KRS_OK;
-    snprintf(out->text, sizeof out->text, "%s",
-             out->works ? "self-test passed" : err.text);
+    struct finding f = {.is_present =
+                            krs_device_open(name, &device, &err) == KRS_OK};
+    snprintf(f.text, sizeof f.text, "%s", err.text);
+    bool is_told = write(pipe, &f, sizeof f) == (ssize_t)sizeof f;
+    if (!f.is_present || !is_told)
+        return is_told;
+    f.works = test_device(device, &err) == KRS_OK;
+    snprintf(f.text, sizeof f.text, "%s",
+             f.works ? "self-test passed" : err.text);
+    is_told = write(pipe, &f, sizeof f) == (ssize_t)sizeof f;
     krs_device_close(device);
+    return is_told;
 }
 
-/* All of a finding from a pipe; false if it ends before. */
+/* A finding from a pipe; false if there is no further one. What is written at
+ * once is shorter than PIPE_BUF, so it comes whole. */
 static bool
 receive(int pipe, struct finding *out)
 {
-    size_t got = 0;
-    while (got < sizeof *out) {
-        ssize_t more = read(pipe, (char *)out + got, sizeof *out - got);
-        if (more < 0 && errno == EINTR)
-            continue;
-        if (more <= 0)
-            return false;
-        got += (size_t)more;
-    }
+    struct finding f;
+    ssize_t got;
+    do
+        got = read(pipe, &f, sizeof f);
+    while (got < 0 && errno == EINTR);
+    if (got != (ssize_t)sizeof f)
+        return false;
+    *out = f;
     return true;
 }
 
@@ -216,22 +225,20 @@ examine_apart(const char *name, struct finding *out)
     pid_t child = fork();
     if (child == 0) {
         close(ends[0]);
-        examine(name, out);
-        _exit(write(ends[1], out, sizeof *out) != (ssize_t)sizeof *out);
+        _exit(examine(name, ends[1]) ? EXIT_OK : EXIT_FAILED);
     }
     close(ends[1]);
-    bool is_told = child > 0 && receive(ends[0], out);
+    while (child > 0 && receive(ends[0], out))
+        continue;
     close(ends[0]);
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
-    if (child < 0 || is_told)
-        return;
-    out->is_present = true;
-    out->works = false;
-    snprintf(out->text, sizeof out->text,
-             WIFSIGNALED(status) ? "its driver ended the process: %s"
-                                 : "its driver ended the process",
-             strsignal(WTERMSIG(status)));
+    if (child > 0 && status != 0) {
+        out->works = false;
+        snprintf(out->text, sizeof out->text,
+                 "its driver ended the process: %s",
+                 WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : "exit");
+    }
 }
 
 /* [{"name", "present", "works", "text"}] */
