@@ -30,6 +30,10 @@ char *krsi_registry_path(void);
 /* interp/interp.c -- the kernel interpreter behind the seam. */
 extern const krs_backend krsi_interp_backend;
 
+/* fault/fault.c -- for tests: one that runs nothing, one that wraps another and
+ * fails where it is told to. */
+extern const krs_backend krsi_null_backend, krsi_fault_backend;
+
 /* cache.c -- blobs on disk. Any number of threads may use a handle to find and
  * store, any number of processes one folder. */
 typedef struct krsi_cache krsi_cache;

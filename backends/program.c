@@ -54,10 +54,16 @@ krs_program_set_input(krs_program *p, const char *name, const void *data,
         return KRS_OK;
     void *device = p->device->state;
     krsi_memory *memory = in->is_bound ? NULL : in->memory;
-    if (!memory && p->kind->alloc(device, bytes, &memory, NULL) != KRS_OK)
-        return krs_fail(err, KRS_E_MEMORY,
+    krs_error reason;
+    krs_status status =
+        memory ? KRS_OK : p->kind->alloc(device, bytes, &memory, &reason);
+    if (status == KRS_E_MEMORY)
+        return krs_fail(err, status,
                         "program_set_input: '%s': no memory for %zu bytes",
                         name, bytes);
+    if (status != KRS_OK)
+        return krs_fail(err, status, "program_set_input: '%s': %s", name,
+                        reason.text);
     if (in->is_bound)
         p->kind->free(device, in->memory);
     in->memory = memory;

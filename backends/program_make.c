@@ -211,11 +211,16 @@ krsi_program_make_outputs(krs_program *p, const krs_store *store,
         size_t bytes = krsi_node_bytes(g->node[p->output[i]]);
         if (p->kind->is_in_place(p->prepared, i))
             continue;
-        if (p->kind->alloc(p->device->state, bytes, &p->memory[i], NULL) !=
-            KRS_OK)
-            return krs_fail(err, KRS_E_MEMORY,
+        krs_error reason;
+        krs_status status =
+            p->kind->alloc(p->device->state, bytes, &p->memory[i], &reason);
+        if (status == KRS_E_MEMORY)
+            return krs_fail(err, status,
                             "program_new: output %zu: no memory for %zu bytes",
                             i, bytes);
+        if (status != KRS_OK)
+            return krs_fail(err, status, "program_new: output %zu: %s", i,
+                            reason.text);
     }
     for (size_t i = 0; i < p->updates; i++) {
         krsi_update *u = &p->update[i];

@@ -19,7 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const krs_backend *const built_in[] = {&krsi_interp_backend};
+static const krs_backend *const built_in[] = {
+    &krsi_interp_backend, &krsi_null_backend, &krsi_fault_backend};
 
 enum {
     BUILT_IN = sizeof built_in / sizeof *built_in,

@@ -160,7 +160,7 @@ make_tensor(const krs_device *device, const char *name, krsi_tensor of,
                      ? device->kind->wrap(device->state, of.bound, of.bytes,
                                           &tensor->memory, &reason)
                      : device->kind->alloc(device->state, of.bytes,
-                                           &tensor->memory, NULL);
+                                           &tensor->memory, &reason);
     if (status == KRS_OK) {
         *out = tensor;
         return KRS_OK;
@@ -168,7 +168,9 @@ make_tensor(const krs_device *device, const char *name, krsi_tensor of,
     if (tensor)
         tensor_free(device, tensor);
     if (status != KRS_E_MEMORY)
-        return krs_fail(err, status, "store_bind: '%s': %s", name, reason.text);
+        return krs_fail(err, status, "%s: '%s': %s",
+                        of.bound ? "store_bind" : "store_add", name,
+                        reason.text);
     return krs_fail(err, KRS_E_MEMORY,
                     "store_add: '%s': no memory for %zu bytes", name, of.bytes);
 }
