@@ -43,6 +43,8 @@ use_binary(fuzz_gen *g)
                                    krs_div_at,     krs_add_at, krs_maximum_at,
                                    krs_minimum_at, krs_pow_at, krs_swiglu_at};
     static binary *const logic[] = {krs_and_at, krs_or_at, krs_xor_at};
+    static binary *const whole[] = {krs_rem_at, krs_mod_at, krs_shl_at,
+                                    krs_shr_at};
     static binary *const compare[] = {krs_eq_at, krs_ne_at, krs_lt_at,
                                       krs_le_at, krs_gt_at, krs_ge_at};
     int kind = fuzz_below(g, 10);
@@ -58,6 +60,8 @@ use_binary(fuzz_gen *g)
         a = b;
         b = t;
     }
+    if (kind == 0 && krs_dtype_is_int(d) && fuzz_chance(g, 60))
+        return whole[fuzz_below(g, 4)](H, a, b);
     if (kind == 0)
         return logic[fuzz_below(g, 3)](H, a, b);
     if (kind < 3)
@@ -481,6 +485,8 @@ use_gather(fuzz_gen *g)
                            : s.dim[a] ? 1 + fuzz_below(g, (int)s.dim[a])
                                       : 0;
         krs_node at = fuzz_index_of(g, i, false, size);
+        if (fuzz_chance(g, 20))
+            return krs_scatter(x, at, fuzz_leaf(g, d, i), axis);
         if (kind == 2 || !fuzz_numbers(d))
             return krs_gather(x, at, axis);
         return krs_scatter_add(x, at, fuzz_leaf(g, d, i), axis);

@@ -428,6 +428,28 @@ BITS(and)
 BITS(or)
 BITS(xor)
 
+#define INTEGERS(name)                                                     \
+    krs_node sample_##name(sample *s, int which)                           \
+    {                                                                      \
+        krs_node a, b;                                                     \
+        switch (which) {                                                   \
+        case 0:                                                            \
+            a = INTS(s, KRS_I32, S(2, 3), 7, -7, 100, -1, 0, -2147483647); \
+            return krs_##name(a, INTS(s, KRS_I32, S(3), 2, -1, 0));        \
+        case 1:                                                            \
+            a = INTS(s, KRS_U8, S(4), 0, 255, 12, 9);                      \
+            b = INTS(s, KRS_U8, S(4), 10, 3, 255, 0);                      \
+            return krs_##name(a, b);                                       \
+        case 2:                                                            \
+            a = INTS(s, KRS_I64, S(3), 1 << 30, -5, 77);                   \
+            return krs_##name(a, INTS(s, KRS_I64, S(3), 3, 63, 64));       \
+        default: return KRS_NONE;                                          \
+        }                                                                  \
+    }
+INTEGERS(rem)
+INTEGERS(shl)
+INTEGERS(shr)
+
 krs_node
 sample_where(sample *s, int which)
 {
@@ -850,6 +872,19 @@ sample_scatter_add(sample *s, int which)
     switch (which) {
     case 0: return krs_scatter_add(x, i, real(s, S(2, 4), -1, 1), 0);
     case 1: return krs_scatter_add(x, i, real(s, S(2, 4), -1, 1), 1);
+    default: return KRS_NONE;
+    }
+}
+
+krs_node
+sample_scatter(sample *s, int which)
+{
+    krs_node x = real(s, S(3, 4), -1, 1);
+    krs_node i = INTS(s, KRS_I64, S(2, 4), 2, 0, 2, 1, 2);
+    switch (which) {
+    case 0: return krs_scatter(x, i, real(s, S(2, 4), -1, 1), 0);
+    case 1: return krs_scatter(x, i, real(s, S(2, 4), -1, 1), 1);
+    case 2: return krs_scatter(BOOLS(s, S(3, 4)), i, BOOLS(s, S(2, 4)), -1);
     default: return KRS_NONE;
     }
 }

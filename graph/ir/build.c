@@ -66,7 +66,7 @@ is_widened(enum krsi_op op, const krs_node *in, int count)
 {
     krsi_types types = krsi_ops[op].types;
     if (count == 0 || count > 8 || types == KRSI_TYPES_ANY ||
-        types == KRSI_TYPES_BITS)
+        types == KRSI_TYPES_BITS || types == KRSI_TYPES_INT)
         return false;
     krs_dtype dtype = krs_node_dtype(in[0]);
     for (int i = 1; i < count; i++)

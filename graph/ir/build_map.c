@@ -104,6 +104,9 @@ BINARY(minimum, MINIMUM)
 BINARY(and, AND)
 BINARY(or, OR)
 BINARY(xor, XOR)
+BINARY(rem, REM)
+BINARY(shl, SHL)
+BINARY(shr, SHR)
 BINARY(eq, EQ)
 BINARY(ne, NE)
 BINARY(lt, LT)
@@ -111,6 +114,16 @@ BINARY(le, LE)
 BINARY(gt, GT)
 BINARY(ge, GE)
 BINARY(swiglu, SWIGLU)
+
+krs_node
+krs_mod_at(krs_place at, krs_node a, krs_node b)
+{
+    krs_node r = krs_rem_at(at, a, b), zero = krs_like_at(at, r, 0);
+    krs_node turns = krs_and_at(
+        at, krs_ne_at(at, r, zero),
+        krs_xor_at(at, krs_lt_at(at, r, zero), krs_lt_at(at, b, zero)));
+    return krs_where_at(at, turns, krs_add_at(at, r, b), r);
+}
 
 krs_node
 krs_square_at(krs_place at, krs_node x)

@@ -166,6 +166,13 @@ krs_index_add_at(krs_place at, krs_node x, krs_node index, krs_node src,
 }
 
 krs_node
+krs_scatter_at(krs_place at, krs_node x, krs_node index, krs_node src, int axis)
+{
+    const krs_node in[3] = {x, index, src};
+    return gather_like(at, KRSI_SCATTER, in, 3, axis);
+}
+
+krs_node
 krs_scatter_add_at(krs_place at, krs_node x, krs_node index, krs_node src,
                    int axis)
 {

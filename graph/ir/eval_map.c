@@ -178,6 +178,43 @@ INT_2(and, a &b)
 INT_2(or, a | b)
 INT_2(xor, a ^ b)
 
+/* of the width of the result's type */
+static int64_t
+width_of(const krsi_call *call)
+{
+    size_t bytes = 8;
+    krs_dtype_bytes((krs_dtype)call->out->dtype, 1, &bytes);
+    return 8 * (int64_t)bytes;
+}
+
+/* the sign of a; by 0 gives a; INT64_MIN by -1 gives 0 */
+static uint64_t
+remainder_of(int64_t a, int64_t b)
+{
+    return b == 0 ? (uint64_t)a : b == -1 ? 0 : (uint64_t)(a % b);
+}
+
+/* for b that is negative or not below the width, 0 */
+static uint64_t
+shifted_left(uint64_t a, int64_t b, int64_t width)
+{
+    return b < 0 || b >= width ? 0 : a << b;
+}
+
+/* the same, all sign; a shift of a negative number, without relying on how the
+ * compiler shifts one */
+static uint64_t
+shifted_right(int64_t a, int64_t b, int64_t width)
+{
+    if (b < 0 || b >= width)
+        b = 63;
+    return a < 0 ? ~(~(uint64_t)a >> b) : (uint64_t)a >> b;
+}
+
+INT_2(rem, remainder_of((int64_t)a, (int64_t)b))
+INT_2(shl, shifted_left(a, (int64_t)b, width_of(call)))
+INT_2(shr, shifted_right((int64_t)a, (int64_t)b, width_of(call)))
+
 /* comparisons: bool, in the memory of either kind of operand */
 #define COMPARE(name, relation)                                        \
     krs_status krsi_eval_##name(krsi_call *call)                       \

@@ -118,6 +118,7 @@ typedef enum krsi_types {
     KRSI_TYPES_NUMBER,
     KRSI_TYPES_COMPARE,
     KRSI_TYPES_BITS,
+    KRSI_TYPES_INT,
     KRSI_TYPES_ANY
 } krsi_types;
 

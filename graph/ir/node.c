@@ -33,6 +33,7 @@ type_accepted(krsi_types types, krs_dtype dtype)
     case KRSI_TYPES_COMPARE:
         return dtype == KRS_F32 || dtype == KRS_BOOL || krs_dtype_is_int(dtype);
     case KRSI_TYPES_BITS: return dtype == KRS_BOOL || krs_dtype_is_int(dtype);
+    case KRSI_TYPES_INT: return krs_dtype_is_int(dtype);
     case KRSI_TYPES_ANY: return true;
     }
     return false;
@@ -41,9 +42,9 @@ type_accepted(krsi_types types, krs_dtype dtype)
 static bool
 check_types(const krsi_make *m)
 {
-    static const char *const wanted[] = {"a float", "a number",
-                                         "a number or bool",
-                                         "bool or an integer", "anything"};
+    static const char *const wanted[] = {
+        "a float",    "a number", "a number or bool", "bool or an integer",
+        "an integer", "anything"};
     const krsi_op_info *info = &krsi_ops[m->op];
     if (info->types == KRSI_TYPES_ANY)
         return true;

@@ -21,6 +21,7 @@ types_text(krsi_types types)
     case KRSI_TYPES_NUMBER: return "number";
     case KRSI_TYPES_COMPARE: return "any";
     case KRSI_TYPES_BITS: return "bits";
+    case KRSI_TYPES_INT: return "int";
     case KRSI_TYPES_ANY: return "any";
     }
     return "?";

@@ -216,20 +216,43 @@ krsi_shape_gather(krsi_make *m)
     return true;
 }
 
+/* index inside x, source like it */
+static bool
+scatter_fits(krsi_make *m, int axis)
+{
+    char a[KRSI_TYPE_TEXT], b[KRSI_TYPE_TEXT];
+    if (!index_inside(m, axis))
+        return false;
+    if (!same_sizes(m->in[1], m->in[2]))
+        return REFUSE(m, SHAPE, NULL, "index %s and source %s differ",
+                      krsi_type_text(a, m->in[1]), krsi_type_text(b, m->in[2]));
+    result_like(m, 0);
+    return true;
+}
+
 bool
 krsi_shape_scatter_add(krsi_make *m)
 {
-    const krsi_node *x = m->in[0], *index = m->in[1], *src = m->in[2];
+    const krsi_node *x = m->in[0], *src = m->in[2];
+    int axis = krsi_rule_axis(m, 0, x->rank);
+    return axis >= 0 && index_ok(m, 1) && sums_ok(m, x, src) &&
+           scatter_fits(m, axis);
+}
+
+bool
+krsi_shape_scatter(krsi_make *m)
+{
+    const krsi_node *x = m->in[0], *src = m->in[2];
     char a[KRSI_TYPE_TEXT], b[KRSI_TYPE_TEXT];
     int axis = krsi_rule_axis(m, 0, x->rank);
-    if (axis < 0 || !index_ok(m, 1) || !sums_ok(m, x, src) ||
-        !index_inside(m, axis))
+    if (axis < 0 || !index_ok(m, 1))
         return false;
-    if (!same_sizes(index, src))
-        return REFUSE(m, SHAPE, NULL, "index %s and source %s differ",
-                      krsi_type_text(a, index), krsi_type_text(b, src));
-    result_like(m, 0);
-    return true;
+    if (x->dtype != src->dtype ||
+        krs_dtype_class_of((krs_dtype)x->dtype) == KRS_CLASS_BLOCK)
+        return REFUSE(m, DTYPE, NULL,
+                      "%s and %s where one type is needed, of no blocks",
+                      krsi_type_text(a, x), krsi_type_text(b, src));
+    return scatter_fits(m, axis);
 }
 
 bool

@@ -70,6 +70,9 @@ EMIT_2(minimum, krsi_kb_min)
 EMIT_2(and, krsi_kb_and)
 EMIT_2(or, krsi_kb_or)
 EMIT_2(xor, krsi_kb_xor)
+EMIT_2(rem, krsi_kb_rem)
+EMIT_2(shl, krsi_kb_shl)
+EMIT_2(shr, krsi_kb_sar)
 
 /* comparisons of bools go through integers */
 static krsi_kv

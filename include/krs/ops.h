@@ -58,6 +58,7 @@ extern "C" {
  *   softplus     ln(1+e^x)                   sigmoid(x)   float
  *   square       x*x                         2x           any number
  *   not          logical not                 none         bool
+ *                bit by bit                  none         integers
  *   stop_gradient x                          none         any
  *
  * Sources: gelu: Hendrycks & Gimpel 2016; silu: Elfwing et al. 2017. */
@@ -131,12 +132,19 @@ KRS_API krs_node krs_recompute_at(krs_place at, krs_node x);
 
 /* ---- element-wise, two operands: krs_node krs_<op>(krs_node a, krs_node b)
  *
- *   add sub mul div   any number; integer division by 0 gives 0 and
- *                     truncates towards zero; no gradient through integers
+ *   add sub mul div   any number; integer division truncates towards zero, by
+ *                     0 gives 0, the smallest integer by -1 itself; nothing
+ *                     traps; no gradient through integers
  *   pow               float: C's pow; d/da = b a^(b-1), 0 where b = 0;
  *                     d/db = y ln a, 0 where a = 0 and b >= 0
  *   maximum minimum   any number
  *   and or xor        bool: logical; integers: bit by bit
+ *   rem mod           integers: what div leaves, a - (a / b) b, with the sign
+ *                     of a; mod has the sign of b instead (Python's %). By 0
+ *                     both give a; the smallest integer by -1 gives 0
+ *   shl shr           integers: shifted left, zeros come in; shifted right, the
+ *                     sign comes in (u8: zeros). By less than 0 or not less
+ *                     than the bits of the type: 0, or all sign
  *   eq ne lt le gt ge any -> bool
  *   swiglu            silu(a) * b   (Shazeer 2020, eq. 5)
  *
@@ -151,6 +159,10 @@ KRS_API krs_node krs_minimum_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_and_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_or_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_xor_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_rem_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_mod_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_shl_at(krs_place at, krs_node a, krs_node b);
+KRS_API krs_node krs_shr_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_eq_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_ne_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_lt_at(krs_place at, krs_node a, krs_node b);
@@ -171,6 +183,10 @@ KRS_API krs_node krs_pow_scalar_at(krs_place at, krs_node x, double exponent);
 #define krs_and(...)        krs_and_at(KRS_HERE, __VA_ARGS__)
 #define krs_or(...)         krs_or_at(KRS_HERE, __VA_ARGS__)
 #define krs_xor(...)        krs_xor_at(KRS_HERE, __VA_ARGS__)
+#define krs_rem(...)        krs_rem_at(KRS_HERE, __VA_ARGS__)
+#define krs_mod(...)        krs_mod_at(KRS_HERE, __VA_ARGS__)
+#define krs_shl(...)        krs_shl_at(KRS_HERE, __VA_ARGS__)
+#define krs_shr(...)        krs_shr_at(KRS_HERE, __VA_ARGS__)
 #define krs_eq(...)         krs_eq_at(KRS_HERE, __VA_ARGS__)
 #define krs_ne(...)         krs_ne_at(KRS_HERE, __VA_ARGS__)
 #define krs_lt(...)         krs_lt_at(KRS_HERE, __VA_ARGS__)
@@ -369,7 +385,11 @@ KRS_API krs_node krs_linear_at(krs_place at, krs_node x, krs_node weight,
  * krs_gather(x, index, axis) -- element by element: y[i,j] = x[index[i,j], j]
  * for axis 0; index has x's rank and is no larger off the axis.
  * krs_scatter_add(x, index, src, axis) -- its adjoint; equal indices add up in
- * order. index and src have the same shape. */
+ * order. index and src have the same shape.
+ * krs_scatter(x, index, src, axis) -- replaces instead: y[index[i,j], j] =
+ * src[i,j] for axis 0; of equal indices the last along the axis wins. Any type
+ * but blocks. Gradient x: zero where something arrives; src: g where it won.
+ * Cost: a sort of the indices along the axis. */
 KRS_API krs_node krs_take_at(krs_place at, krs_node x, krs_node index,
                              int axis);
 KRS_API krs_node krs_index_add_at(krs_place at, krs_node x, krs_node index,
@@ -378,6 +398,9 @@ KRS_API krs_node krs_gather_at(krs_place at, krs_node x, krs_node index,
                                int axis);
 KRS_API krs_node krs_scatter_add_at(krs_place at, krs_node x, krs_node index,
                                     krs_node src, int axis);
+KRS_API krs_node krs_scatter_at(krs_place at, krs_node x, krs_node index,
+                                krs_node src, int axis);
+#define krs_scatter(...)     krs_scatter_at(KRS_HERE, __VA_ARGS__)
 #define krs_take(...)        krs_take_at(KRS_HERE, __VA_ARGS__)
 #define krs_index_add(...)   krs_index_add_at(KRS_HERE, __VA_ARGS__)
 #define krs_gather(...)      krs_gather_at(KRS_HERE, __VA_ARGS__)
