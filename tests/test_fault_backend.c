@@ -4,6 +4,7 @@
  */
 #include "every_device.h"
 #include "suite.h"
+#include "temp_folder.h"
 
 #include <krs/krs.h>
 
@@ -74,10 +75,15 @@ end(run *r)
     krs_store_free(r->store);
 }
 
+/* With a cache, so that code is compiled once, but where compiling is to fail. */
 static krs_device *
 open_fault(const char *plan)
 {
-    krs_device_options o = {.struct_size = sizeof o, .cpu = plan, .threads = 2};
+    krs_device_options o = {.struct_size = sizeof o,
+                            .cpu = plan,
+                            .threads = 2,
+                            .cache =
+                                strstr(plan, " build=") ? NULL : temp_folder()};
     krs_device *device;
     krs_status status = krs_device_open_with("fault", &o, &device, &err);
     ck_assert_msg(status == KRS_OK, "%s", err.text);
