@@ -177,6 +177,7 @@ facts_of(const krsi_machine *m)
                         .workers = limits->workers,
                         .bindings = limits->max_params,
                         .has_dot2_bf16 = limits->has_dot2_bf16,
+                        .items_are_lanes = !limits->is_processor,
                         .fuses = m->fuses};
     for (int i = 0; i < 3; i++)
         facts.cache_bytes[i] = limits->cache_bytes[i];

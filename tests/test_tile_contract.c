@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_BATCHES = 3 };
+enum { MAX_BATCHES = 3, SINGLE = 1 };
 
 typedef struct product {
     int64_t m, n, k;
@@ -194,7 +194,8 @@ static krsi_facts
 facts_of(const product *p)
 {
     return (krsi_facts){
-        .lanes = p->lanes,
+        .lanes = p->lanes == SINGLE ? 4 : p->lanes,
+        .items_are_lanes = p->lanes == SINGLE,
         .registers = p->lanes == 16 ? 32 : 16,
         .workers = p->workers ? p->workers : 1,
         .cache_bytes = {32 << 10, 1 << 20, 32 << 20},
@@ -305,14 +306,16 @@ check(product p)
     return hash;
 }
 
-static const uint32_t widths[] = {4, 8, 16};
+/* lanes of a vector; and the template single, of four */
+static const uint32_t widths[] = {4, 8, 16, SINGLE};
+enum { WIDTHS = sizeof widths / sizeof *widths };
 
 START_TEST(every_size_and_transposition_keeps_the_order)
 {
     static const int64_t sizes[] = {1,  2,  3,  7,  8,  9, 15,
                                     16, 17, 33, 48, 49, 70};
     enum { SIZES = sizeof sizes / sizeof *sizes };
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int form = 0; form < 4; form++)
             for (int i = 0; i < SIZES; i++)
                 for (int j = 0; j < 3; j++)
@@ -329,7 +332,7 @@ END_TEST
 
 START_TEST(large_and_odd_sizes_keep_the_order)
 {
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int form = 0; form < 4; form++)
             check((product){.m = 127,
                             .n = 129,
@@ -338,6 +341,7 @@ START_TEST(large_and_odd_sizes_keep_the_order)
                             .tb = form >> 1,
                             .lanes = widths[lane],
                             .workers = 2});
+    check((product){.m = 64, .n = 64, .k = 576, .lanes = SINGLE});
 }
 END_TEST
 
@@ -345,7 +349,7 @@ START_TEST(chunks_of_512_are_added_in_order)
 {
     static const int64_t depths[] = {511, 512, 513, 1024, 1025, 1100};
     static const int64_t rows[] = {1, 2, 5, 19};
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int form = 0; form < 4; form++)
             for (int i = 0; i < 6; i++)
                 check((product){.m = rows[(i + form) % 4],
@@ -368,7 +372,7 @@ START_TEST(half_types_keep_the_order)
         {9,  20, 64  },
         {3,  65, 7   }
     };
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int type = 0; type < 2; type++)
             for (int form = 0; form < 4; form++)
                 for (int i = 0; i < 6; i++)
@@ -392,7 +396,7 @@ START_TEST(strides_offsets_and_turned_results_are_followed)
         {30, 4,  9   },
         {9,  9,  1030}
     };
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int form = 0; form < 8; form++)
             for (int i = 0; i < 4; i++)
                 for (int spread = 1; spread < 4; spread += 2)
@@ -412,7 +416,7 @@ END_TEST
 
 START_TEST(batches_keep_the_order)
 {
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int batches = 1; batches <= MAX_BATCHES; batches++)
             for (int form = 0; form < 8; form++)
                 check((product){
@@ -439,7 +443,7 @@ START_TEST(sizes_known_only_at_run_time_keep_the_order)
         {40, 2,  7  }
     };
     static const krs_dtype types[] = {KRS_F32, KRS_BF16};
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int form = 0; form < 4; form++)
             for (int i = 0; i < 4; i++)
                 for (int type = 0; type < 2; type++)
@@ -459,7 +463,7 @@ END_TEST
 START_TEST(empty_sizes_are_fine_and_no_k_gives_zeros)
 {
     static const krs_dtype types[] = {KRS_F32, KRS_BF16};
-    for (int lane = 0; lane < 3; lane++)
+    for (int lane = 0; lane < WIDTHS; lane++)
         for (int form = 0; form < 4; form++)
             for (int empty = 0; empty < 3; empty++)
                 for (int type = 0; type < 2; type++)

@@ -54,6 +54,22 @@ free_parts(parts *p)
     free(p->words);
 }
 
+/* Whole instructions, of which the last one ends a function. */
+static bool
+is_module(const uint32_t *words, size_t count)
+{
+    enum { HEADER = 5 };
+    uint32_t last = 0;
+    for (size_t at = HEADER; at < count;) {
+        size_t length = words[at] >> SpvWordCountShift;
+        if (length == 0 || length > count - at)
+            return false;
+        last = words[at] & SpvOpCodeMask;
+        at += length;
+    }
+    return words[0] == SpvMagicNumber && last == SpvOpFunctionEnd;
+}
+
 /* false: no blob of this kernel. Without memory the parts are NULL. */
 static bool
 take_apart(const krs_kernel *kernel, const krs_backend_blob *blob, parts *out)
@@ -79,7 +95,7 @@ take_apart(const krs_kernel *kernel, const krs_backend_blob *blob, parts *out)
         return true;
     memcpy(out->binding, data, bindings);
     memcpy(out->words, data + bindings, bytes - bindings);
-    bool is_good = out->words[0] == SpvMagicNumber;
+    bool is_good = is_module(out->words, out->count);
     for (uint32_t i = 0; i < out->header.bindings; i++)
         is_good &= out->binding[i].slot <= kernel->param_count &&
                    out->binding[i].texel < KRSI_VIEWS;

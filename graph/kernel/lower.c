@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { PLACE_ALIGN = 64 }; /* bytes: of buffers, as the planner puts them */
+
 /* ---- arguments ---- */
 
 static krsi_kv
@@ -46,7 +48,8 @@ buffer(krsi_lowering *l, const char *name, uint32_t value, krs_dtype dtype,
        int access)
 {
     l->binding[l->bindings++] = value;
-    return krsi_kb_param(l->kb, name, dtype, access, 0);
+    return krsi_kb_param(l->kb, name, dtype, access,
+                         l->facts->items_are_lanes ? PLACE_ALIGN : 0);
 }
 
 /* 2^63, the double nearest to the largest i64, means that one */
@@ -257,6 +260,7 @@ lane_numbers(krsi_lowering *l)
 typedef struct address {
     krsi_kv first, lane_step;
     bool varies, contiguous;
+    bool in_fours; /* contiguous vectors begin at multiples of four elements */
 } address;
 
 static address
@@ -264,7 +268,9 @@ address_of(krsi_lowering *l, krsi_kv offset, const krsi_kv *stride,
            const krsi_view *v)
 {
     krsi_kb *kb = l->kb;
-    address at = {.first = offset};
+    address at = {.first = offset,
+                  .in_fours = l->in_fours && l->facts->items_are_lanes &&
+                              v->offset.terms == 0 && v->offset.base % 4 == 0};
     for (int a = 0; a < l->cut->rank; a++) {
         if (v->stride[a] == 0)
             continue;
@@ -274,6 +280,8 @@ address_of(krsi_lowering *l, krsi_kv offset, const krsi_kv *stride,
             at.varies = true;
             at.contiguous = v->stride[a] == 1;
             at.lane_step = stride[a];
+        } else {
+            at.in_fours &= v->stride[a] % 4 == 0;
         }
     }
     return at;
@@ -281,8 +289,10 @@ address_of(krsi_lowering *l, krsi_kv offset, const krsi_kv *stride,
 
 /* Memory at an address plus `moved` (none, scalar or lanes). */
 static krsi_kmem
-memory(krsi_lowering *l, krsi_kbuf buf, address at, krsi_kv moved)
+memory(krsi_lowering *l, krsi_kbuf buf, krs_dtype dtype, address at,
+       krsi_kv moved)
 {
+    size_t element_bytes = (size_t)krsi_kdtype_bytes((int)dtype);
     krsi_kb *kb = l->kb;
     krsi_kmem m = {.buffer = buf, .index = at.first};
     bool by_lane = moved.ref && krsi_kb_type(kb, moved).lanes > 1;
@@ -294,8 +304,10 @@ memory(krsi_lowering *l, krsi_kbuf buf, address at, krsi_kv moved)
         return m;
     m.lanes = l->lanes;
     m.mask = l->mask;
-    if (at.contiguous && !by_lane)
+    if (at.contiguous && !by_lane) {
+        m.align_bytes = at.in_fours && !moved.ref ? 4 * element_bytes : 0;
         return m;
+    }
     if (at.varies)
         m.offsets = krsi_kb_mul(kb, lane_numbers(l), at.lane_step);
     if (by_lane)
@@ -343,7 +355,7 @@ load_value(krsi_lowering *l, const krsi_expr *e)
     if (indirect)
         moved = krsi_lower_index(l, &l->load_index[i],
                                  krsi_lower_expr(l, load->indirect), &inside);
-    krsi_kmem m = memory(l, l->load[i], at, moved);
+    krsi_kmem m = memory(l, l->load[i], e->dtype, at, moved);
     if (indirect && m.lanes > 1 && krsi_kb_type(kb, inside).lanes == 1)
         m.mask = l->mask.ref
                      ? krsi_kb_and(kb, l->mask,
@@ -360,7 +372,7 @@ krsi_kmem
 krsi_lower_out(krsi_lowering *l, int i, krsi_kv moved)
 {
     return memory(
-        l, l->out[i],
+        l, l->out[i], l->cut->expr[l->cut->out[i].root].dtype,
         address_of(l, l->out_offset[i], l->out_stride[i], &l->cut->out[i].view),
         moved);
 }

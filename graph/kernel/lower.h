@@ -19,6 +19,8 @@ typedef struct krsi_facts {
     uint32_t bindings; /* buffers of one launch, at most */
     uint64_t cache_bytes[3];
     bool has_dot2_bf16;
+    bool
+        items_are_lanes; /* of a processor: many run at once, each has little */
     bool fuses; /* cuts are merged; off is what that is compared with */
 } krsi_facts;
 
@@ -136,6 +138,7 @@ typedef struct krsi_lowering {
     int vector_axis;                 /* of the iteration space; -1: none */
     krsi_kv coord[KRSI_CUT_AXES];    /* i64; of the vector axis: its lane 0 */
     krsi_kv mask;                    /* of the vector axis; none: all lanes */
+    bool in_fours; /* vectors begin at multiples of four of their axis */
     krsi_kv end;                     /* of the points of the item */
     int loops;                       /* open ones, for end_points */
     /* values of expressions: at this point; at all points of the loops that

@@ -2,7 +2,8 @@
  *
  * The innermost axis is the vector axis; an item takes up to MAP_CHUNK of its
  * points, and the grid the axes around it. What does not vary along the
- * innermost axis is computed once, before the loop.
+ * innermost axis is computed once, before the loop. Where items are lanes of a
+ * processor, an item is one vector, without a loop.
  */
 #include "lower.h"
 
@@ -16,6 +17,19 @@ store_all(krsi_lowering *l, void *context)
         krsi_lower_deliver(l, i);
 }
 
+/* Masked unless all vectors are whole. */
+static void
+one_vector(krsi_lowering *l, int axis)
+{
+    krs_index extent = l->cut->extent[axis];
+    l->vector_axis = axis;
+    l->in_fours = l->lanes % 4 == 0;
+    if (extent.terms || extent.base % l->lanes)
+        l->mask = krsi_kb_below(l->kb, l->coord[axis], l->end, l->lanes);
+    krsi_lower_move(l);
+    store_all(l, NULL);
+}
+
 void
 krsi_lower_map(krsi_lowering *l)
 {
@@ -23,9 +37,15 @@ krsi_lower_map(krsi_lowering *l)
     int axes = cut->rank, roots[KRSI_CUT_OUTS];
     bool needed[KRSI_CUT_EXPRS];
     krsi_lower_declare(l);
-    krsi_lower_points(l, axes, MAP_CHUNK);
+    bool is_vector = l->facts->items_are_lanes;
+    krsi_lower_points(l, axes, is_vector ? l->lanes : MAP_CHUNK);
     if (axes == 0) {
         store_all(l, NULL);
+        return;
+    }
+    if (is_vector) {
+        one_vector(l, axes - 1);
+        krsi_lower_end_points(l);
         return;
     }
     for (int i = 0; i < cut->outs; i++)

@@ -39,7 +39,8 @@ typedef struct rows {
     int kept_in[KEPT_ROWS];     /* by the pass of this level */
     krsi_kbuf scratch[KEPT_ROWS];
     krsi_kbuf partial[KRSI_CUT_REDUCES]; /* across: [64][strip] each */
-    krsi_kv lane, begin;                 /* the virtual lane; first column */
+    krs_dtype partial_type[KRSI_CUT_REDUCES];
+    krsi_kv lane, begin; /* the virtual lane; first column */
     int strip;
     /* of the pass at hand */
     int pass, reduces, reduce[KRSI_CUT_REDUCES];
@@ -200,7 +201,8 @@ find_kept(rows *r)
 {
     const krsi_cut *cut = r->l->cut;
     int first[KRSI_CUT_EXPRS], uses[KRSI_CUT_EXPRS] = {0};
-    if (cut->max[r->row] > KEPT_ROW)
+    /* lanes of a processor reach scratch more slowly than they compute */
+    if (cut->max[r->row] > KEPT_ROW || r->l->facts->items_are_lanes)
         return;
     for (int turn = 1; turn <= r->passes + 1; turn++) {
         int pass = turn <= r->passes ? turn : 0; /* 0 is the last */
@@ -247,6 +249,22 @@ store_kept(rows *r)
         if (r->kept_in[k] == r->pass)
             krsi_kb_store(r->l->kb, kept_place(r, k),
                           krsi_lower_expr(r->l, r->kept[k]));
+}
+
+/* Scratch for partial sums of the pass, where there is none yet. */
+static void
+declare_partials(rows *r, int64_t count)
+{
+    static const char *const names[] = {"sum0", "sum1", "sum2", "sum3",
+                                        "sum4", "sum5", "sum6", "sum7"};
+    for (int i = 0; i < r->reduces; i++) {
+        krs_dtype type = counted_in(r->l, r->reduce[i]);
+        if (r->partial[i].ref && r->partial_type[i] == type)
+            continue;
+        r->partial[i] =
+            krsi_kb_scratch(r->l->kb, names[i], type, count, KRSI_KV_NONE, 64);
+        r->partial_type[i] = type;
+    }
 }
 
 /* ---- along ---- */
@@ -307,6 +325,66 @@ take_blocks(rows *r, krsi_kv low, krsi_kv high, bool whole,
             value[i][p] = krsi_kb_result(kb, carry[i][p]);
 }
 
+/* A row of whole vectors needs no masks. */
+static bool
+has_whole_vectors(const rows *r)
+{
+    krs_index extent = r->l->cut->extent[r->row];
+    return extent.terms == 0 && extent.base % r->l->lanes == 0;
+}
+
+/* The points of the row at `at` in the loop. */
+static void
+go_to(rows *r, krsi_kv at)
+{
+    krsi_lowering *l = r->l;
+    l->coord[r->row] = at;
+    l->mask = has_whole_vectors(r)
+                  ? KRSI_KV_NONE
+                  : krsi_kb_below(l->kb, at, l->extent[r->row], l->lanes);
+    krsi_lower_move(l);
+}
+
+/* The virtual lanes in turn, a vector of them at a time: little code and few
+ * values, for items that are lanes of a processor. */
+static void
+reduce_in_turn(rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
+{
+    krsi_lowering *l = r->l;
+    krsi_kb *kb = l->kb;
+    krsi_kv carry[KRSI_CUT_REDUCES], step = krsi_kb_i64(kb, KRSI_ROW_LANES);
+    krsi_kv part =
+        krsi_kb_for(kb, krsi_kb_i64(kb, 0), step, krsi_kb_i64(kb, l->lanes));
+    krsi_kv at = krsi_kb_for(kb, part, l->extent[r->row], step);
+    for (int i = 0; i < r->reduces; i++)
+        carry[i] = krsi_kb_carry(kb, value[i][0]);
+    go_to(r, at);
+    for (int i = 0; i < r->reduces; i++) {
+        enum krsi_op op = l->cut->expr[r->reduce[i]].op;
+        krsi_kv v = spread(l, operand_of(l, r->reduce[i]));
+        if (l->mask.ref)
+            v = krsi_kb_select(kb, l->mask, v, value[i][0]);
+        krsi_kb_next(
+            kb, carry[i],
+            krsi_kb_scalar(kb, scalar_of(op), carry[i], v, KRSI_KV_NONE));
+    }
+    krsi_kb_end(kb);
+    krsi_kmem to = {.index = part, .lanes = l->lanes, .align_bytes = 16};
+    for (int i = 0; i < r->reduces; i++) {
+        to.buffer = r->partial[i];
+        krsi_kb_store(kb, to, krsi_kb_result(kb, carry[i]));
+    }
+    krsi_kb_end(kb);
+    for (int i = 0; i < r->reduces; i++)
+        for (int p = 0; p < KRSI_ROW_LANES / l->lanes; p++) {
+            to.buffer = r->partial[i];
+            to.index = krsi_kb_i64(kb, (int64_t)p * l->lanes);
+            value[i][p] = krsi_kb_load(kb, to);
+        }
+    l->mask = KRSI_KV_NONE;
+    krsi_lower_move(l);
+}
+
 /* All reductions of the pass. */
 static void
 reduce_pass(rows *r, int pass)
@@ -316,6 +394,8 @@ reduce_pass(rows *r, int pass)
     int parts = KRSI_ROW_LANES / l->lanes;
     partials value[KRSI_CUT_REDUCES];
     open_pass(r, pass);
+    if (l->facts->items_are_lanes)
+        declare_partials(r, KRSI_ROW_LANES);
     krsi_lower_fix(l, 1U << r->row, r->needed);
     l->vector_axis = r->row;
     for (int i = 0; i < r->reduces; i++) {
@@ -325,9 +405,13 @@ reduce_pass(rows *r, int pass)
             value[i][p] = spread(l, none);
     }
     krsi_kv n = l->extent[r->row], block = krsi_kb_i64(kb, KRSI_ROW_LANES);
-    krsi_kv whole = krsi_kb_sub(kb, n, krsi_kb_rem(kb, n, block));
-    take_blocks(r, krsi_kb_i64(kb, 0), whole, true, value);
-    take_blocks(r, whole, n, false, value);
+    if (l->facts->items_are_lanes) {
+        reduce_in_turn(r, value);
+    } else {
+        krsi_kv whole = krsi_kb_sub(kb, n, krsi_kb_rem(kb, n, block));
+        take_blocks(r, krsi_kb_i64(kb, 0), whole, true, value);
+        take_blocks(r, whole, n, false, value);
+    }
     l->vector_axis = -1;
     for (int i = 0; i < r->reduces; i++) {
         krs_kscalar op = scalar_of(l->cut->expr[r->reduce[i]].op);
@@ -357,8 +441,16 @@ store_pass(rows *r)
         return;
     krsi_lower_fix(l, 1U << r->row, r->needed);
     l->vector_axis = r->row;
-    krsi_lower_vectors(l, krsi_kb_i64(l->kb, 0), l->extent[r->row],
-                       store_points, r);
+    krsi_kv zero = krsi_kb_i64(l->kb, 0), n = l->extent[r->row];
+    if (l->facts->items_are_lanes) {
+        go_to(r, krsi_kb_for(l->kb, zero, n, krsi_kb_i64(l->kb, l->lanes)));
+        store_points(l, r);
+        krsi_kb_end(l->kb);
+        l->mask = KRSI_KV_NONE;
+        krsi_lower_move(l);
+    } else {
+        krsi_lower_vectors(l, zero, n, store_points, r);
+    }
     l->vector_axis = -1;
 }
 
@@ -381,7 +473,9 @@ rows_along(rows *r)
     static const char *const names[KEPT_ROWS] = {"kept0", "kept1", "kept2",
                                                  "kept3"};
     int64_t length = cut->max[r->row] > 0 ? cut->max[r->row] : 1;
-    int64_t per = length < ROWS_CHUNK ? ROWS_CHUNK / length : 1;
+    bool one_row = length >= ROWS_CHUNK || l->facts->items_are_lanes;
+    int64_t per = one_row ? 1 : ROWS_CHUNK / length;
+    l->in_fours = l->lanes % 4 == 0;
     find_kept(r);
     for (int k = 0; k < r->keeps; k++)
         r->scratch[k] =
@@ -485,8 +579,6 @@ rows_across(rows *r)
 {
     krsi_lowering *l = r->l;
     krsi_kb *kb = l->kb;
-    static const char *const names[] = {"sum0", "sum1", "sum2", "sum3",
-                                        "sum4", "sum5", "sum6", "sum7"};
     int column = r->row - 1;
     int64_t share =
         l->cut->max[column] / (4 * (int64_t)(l->facts->workers | 1U));
@@ -494,10 +586,7 @@ rows_across(rows *r)
     krsi_kv width = krsi_kb_i64(kb, KRSI_ROW_LANES), n = l->extent[r->row];
     r->strip = share >= STRIP ? STRIP : share >= 2 * LINE ? 2 * LINE : LINE;
     open_pass(r, 1);
-    for (int i = 0; i < r->reduces; i++)
-        r->partial[i] = krsi_kb_scratch(
-            kb, names[i], counted_in(l, r->reduce[i]),
-            (int64_t)KRSI_ROW_LANES * r->strip, KRSI_KV_NONE, 64);
+    declare_partials(r, (int64_t)KRSI_ROW_LANES * r->strip);
     krsi_lower_points(l, r->row, r->strip);
     r->begin = l->coord[column];
     krsi_kv stop = krsi_kb_add(kb, r->begin, krsi_kb_i64(kb, r->strip));

@@ -18,6 +18,8 @@
  *   stream   few rows of A: rows of B pass once, sums stay in scratch
  *   turned   few rows of A, columns of B contiguous: they pass once, turned
  *            in registers
+ *   single   an item is one register tile, nothing is packed: for devices
+ *            whose items are lanes of a processor
  *
  * Expressions in place of A or B are computed where elements are packed (or
  * loaded, by templates that do not pack); expressions of the product where
@@ -37,17 +39,20 @@
 #include "lower.h"
 
 enum {
-    KRSI_TILE_CHUNK = 512, /* k; part of the numeric contract */
-    KRSI_TILE_ROWS = 8,    /* most rows of a register tile */
-    KRSI_TILE_VECTORS = 4, /* most vectors of one of its rows */
-    KRSI_TILE_LINE = 16    /* words of a cache line */
+    KRSI_TILE_CHUNK = 512,  /* k; part of the numeric contract */
+    KRSI_TILE_ROWS = 16,    /* most rows of a register tile */
+    KRSI_TILE_THIN = 8,     /* rows of A that are few */
+    KRSI_TILE_ALIGNED = 16, /* bytes: four f32, where all strides are such */
+    KRSI_TILE_VECTORS = 4,  /* most vectors of one of its rows */
+    KRSI_TILE_LINE = 16     /* words of a cache line */
 };
 
 typedef enum krsi_tile_template {
     KRSI_TILE_BLOCKED,
     KRSI_TILE_DIRECT,
     KRSI_TILE_STREAM,
-    KRSI_TILE_TURNED
+    KRSI_TILE_TURNED,
+    KRSI_TILE_SINGLE
 } krsi_tile_template;
 
 /* How the rows of A reach a register tile. */
@@ -74,6 +79,8 @@ typedef struct krsi_tile_operand {
     krsi_kv outer;                 /* stride along m of A, n of B */
     krsi_kv inner;                 /* stride along k */
     bool along_outer, along_inner; /* stride 1; inner wins */
+    bool aligned; /* single: four elements in a row begin at KRSI_TILE_ALIGNED
+                     wherever the row's first is a multiple of four */
     /* what is made of the element that is read, before it is packed or
      * multiplied: expression `root` of the cut, in which that element is
      * expression `element`. Equal: the element itself. */
@@ -97,7 +104,11 @@ struct krsi_tile {
     krsi_kbuf out;
     krsi_kv out_offset, out_row, out_column; /* strides of C */
     bool out_contiguous;
-    bool even;      /* K is, so that no pair is cut */
+    bool out_aligned; /* as of an operand */
+    bool even;        /* K is, so that no pair is cut */
+    /* single: M, N and K are whole rows, vectors, and fours; an item has all
+     * rows of its columns */
+    bool whole_rows, whole_columns, whole_words, all_rows;
     bool one_chunk; /* K is at most a chunk */
     bool has_sums;  /* in scratch: C cannot hold them between chunks */
     struct krsi_lowering *lowering;
@@ -194,12 +205,13 @@ void krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns);
 /* how rows of A, whose type and strides are known, are read */
 void krsi_tile_choose_reading(krsi_tile *t);
 
-/* tile_blocked.c, tile_stream.c, tile_turned.c -- one item */
+/* tile_blocked.c, tile_stream.c, tile_turned.c, tile_single.c -- one item */
 void krsi_tile_blocked(krsi_tile *t);
 /* the tiles of the rows at `row`, for one chunk; A is ready, B is packed */
 void krsi_tile_strip(krsi_tile *t, krsi_kv row);
 void krsi_tile_stream(krsi_tile *t);
 void krsi_tile_turned(krsi_tile *t);
+void krsi_tile_single(krsi_tile *t);
 /* open the loop over chunks; close it with krsi_kb_end. Carries come before
  * krsi_tile_bounds, which is called in it. */
 void krsi_tile_chunks(krsi_tile *t);

@@ -180,6 +180,7 @@ krsi_tile_store(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv v)
     }
     krsi_kmem to = out_place(t, m, n);
     to.mask = mask;
+    to.align_bytes = t->out_aligned ? KRSI_TILE_ALIGNED : 0;
     if (t->factor.ref)
         v = krsi_kb_mul(t->kb, v, t->factor);
     krsi_kb_store(t->kb, to, krsi_kb_convert(t->kb, t->out_dtype, v));

@@ -28,6 +28,7 @@ enum {
     MAX_PARTS = 64,
     MAX_PANELS = 64,
     SUMS = 1 << 20, /* of an item in scratch, at most */
+    FULL = 4,       /* single items for each that runs, at least */
     BATCH_AXES = KRSI_CUT_AXES
 };
 
@@ -231,7 +232,7 @@ choose_template(const krsi_tile *t, const product *p)
 {
     bool rows_of_b = t->b.along_outer && !t->b.along_inner;
     bool plain = rows_of_b && t->b.dtype == KRS_F32 && is_plain(&t->b);
-    bool thin = p->max_m <= KRSI_TILE_ROWS && p->max_n >= STREAM_COLUMNS;
+    bool thin = p->max_m <= KRSI_TILE_THIN && p->max_n >= STREAM_COLUMNS;
     if (thin && rows_of_b)
         return KRSI_TILE_STREAM;
     if (thin && t->b.along_inner && t->lanes > 1 && t->even &&
@@ -241,6 +242,52 @@ choose_template(const krsi_tile *t, const product *p)
         (p->max_m <= DIRECT_ROWS || p->max_k * p->max_n <= DIRECT_BYTES / 4))
         return KRSI_TILE_DIRECT;
     return KRSI_TILE_BLOCKED;
+}
+
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t
+batch_items(const product *p)
+{
+    int64_t items = 1;
+    for (int i = p->batches > 2 ? p->batches - 2 : 0; i < p->batches; i++)
+        if (__builtin_mul_overflow(items, krsi_tile_most(p->batch_max[i], 1),
+                                   &items))
+            return INT32_MAX;
+    return least(items, INT32_MAX);
+}
+
+/* The largest tile that leaves work for all: a power of two of rows, whole
+ * vectors of columns if there are such. */
+static void
+fit_single(krsi_tile *t, const product *p, const krsi_facts *facts)
+{
+    int64_t wanted = FULL * krsi_tile_most(facts->workers, 1);
+    int64_t m = krsi_tile_most(p->max_m, 1), n = krsi_tile_most(p->max_n, 1);
+    int64_t batches = batch_items(p);
+    t->lanes = 4;
+    t->rows = KRSI_TILE_ROWS;
+    t->vectors = KRSI_TILE_VECTORS;
+    while (t->rows > 1 && t->rows / 2 >= m)
+        t->rows /= 2;
+    while (t->vectors > 1 && (n % ((int64_t)t->vectors * t->lanes) != 0 ||
+                              n <= (int64_t)t->vectors / 2 * t->lanes))
+        t->vectors /= 2;
+    while (t->rows > 1 &&
+           batches * krsi_tile_parts(m, t->rows) *
+                   krsi_tile_parts(n, (int64_t)t->vectors * t->lanes) <
+               wanted)
+        t->rows /= 2;
+    t->wide = t->rows;
+    t->whole_rows = is_constant(p->m) && m % t->rows == 0;
+    t->whole_columns =
+        is_constant(p->n) && n % ((int64_t)t->vectors * t->lanes) == 0;
+    t->whole_words = !t->pairs && is_constant(p->k) && p->k.base % 4 == 0;
+    t->all_rows = p->batches >= 2;
 }
 
 static bool
@@ -264,23 +311,6 @@ fit_tile(krsi_tile *t, const product *p)
     }
     for (t->wide = 1; t->wide < t->rows;)
         t->wide *= 2;
-}
-
-static int64_t
-least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t
-batch_items(const product *p)
-{
-    int64_t items = 1;
-    for (int i = p->batches > 2 ? p->batches - 2 : 0; i < p->batches; i++)
-        if (__builtin_mul_overflow(items, krsi_tile_most(p->batch_max[i], 1),
-                                   &items))
-            return INT32_MAX;
-    return least(items, INT32_MAX);
 }
 
 static split
@@ -359,6 +389,33 @@ split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
     return found;
 }
 
+/* Are all places multiples of four elements, but for the last ones? */
+static bool
+is_in_fours(const krsi_view *view, const product *p, const int64_t *batch,
+            int64_t stride)
+{
+    bool fours = is_constant(view->offset) && view->offset.base % 4 == 0 &&
+                 stride % 4 == 0;
+    for (int i = 0; i < p->batches; i++)
+        fours &= batch[i] % 4 == 0;
+    return fours;
+}
+
+/* Which of A, B and C are read and stored four f32 at a time. */
+static void
+find_fours(krsi_tile *t, const krsi_cut *cut, const product *p)
+{
+    t->a.aligned = t->a.dtype == KRS_F32 && (p->a_k == 1 || p->a_m == 1) &&
+                   is_in_fours(&cut->load[p->a].view, p, p->batch_a,
+                               p->a_k == 1 ? p->a_m : p->a_k) &&
+                   (p->a_k == 1 || t->rows % 4 == 0);
+    t->b.aligned = t->b.dtype == KRS_F32 && (p->b_k == 1 || p->b_n == 1) &&
+                   is_in_fours(&cut->load[p->b].view, p, p->batch_b,
+                               p->b_k == 1 ? p->b_n : p->b_k);
+    t->out_aligned = t->out_dtype == KRS_F32 && !t->finishes && p->c_n == 1 &&
+                     is_in_fours(&cut->out[0].view, p, p->batch_c, p->c_m);
+}
+
 /* ---- declarations ---- */
 
 static krsi_kv
@@ -420,7 +477,8 @@ krsi_tile_buffer(krsi_lowering *l, const char *name, uint32_t value,
         return (krsi_kbuf){0};
     }
     l->binding[l->bindings++] = value;
-    return krsi_kb_param(l->kb, name, dtype, access, 0);
+    return krsi_kb_param(l->kb, name, dtype, access,
+                         l->facts->items_are_lanes ? KRSI_TILE_ALIGNED : 0);
 }
 
 static void
@@ -516,10 +574,12 @@ declare_outs(krsi_lowering *l, krsi_tile *t, const product *p)
             krsi_lower_declare_out(l, i);
         return;
     }
-    t->out = krsi_tile_buffer(
-        l, "product", cut->out[0].view.value, t->out_dtype,
-        t->has_sums || t->one_chunk || is_thin(t) ? KRS_K_WRITE
-                                                  : KRS_K_READ | KRS_K_WRITE);
+    t->out =
+        krsi_tile_buffer(l, "product", cut->out[0].view.value, t->out_dtype,
+                         t->has_sums || t->one_chunk || is_thin(t) ||
+                                 t->template == KRSI_TILE_SINGLE
+                             ? KRS_K_WRITE
+                             : KRS_K_READ | KRS_K_WRITE);
     t->out_offset = krsi_tile_integer(l, cut->out[0].view.offset);
     t->out_row = number(l, p->c_m);
     t->out_column = stride(l, p->c_n, t->out_contiguous);
@@ -586,15 +646,25 @@ krsi_lower_contract(krsi_lowering *l)
     t.unit = t.pairs ? 2 : 1;
     t.chunk = KRSI_TILE_CHUNK / t.unit;
     t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
-    krsi_tile_choose(&t, l->facts, 0);
-    krsi_tile_choose_reading(&t);
-    t.template = choose_template(&t, &p);
-    fit_tile(&t, &p);
+    if (l->facts->items_are_lanes) {
+        t.template = KRSI_TILE_SINGLE;
+        t.reading = KRSI_TILE_IN_PLACE;
+        fit_single(&t, &p, l->facts);
+        find_fours(&t, cut, &p);
+    } else {
+        krsi_tile_choose(&t, l->facts, 0);
+        krsi_tile_choose_reading(&t);
+        t.template = choose_template(&t, &p);
+        fit_tile(&t, &p);
+    }
     t.out_contiguous = p.c_n == 1;
     t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
     bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finishes;
-    t.has_sums = t.template == KRSI_TILE_STREAM || !(t.one_chunk || out_adds);
-    split s = is_thin(&t)
+    t.has_sums = t.template == KRSI_TILE_STREAM ||
+                 (t.template != KRSI_TILE_SINGLE && !(t.one_chunk || out_adds));
+    split s = t.template == KRSI_TILE_SINGLE
+                  ? (split){t.rows, (int64_t)t.vectors * t.lanes}
+              : is_thin(&t)
                   ? split_thin(&t, &p, krsi_tile_most(l->facts->workers, 1))
                   : split_tiles(&t, &p, l->facts);
 
@@ -610,13 +680,15 @@ krsi_lower_contract(krsi_lowering *l)
             ? krsi_kb_shr(t.kb, krsi_kb_add(t.kb, t.k, krsi_kb_i64(t.kb, 1)),
                           krsi_kb_i64(t.kb, 1))
             : t.k;
-    declare_scratch(l, &t, s);
+    if (t.template != KRSI_TILE_SINGLE)
+        declare_scratch(l, &t, s);
     place_item(l, &t, &p, s);
     switch (t.template) {
     case KRSI_TILE_BLOCKED:
     case KRSI_TILE_DIRECT: krsi_tile_blocked(&t); break;
     case KRSI_TILE_STREAM: krsi_tile_stream(&t); break;
     case KRSI_TILE_TURNED: krsi_tile_turned(&t); break;
+    case KRSI_TILE_SINGLE: krsi_tile_single(&t); break;
     }
     for (int i = 0; i < p.batches - 2; i++)
         krsi_kb_end(t.kb);

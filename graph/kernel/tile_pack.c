@@ -84,6 +84,8 @@ krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
     krsi_kb *kb = t->kb;
     krsi_kv mask = whole ? KRSI_KV_NONE : krsi_kb_below(kb, outer, end, lanes);
     krsi_kv offsets = KRSI_KV_NONE, half[2];
+    size_t align_bytes =
+        x->aligned && x->along_outer && lanes % 4 == 0 ? KRSI_TILE_ALIGNED : 0;
     if (!x->along_outer && lanes > 1)
         offsets = krsi_kb_mul(
             kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, lanes)),
@@ -104,7 +106,8 @@ krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
                                          .index = at,
                                          .offsets = offsets,
                                          .lanes = lanes,
-                                         .mask = inside}),
+                                         .mask = inside,
+                                         .align_bytes = align_bytes}),
             (krsi_tile_point){
                 .outer = outer, .k = k, .lanes = lanes, .mask = inside});
     }
