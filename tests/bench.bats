@@ -32,6 +32,14 @@ holds() {
 product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
     and .threads >= 1 and .m == 64 and .n == 48 and .k == 40'
 
+@test "bench train takes an encoder, which scores some of the tokens" {
+    "$KERSEY" bench train --preset bert-tiny --batch 1 --seq 32 --steps 1 --json \
+        >"$BATS_TEST_TMPDIR/json"
+    # from -ln of 1 in 30522, and of 1 in 2, down by a few steps
+    jq -e '.loss > 8 and .loss < 11.1 and .preset == "bert-tiny"' \
+        "$BATS_TEST_TMPDIR/json"
+}
+
 @test "gemm reports sizes, times and rate" {
     for backend in interp cpu; do
         needs $backend

@@ -95,6 +95,51 @@ num_key_value_heads 3" verify "$folder"
             END { exit NR != 32 || bad || n < 0.999999 || n > 1.000001 }'
 }
 
+@test "generate takes GPT-2, and an encoder-decoder with the prompt as source" {
+    for model in gpt2 t5 bart marian; do
+        "$KERSEY" generate "$MODELS/$model" -p abc -n 5 -t 0 --json \
+            >"$BATS_TEST_TMPDIR/json" 2>/dev/null
+        # BART ends at once
+        [ "$(jq -c '[.prompt_ids, (.ids | length) == (if .ended then 1 else 5
+            end)]' "$BATS_TEST_TMPDIR/json")" = "[[97,98,99],true]" ]
+        # what the other interpreter of the graph goes on with
+        [ "$(jq -c .ids "$BATS_TEST_TMPDIR/json")" = "$("$KERSEY" generate \
+            "$MODELS/$model" -p abc -n 5 -t 0 --json --backend eval \
+            2>/dev/null | jq -c .ids)" ]
+    done
+    refused 1 '"bert" is no decoder-only language model' \
+        generate "$MODELS/bert" -p a
+}
+
+@test "graph and plan take every architecture" {
+    for model in gpt2 bert ernie bart marian t5 t5_v1_1; do
+        "$KERSEY" graph "$MODELS/$model" --batch 1 --seq 4 \
+            >"$BATS_TEST_TMPDIR/graph"
+        tail -n 1 "$BATS_TEST_TMPDIR/graph" | grep -q '^return %'
+        "$KERSEY" graph "$MODELS/$model" --batch 1 --seq 4 --stage grad |
+            tail -n 1 | awk '{ exit NF < 10 }'
+        "$KERSEY" plan "$MODELS/$model" --batch 1 --seq 4 --backend interp \
+            --json >"$BATS_TEST_TMPDIR/json"
+        # PyTorch counts the sines of Marian's two sides, [32, 32] each
+        sines=0
+        [ $model != marian ] || sines=2048
+        [ "$(jq .parameters "$BATS_TEST_TMPDIR/json")" -eq \
+            "$(jq ".parameter_count - $sines" "$MODELS/$model/golden.json")" ]
+    done
+    "$KERSEY" plan bert-tiny --forward --backend interp --json |
+        jq -e '.total_bytes > 16e6'
+    run -2 --separate-stderr "$KERSEY" bench decode --preset bert-tiny
+    [[ "$stderr" == *'"bert" is no decoder-only'* ]]
+}
+
+@test "gradients of a model of each family are slopes of its loss" {
+    for model in gpt2 ernie bart t5_v1_1; do
+        run -0 --separate-stderr "$KERSEY" check "$MODELS/$model" --grad \
+            --elements 1 --batch 1 --seq 3 --backend eval
+        [[ "$(tail -n 1 <<<"$output")" == *" passed, 0 failed" ]]
+    done
+}
+
 @test "embed says what is wrong" {
     refused 1 '"gpt2" is no encoder' embed "$MODELS/gpt2" a
     refused 1 "nowhere/config.json" embed nowhere a

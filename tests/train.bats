@@ -22,6 +22,21 @@ refused() {
     [[ "$stderr" == "kersey train: error: "*"$says"* ]]
 }
 
+@test "a GPT-2 is trained, goes on from its checkpoint, and generates" {
+    cd "$BATS_TEST_TMPDIR"
+    head -c 3000 "$TESTS_DIR/README.md" >words
+    "$KERSEY" tokenizer train --data words --vocab 300 -o vocabulary 2>/dev/null
+    "$KERSEY" train gpt2 --layers 1 --dim 16 --heads 2 --ffn 24 --seq 8 --batch 2 \
+        --tokenizer vocabulary --data words --steps 2 --out run 2>/dev/null
+    [ "$(jq -r '.model_type, .n_embd, .n_inner' run/checkpoint-00000002/config.json |
+        tr '\n' ' ')" = "gpt2 16 24 " ]
+    "$KERSEY" train --data words --resume run --steps 3 2>/dev/null
+    "$KERSEY" generate run/checkpoint-00000003 -p "A test" -n 4 --json \
+        2>/dev/null | jq -e '.ids | length > 0'
+    run -2 --separate-stderr "$KERSEY" train bert-tiny --data words
+    [[ "$stderr" == *'"bert" is no decoder-only'* ]]
+}
+
 @test "a run prints its checkpoint and leaves metrics of every step" {
     run -0 --separate-stderr "$KERSEY" train $small --steps 5 --out r
     [ "$output" = "r/checkpoint-00000005" ]

@@ -151,7 +151,7 @@ check_attention(const struct flags *f)
 static int
 check_step(const struct flags *f)
 {
-    krs_llama_config config;
+    krs_model_config config;
     if (!find_preset(f->preset, f->seq, &config))
         return refuse_preset(f->preset, "no preset");
     if (strcmp(f->dtype, "f32") != 0)

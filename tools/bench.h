@@ -54,7 +54,7 @@ int bench_threads(const krs_device *device);
 
 /* A training step of a preset as a program. */
 struct bench_step {
-    krs_llama_config config;
+    krs_model_config config;
     krs_store *store;
     struct model_step graph;
     krs_program *program;

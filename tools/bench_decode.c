@@ -24,7 +24,7 @@ struct decoding {
     const char *preset;
     int64_t batch, slots, vocab;
     krs_store *store;
-    krs_llama_config config;
+    krs_model_config config;
     krs_decoder *decoder;
     int64_t *ids; /* [batch, slots] */
     double compile_s;
@@ -40,9 +40,13 @@ struct point {
 int
 check_decode(const struct flags *f)
 {
-    krs_llama_config config;
+    krs_model_config config;
     if (!find_preset(f->preset, f->seq, &config))
         return refuse_preset(f->preset, "no preset");
+    krs_causal_model model;
+    krs_error err;
+    if (krs_model_causal(&config, &model, &err) != KRS_OK)
+        return complain_usage("--preset %s: %s", f->preset, err.text);
     if (f->batch < 1 || f->seq < LEAST_SLOTS)
         return complain_usage("--batch must be at least 1, --seq at least %d",
                               LEAST_SLOTS);
@@ -54,8 +58,9 @@ prepare(struct decoding *d, krs_device *device, krs_error *err)
 {
     find_preset(d->preset, d->slots, &d->config);
     KRS_TRY(krs_store_new(device, &d->store, err));
-    KRS_TRY(krs_llama_init(d->store, &d->config, 1, err));
-    krs_causal_model model = krs_llama_model(&d->config);
+    KRS_TRY(krs_model_init(d->store, &d->config, 1, err));
+    krs_causal_model model;
+    KRS_TRY(krs_model_causal(&d->config, &model, err));
     krs_decoder_options options = {.struct_size = sizeof options,
                                    .batch = d->batch};
     double start = bench_clock();
@@ -68,7 +73,7 @@ prepare(struct decoding *d, krs_device *device, krs_error *err)
         return krs_fail(err, KRS_E_MEMORY, "no memory for %lld x %lld tokens",
                         (long long)d->batch, (long long)d->slots);
     for (size_t i = 0; i < count; i++)
-        d->ids[i] = (int64_t)krs_random_u32(1, 0, 0, i) % d->config.vocab_size;
+        d->ids[i] = (int64_t)krs_random_u32(1, 0, 0, i) % model.vocab_size;
     return KRS_OK;
 }
 

@@ -69,7 +69,7 @@ static krs_status
 find_parameters(const struct loaded_graph *l, krs_node **out, size_t *out_count,
                 krs_error *err)
 {
-    KRS_TRY(krs_nn_parameters(l->graph, out, out_count, err));
+    KRS_TRY(krs_nn_trainable(l->graph, out, out_count, err));
     if (*out_count > 0)
         return KRS_OK;
     uint32_t size = krs_graph_size(l->graph);
@@ -124,7 +124,7 @@ add_steps(struct subject *s, krs_error *err)
     krs_optimizer adamw = krs_optimizer_default();
     adamw.schedule.kind = KRS_SCHEDULE_CONSTANT;
     adamw.learning_rate = 1e-3;
-    KRS_TRY(krs_nn_parameters(s->l.graph, &parameters, &count, err));
+    KRS_TRY(krs_nn_trainable(s->l.graph, &parameters, &count, err));
     uint32_t before = krs_graph_size(s->l.graph);
     krs_train_step(s->l.outputs[0], parameters, count, &adamw, s->l.outputs,
                    MOST_GRAPH_OUTPUTS, &s->l.count);
@@ -157,7 +157,7 @@ load_subject(const struct command_line *line, struct subject *s, krs_error *err)
 {
     const struct flags *f = &line->flags;
     const char *path = line->operands[0];
-    krs_llama_config config;
+    krs_model_config config;
     struct graph_sizes sizes = {f->given[FLAG_ID_batch] ? f->batch : 2,
                                 f->given[FLAG_ID_seq] ? f->seq : 8, true};
     KRS_TRY(load_graph(path, &sizes, &s->l, err));
@@ -166,7 +166,7 @@ load_subject(const struct command_line *line, struct subject *s, krs_error *err)
     KRS_TRY(krs_device_open("eval", &s->host, err));
     KRS_TRY(krs_store_new(s->host, &s->weights, err));
     if (s->l.is_folder)
-        KRS_TRY(krs_llama_open(path, s->weights, &config, err));
+        KRS_TRY(krs_model_open(path, s->weights, &config, err));
     if (!s->l.is_model && strcmp(path, "-") != 0)
         KRS_TRY(read_data(path, s, err));
     if (s->l.is_model && f->steps > 0)

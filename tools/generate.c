@@ -16,7 +16,7 @@
 #include "prompt.h"
 
 #include <krs/generate.h>
-#include <krs/llama.h>
+#include <krs/model.h>
 #include <krs/token.h>
 
 #include <jansson.h>
@@ -128,15 +128,50 @@ read_rules(const struct flags *f, krs_logits_rule rules[4])
     return count;
 }
 
+/* What the decoder of an encoder-decoder goes on from: the prompt, encoded. */
+struct source {
+    krs_encdec_memory memory;
+    int64_t start; /* id */
+};
+
+/* The model and the ids that it continues, *count of them: of an
+ * encoder-decoder the start id, after the prompt has been encoded. */
+static krs_status
+find_model(krs_store *store, const krs_model_config *config,
+           const struct prompt *prompt, struct source *source,
+           krs_causal_model *model, const int64_t **ids, int64_t *count,
+           krs_error *err)
+{
+    *ids = prompt->ids;
+    *count = prompt->count;
+    if (krs_architecture_family(config->architecture) != KRS_FAMILY_ENCDEC)
+        return krs_model_causal(config, model, err);
+    source->memory = (krs_encdec_memory){&config->of.encdec, 1, prompt->count};
+    source->start = krs_model_ids(config).decoder_start_token_id;
+    if (source->start < 0)
+        return krs_fail(err, KRS_E_FORMAT,
+                        "the model does not say decoder_start_token_id");
+    KRS_TRY(krs_encdec_read(store, &source->memory, prompt->ids, NULL, err));
+    *model = krs_encdec_decoder(&source->memory);
+    *ids = &source->start;
+    *count = 1;
+    return KRS_OK;
+}
+
 /* ids has room for --tokens; *made of them are new. */
 static krs_status
 generate(const struct flags *f, krs_store *store,
-         const krs_llama_config *config, const struct prompt *prompt,
+         const krs_model_config *config, const struct prompt *prompt,
          struct stream *stream, int64_t *ids, int64_t *made, krs_error *err)
 {
-    krs_causal_model model = krs_llama_model(config);
+    struct source source;
+    krs_causal_model model;
     krs_logits_rule rules[4];
-    int64_t context = config->max_position_embeddings, length = prompt->count;
+    const int64_t *first;
+    int64_t length;
+    KRS_TRY(find_model(store, config, prompt, &source, &model, &first, &length,
+                       err));
+    int64_t context = model.max_position_embeddings;
     krs_decoder_options sizes = {.struct_size = sizeof sizes,
                                  .cache_length = length + f->tokens < context
                                                      ? length + f->tokens
@@ -156,8 +191,8 @@ generate(const struct flags *f, krs_store *store,
     int64_t skip = length > context ? length - context : 0;
     krs_decoder *decoder;
     KRS_TRY(krs_decoder_open(store, &model, &sizes, &decoder, err));
-    krs_status status = krs_generate(decoder, prompt->ids + skip, length - skip,
-                                     NULL, &options, ids, made, err);
+    krs_status status = krs_generate(decoder, first + skip, length - skip, NULL,
+                                     &options, ids, made, err);
     krs_decoder_close(decoder);
     KRS_TRY(status);
     KRS_TRY(stream->status);
@@ -194,7 +229,7 @@ print_json(const struct prompt *p, const int64_t *ids, int64_t made,
 /* Generate as text into `out`, told of on stderr. */
 static krs_status
 run_stream(const struct flags *f, krs_store *store,
-           const krs_llama_config *config, const struct prompt *prompt,
+           const krs_model_config *config, const struct prompt *prompt,
            FILE *out, int64_t *ids, int64_t *made, krs_error *err)
 {
     struct stream stream;
@@ -210,7 +245,7 @@ run_stream(const struct flags *f, krs_store *store,
 
 static krs_status
 run_json(const struct flags *f, krs_store *store,
-         const krs_llama_config *config, const struct prompt *prompt,
+         const krs_model_config *config, const struct prompt *prompt,
          int64_t *ids, krs_error *err)
 {
     char *text = NULL;
@@ -231,7 +266,7 @@ run_json(const struct flags *f, krs_store *store,
 
 static krs_status
 run_text(const struct flags *f, krs_store *store,
-         const krs_llama_config *config, const struct prompt *prompt,
+         const krs_model_config *config, const struct prompt *prompt,
          int64_t *ids, krs_error *err)
 {
     int64_t made;
@@ -248,10 +283,10 @@ static krs_status
 open_prompt(const struct command_line *line, struct prompt *out, krs_error *err)
 {
     const char *model = line->operands[0];
-    krs_llama_config config;
+    krs_model_config config;
     krs_weights *weights;
     *out = (struct prompt){0};
-    KRS_TRY(krs_llama_weights(model, &config, &weights, err));
+    KRS_TRY(krs_model_weights(model, &config, &weights, err));
     krs_weights_close(weights);
     return prompt_open(model, &line->flags, &config, out, err);
 }
@@ -261,14 +296,14 @@ run(const struct command_line *line, krs_store *store, krs_error *err)
 {
     const struct flags *f = &line->flags;
     struct prompt prompt;
-    krs_llama_config config;
+    krs_model_config config;
     int64_t *ids = calloc((size_t)f->tokens + 1, sizeof *ids);
     krs_status status =
         ids ? open_prompt(line, &prompt, err)
             : krs_fail(err, KRS_E_MEMORY, "no memory for %lld tokens",
                        (long long)f->tokens);
     if (status == KRS_OK)
-        status = krs_llama_open(line->operands[0], store, &config, err);
+        status = krs_model_open(line->operands[0], store, &config, err);
     if (status == KRS_OK)
         status = (f->json ? run_json : run_text)(f, store, &config, &prompt,
                                                  ids, err);

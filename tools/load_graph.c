@@ -86,17 +86,44 @@ load_text(const char *path, struct loaded_graph *out, krs_error *err)
     return KRS_OK;
 }
 
+/* That of a model that is no decoder alone. Without the loss all that is no
+ * hidden state: logits, pooled states. */
+static krs_status
+load_outputs(const krs_model_config *config, const struct graph_sizes *sizes,
+             struct loaded_graph *out, krs_error *err)
+{
+    const krs_model_sizes s = {sizes->batch, sizes->seq, sizes->seq};
+    krs_model_output *results;
+    size_t count;
+    KRS_TRY(krs_model_outputs(out->graph, config, &s, &results, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        bool is_loss = strcmp(results[i].name, "loss") == 0;
+        if (is_loss == sizes->wants_loss &&
+            strstr(results[i].name, "hidden.") == NULL)
+            out->outputs[out->count++] = results[i].node;
+    }
+    free(results);
+    if (out->count > 0)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_UNSUPPORTED, "a model of class %s has no loss",
+                    krs_architecture_class(config->architecture));
+}
+
 /* The forward pass of a model; there are no weights. */
 static krs_status
-load_model(const krs_llama_config *config, const struct graph_sizes *sizes,
+load_model(const krs_model_config *config, const struct graph_sizes *sizes,
            struct loaded_graph *out, krs_error *err)
 {
     out->graph = krs_graph_new();
     if (!out->graph)
         return krs_fail(err, KRS_E_MEMORY, "no memory for a graph");
+    krs_causal_model model;
+    krs_error none;
+    out->is_model = true;
+    if (krs_model_causal(config, &model, &none) != KRS_OK)
+        return load_outputs(config, sizes, out, err);
     krs_node ids = krs_input(out->graph, "ids", KRS_I64,
                              KRS_SHAPE(sizes->batch, sizes->seq));
-    krs_causal_model model = krs_llama_model(config);
     krs_causal_call call = {.struct_size = sizeof call, .ids = ids};
     krs_causal_result result = {.struct_size = sizeof result};
     if (sizes->wants_loss)
@@ -104,7 +131,6 @@ load_model(const krs_llama_config *config, const struct graph_sizes *sizes,
     krs_causal_forward(out->graph, &model, &call, &result);
     out->outputs[0] = sizes->wants_loss ? result.loss : result.logits;
     out->count = 1;
-    out->is_model = true;
     return krs_graph_check(out->graph, err);
 }
 
@@ -113,7 +139,7 @@ load(const char *path, const struct graph_sizes *sizes,
      struct loaded_graph *out, krs_error *err)
 {
     struct stat is;
-    krs_llama_config config;
+    krs_model_config config;
     bool is_there = !strcmp(path, "-") || stat(path, &is) == 0;
     if (!is_there && find_preset(path, sizes->seq, &config))
         return load_model(&config, sizes, out, err);

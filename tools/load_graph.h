@@ -2,7 +2,7 @@
 #ifndef KERSEY_LOAD_GRAPH_H
 #define KERSEY_LOAD_GRAPH_H
 
-#include <krs/llama.h>
+#include <krs/model.h>
 
 enum { MOST_GRAPH_OUTPUTS = 4096 };
 

@@ -23,7 +23,7 @@ struct estimate {
 };
 
 static int
-choose_model(const char *name, int64_t seq, krs_llama_config *out)
+choose_model(const char *name, int64_t seq, krs_model_config *out)
 {
     struct stat is;
     krs_error err;
@@ -39,17 +39,20 @@ choose_model(const char *name, int64_t seq, krs_llama_config *out)
 static krs_status
 keep_forward(struct model_step *s, const struct flags *f, krs_error *err)
 {
+    s->outputs[0] = s->logits;
+    s->count = 1;
+    if (!s->is_causal)
+        return KRS_OK;
     krs_node ids =
         krs_input(s->graph, "ids", KRS_I64, KRS_SHAPE(f->batch, f->seq));
     krs_causal_call call = {.struct_size = sizeof call, .ids = ids};
     krs_causal_result result = {.struct_size = sizeof result};
     s->outputs[0] = krs_causal_forward(s->graph, &s->model, &call, &result);
-    s->count = 1;
     return krs_graph_check(s->graph, err);
 }
 
 static krs_status
-measure(krs_device *device, const krs_llama_config *config,
+measure(krs_device *device, const krs_model_config *config,
         const struct flags *f, struct estimate *out, krs_error *err)
 {
     struct model_step step;
@@ -143,7 +146,7 @@ int
 command_plan(const struct command_line *line)
 {
     const struct flags *f = &line->flags;
-    krs_llama_config config;
+    krs_model_config config;
     krs_device *device;
     krs_error err;
     struct estimate e = {.program = NULL};

@@ -27,13 +27,14 @@ add_stop(struct prompt *p, int64_t id)
 }
 
 static krs_status
-find_stops(const char *model, const krs_llama_config *config, struct prompt *p,
+find_stops(const char *model, const krs_model_config *config, struct prompt *p,
            krs_error *err)
 {
     krs_generation_config generation;
     KRS_TRY(krs_generation_config_open(model, &generation, err));
-    for (int i = 0; i < config->eos_count; i++)
-        add_stop(p, config->eos_token_id[i]);
+    const krs_special_ids ids = krs_model_ids(config);
+    for (int i = 0; i < ids.eos_count; i++)
+        add_stop(p, ids.eos_token_id[i]);
     for (int i = 0; i < generation.eos_count; i++)
         add_stop(p, generation.eos_token_id[i]);
     add_stop(p, krs_tokenizer_eos(p->tokenizer));
@@ -123,20 +124,20 @@ encode(int64_t vocabulary, struct prompt *p, krs_error *err)
 
 krs_status
 prompt_open(const char *model, const struct flags *f,
-            const krs_llama_config *config, struct prompt *out, krs_error *err)
+            const krs_model_config *config, struct prompt *out, krs_error *err)
 {
     *out = (struct prompt){.chats = f->chat || f->template || f->system};
     if (f->tokenizer)
         KRS_TRY(krs_tokenizer_open(f->tokenizer, &out->tokenizer, err));
     else
-        KRS_TRY(krs_tokenizer_of_model(model, config->vocab_size,
+        KRS_TRY(krs_tokenizer_of_model(model, krs_model_vocabulary(config),
                                        &out->tokenizer, err));
     KRS_TRY(find_stops(model, config, out, err));
     if (out->chats)
         KRS_TRY(write_chat(f, out, err));
     else
         KRS_TRY(copy_text(f->prompt, out, err));
-    return encode(config->vocab_size, out, err);
+    return encode(krs_model_vocabulary(config), out, err);
 }
 
 void

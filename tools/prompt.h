@@ -4,9 +4,9 @@
 
 #include "command.h"
 
-#include <krs/llama.h>
+#include <krs/model.h>
 
-enum { MOST_STOP_IDS = 2 * KRS_LLAMA_STOP_IDS + 2 };
+enum { MOST_STOP_IDS = 2 * KRS_STOP_IDS + 2 };
 
 struct prompt {
     krs_tokenizer *tokenizer;
@@ -26,7 +26,7 @@ struct prompt {
  *            template of no known name; RANGE for an id that the model does
  *            not have, or none at all. */
 krs_status prompt_open(const char *model, const struct flags *flags,
-                       const krs_llama_config *config, struct prompt *out,
+                       const krs_model_config *config, struct prompt *out,
                        krs_error *err);
 void prompt_close(struct prompt *prompt);
 

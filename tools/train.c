@@ -20,7 +20,7 @@
 #include "shards.h"
 
 #include <krs/corpus.h>
-#include <krs/llama.h>
+#include <krs/model.h>
 
 #include <signal.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ enum { STEPS = 1000 };    /* without --steps */
 struct training {
     const struct command_line *line;
     const struct flags *flags;
-    krs_llama_config config;
+    krs_model_config config;
     krs_causal_model model;
     krs_trainer_options options;
     const char *weights; /* model folder to start from, NULL: fresh weights */
@@ -68,7 +68,7 @@ has_file(const char *folder, const char *name)
 
 /* A flag replaces the preset's size. */
 static void
-override_sizes(const struct training *t, krs_llama_config *c)
+override_llama(const struct training *t, krs_llama_config *c)
 {
     const struct flags *f = t->flags;
     if (given(t, FLAG_ID_layers))
@@ -86,6 +86,29 @@ override_sizes(const struct training *t, krs_llama_config *c)
                       : 0;
 }
 
+static void
+override_gpt2(const struct training *t, krs_gpt2_config *c)
+{
+    const struct flags *f = t->flags;
+    if (given(t, FLAG_ID_layers))
+        c->n_layer = f->layers;
+    if (given(t, FLAG_ID_dim))
+        c->n_embd = f->dim;
+    if (given(t, FLAG_ID_heads))
+        c->n_head = f->heads;
+    if (given(t, FLAG_ID_dim) || given(t, FLAG_ID_ffn))
+        c->n_inner = given(t, FLAG_ID_ffn) ? f->ffn : 0;
+}
+
+static void
+override_sizes(const struct training *t, krs_model_config *c)
+{
+    if (c->architecture == KRS_ARCHITECTURE_GPT2)
+        override_gpt2(t, &c->of.gpt2);
+    else if (krs_architecture_family(c->architecture) == KRS_FAMILY_LLAMA)
+        override_llama(t, &c->of.llama);
+}
+
 /* The tokenizer of that path; with `must_be` false, none if there is none. */
 static krs_status
 open_tokenizer(struct training *t, const char *path, bool must_be,
@@ -100,14 +123,32 @@ open_tokenizer(struct training *t, const char *path, bool must_be,
 
 /* A fresh model for a tokenizer. */
 static void
-take_vocabulary(const struct training *t, krs_llama_config *c)
+take_vocabulary(const struct training *t, krs_model_config *c)
 {
-    int64_t eos = krs_tokenizer_eos(t->tokenizer);
-    c->vocab_size = (int64_t)krs_tokenizer_size(t->tokenizer);
-    c->bos_token_id = krs_tokenizer_bos(t->tokenizer);
-    c->pad_token_id = krs_tokenizer_pad(t->tokenizer);
-    c->eos_count = eos >= 0;
-    c->eos_token_id[0] = eos;
+    krs_special_ids ids = {krs_tokenizer_bos(t->tokenizer),
+                           krs_tokenizer_pad(t->tokenizer),
+                           -1,
+                           {krs_tokenizer_eos(t->tokenizer)},
+                           krs_tokenizer_eos(t->tokenizer) >= 0};
+    int64_t size = (int64_t)krs_tokenizer_size(t->tokenizer);
+    if (c->architecture == KRS_ARCHITECTURE_GPT2) {
+        c->of.gpt2.vocab_size = size;
+        c->of.gpt2.ids = ids;
+        return;
+    }
+    c->of.llama.vocab_size = size;
+    c->of.llama.bos_token_id = ids.bos_token_id;
+    c->of.llama.pad_token_id = ids.pad_token_id;
+    c->of.llama.eos_count = ids.eos_count;
+    c->of.llama.eos_token_id[0] = ids.eos_token_id[0];
+}
+
+/* Channels, for the schedule that counts with them. */
+static int64_t
+width(const krs_model_config *c)
+{
+    return c->architecture == KRS_ARCHITECTURE_GPT2 ? c->of.gpt2.n_embd
+                                                    : c->of.llama.hidden_size;
 }
 
 /* EXIT_OK, or the exit code after a complaint */
@@ -136,12 +177,14 @@ choose_model(struct training *t)
         if (t->tokenizer)
             take_vocabulary(t, &t->config);
     }
-    if (krs_llama_check(&t->config, &err) != KRS_OK)
+    if (krs_model_check(&t->config, &err) != KRS_OK ||
+        krs_model_causal(&t->config, &t->model, &err) != KRS_OK)
         return complain_usage("%s", err.text);
-    if (!t->tokenizer && t->config.vocab_size < BYTE_VALUES)
+    if (!t->tokenizer && krs_model_vocabulary(&t->config) < BYTE_VALUES)
         return complain_usage("%s: a vocabulary of %lld is too small for "
                               "bytes",
-                              name, (long long)t->config.vocab_size);
+                              name,
+                              (long long)krs_model_vocabulary(&t->config));
     return EXIT_OK;
 }
 
@@ -192,7 +235,7 @@ choose_settings(struct training *t)
         s->warmup_steps = f->warmup;
     else if (fresh)
         s->warmup_steps = f->steps / 10 < 50 ? f->steps / 10 : 50;
-    s->model_size = (double)t->config.hidden_size; /* noam */
+    s->model_size = (double)width(&t->config); /* noam */
     if (s->total_steps <= s->warmup_steps)
         return complain_usage("--steps %lld leaves nothing after --warmup %lld",
                               (long long)s->total_steps,
@@ -227,7 +270,7 @@ find_checkpoint(struct training *t)
     t->options.batches.seed = info.seed;
     char path[4096];
     snprintf(path, sizeof path, "%s/config.json", t->resume);
-    if (krs_llama_config_read(path, &t->config, &err) != KRS_OK ||
+    if (krs_model_config_read(path, &t->config, &err) != KRS_OK ||
         open_tokenizer(t, t->resume, false, &err) != KRS_OK)
         return complain(&err);
     return EXIT_OK;
@@ -267,7 +310,7 @@ write_files(void *user, const char *folder, krs_error *err)
     if (length < 0 || (size_t)length >= sizeof path)
         return krs_fail(err, KRS_E_IO, "%.100s...: the path is too long",
                         folder);
-    KRS_TRY(krs_llama_config_write(path, &t->config, err));
+    KRS_TRY(krs_model_config_write(path, &t->config, err));
     return t->tokenizer_files
                ? krs_tokenizer_files_write(t->tokenizer_files, folder, err)
                : KRS_OK;
@@ -286,7 +329,8 @@ open_text(struct training *t, krs_error *err)
     const krs_data_options options = {.struct_size = sizeof options,
                                       .window = t->options.time,
                                       .validation = t->flags->validation,
-                                      .vocabulary = t->config.vocab_size};
+                                      .vocabulary =
+                                          krs_model_vocabulary(&t->config)};
     uint64_t seed = t->options.batches.seed;
     if (!t->resume || given(t, FLAG_ID_seed))
         seed = (uint64_t)t->flags->seed;
@@ -295,7 +339,7 @@ open_text(struct training *t, krs_error *err)
     double bytes_per_token = 1;
     if (is_shard(t->flags->data)) {
         int64_t size = t->tokenizer ? (int64_t)krs_tokenizer_size(t->tokenizer)
-                                    : t->config.vocab_size;
+                                    : krs_model_vocabulary(&t->config);
         KRS_TRY(open_shards(t->flags->data, size, &options, &t->data, err));
         bytes_per_token = 0;
     } else if (t->tokenizer)
@@ -315,10 +359,10 @@ open_model(struct training *t, krs_error *err)
     KRS_TRY(krs_store_new(t->device, &t->store, err));
     uint64_t seed = t->options.batches.seed;
     if (t->weights)
-        KRS_TRY(krs_llama_open(t->weights, t->store, &t->config, err));
+        KRS_TRY(krs_model_open(t->weights, t->store, &t->config, err));
     else /* a checkpoint's weights replace these */
-        KRS_TRY(krs_llama_init(t->store, &t->config, seed, err));
-    t->model = krs_llama_model(&t->config);
+        KRS_TRY(krs_model_init(t->store, &t->config, seed, err));
+    KRS_TRY(krs_model_causal(&t->config, &t->model, err));
     t->options.model.user = t;
     t->options.model.loss = find_loss;
     t->options.model.write_files = write_files;

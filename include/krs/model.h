@@ -40,6 +40,11 @@ KRS_API krs_status krs_model_config_write(const char *path,
                                           const krs_model_config *config,
                                           krs_error *err);
 
+/* krs_model_check(config, err) -- the rules of its architecture: RANGE with a
+ * text that begins with the field's name. */
+KRS_API krs_status krs_model_check(const krs_model_config *config,
+                                   krs_error *err);
+
 /* krs_model_vocabulary(config) -- how many ids there are.
  * krs_model_ids(config) -- those of them that mean something. */
 KRS_API int64_t krs_model_vocabulary(const krs_model_config *config);

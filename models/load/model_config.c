@@ -69,6 +69,18 @@ krs_model_config_write(const char *path, const krs_model_config *c,
     return KRS_OK;
 }
 
+krs_status
+krs_model_check(const krs_model_config *c, krs_error *err)
+{
+    switch (krs_architecture_family(c->architecture)) {
+    case KRS_FAMILY_LLAMA: return krs_llama_check(&c->of.llama, err);
+    case KRS_FAMILY_GPT2: return krs_gpt2_check(&c->of.gpt2, err);
+    case KRS_FAMILY_BERT: return krs_bert_check(&c->of.bert, err);
+    case KRS_FAMILY_ENCDEC: return krs_encdec_check(&c->of.encdec, err);
+    }
+    return KRS_OK;
+}
+
 int64_t
 krs_model_vocabulary(const krs_model_config *c)
 {
