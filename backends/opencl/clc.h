@@ -49,7 +49,6 @@ enum { KRSI_CLC_LOCAL = 64 };
 
 typedef struct krsi_clc {
     const krs_kernel *kernel;
-    bool has_fma;
     krsi_clc_walk walk;
     krsi_string out;
     int depth;           /* of indentation */
@@ -63,11 +62,13 @@ typedef struct krsi_clc_block {
     size_t words;
 } krsi_clc_block;
 
-/* clc_kernel.c -- the text of one kernel with the name `symbol`, which stands
- * alone; free() it. Errors: INTERNAL (no translation), MEMORY. */
+/* clc_prelude.c -- what a program begins with */
+const char *krsi_clc_prelude(bool is_processor, bool has_fma);
+
+/* clc_kernel.c -- the text of one kernel with the name `symbol`, to stand
+ * behind the prelude; free() it. Errors: INTERNAL (no translation), MEMORY. */
 krs_status krsi_clc_print(const krs_kernel *kernel, const char *symbol,
-                          bool has_fma, krsi_clc_walk walk, char **out,
-                          krs_error *err);
+                          krsi_clc_walk walk, char **out, krs_error *err);
 krsi_clc_block krsi_clc_block_of(const krs_kernel *kernel);
 bool krsi_clc_has_scratch(const krs_kernel *kernel);
 

@@ -1,7 +1,7 @@
 /* clc_kernel.c -- kernel to OpenCL C: the frame of the function, loops, and
  * the dispatch of every instruction.
  *
- * In: a verified kernel. Out: text with one function, that stands alone.
+ * In: a verified kernel. Out: text with one function, to stand behind the prelude.
  *
  * FOR becomes a loop of C; CARRY a variable declared before it, of the same
  * number; NEXT a constant n<i> at the end of the body, all of which are
@@ -42,10 +42,6 @@ static void
 open_function(krsi_clc *c, const char *symbol)
 {
     const krs_kernel *kernel = c->kernel;
-    krsi_clc_line(c, "#pragma OPENCL FP_CONTRACT OFF");
-    krsi_clc_line(c, "#undef MAD");
-    krsi_clc_line(c, c->has_fma ? "#define MAD(a, b, c) fma(a, b, c)"
-                                : "#define MAD(a, b, c) ((a) * (b) + (c))");
     krsi_clc_line(c, "/* %s */", kernel->name);
     uint32_t local[KRS_K_AXES] = {1, 1, 1};
     if (c->walk == KRSI_CLC_SPREAD)
@@ -230,10 +226,10 @@ instruction(krsi_clc *c, uint32_t i)
 }
 
 krs_status
-krsi_clc_print(const krs_kernel *kernel, const char *symbol, bool has_fma,
-               krsi_clc_walk walk, char **out, krs_error *err)
+krsi_clc_print(const krs_kernel *kernel, const char *symbol, krsi_clc_walk walk,
+               char **out, krs_error *err)
 {
-    krsi_clc c = {.kernel = kernel, .has_fma = has_fma, .walk = walk};
+    krsi_clc c = {.kernel = kernel, .walk = walk};
     *out = NULL;
     open_function(&c, symbol);
     krsi_clc_line(&c, "__global long *const p = block + at;");

@@ -6,6 +6,8 @@
  */
 #include "clc.h"
 
+#include <stdio.h>
+
 /* b2[v7 + v8.s3] */
 static void
 add_element(krsi_clc *c, const krs_kinst *inst, int lane)
@@ -35,6 +37,39 @@ add_loaded(krsi_clc *c, const krs_kinst *inst, int lane)
                        inst->c ? " : 0" : "");
 }
 
+/* A gather with a mask, in a loop for the same reason as store_by_mask. */
+static void
+gather_by_mask(krsi_clc *c, uint32_t number, int part)
+{
+    const krs_kinst *inst = &c->kernel->insts[number];
+    int width = krsi_clc_width(inst->type);
+    krsi_clc_name type = krsi_clc_type(inst->type.dtype, width);
+    krsi_clc_name element = krsi_clc_type(inst->type.dtype, 1);
+    krsi_clc_name value = krsi_clc_value(c, number, part);
+    krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
+    krsi_clc_line(c, "%s %s = (%s)(0);", type.text, value.text, type.text);
+    krsi_clc_line(c, "if (FOLD%d(|, %s)) {", width, mask.text);
+    c->depth++;
+    krsi_clc_line(c, "int on[%d]; STORE(__private, int, %d, on, %s);", width,
+                  width, mask.text);
+    krsi_clc_line(c,
+                  "long from[%d]; STORE(__private, long, %d, from, "
+                  "convert_long%d(%s));",
+                  width, width, width, krsi_clc_value(c, inst->b, part).text);
+    krsi_clc_line(c, "%s got[%d];", element.text, width);
+    krsi_clc_line(c, "#pragma unroll 1");
+    krsi_clc_line(c,
+                  "for (int l = 0; l < %d; l++) got[l] = on[l] ? %sb%u[%s + "
+                  "from[l]]%s : 0;",
+                  width, inst->type.dtype == KRS_BOOL ? "-(" : "", inst->slot,
+                  krsi_clc_value(c, inst->a, 0).text,
+                  inst->type.dtype == KRS_BOOL ? " != 0)" : "");
+    krsi_clc_line(c, "%s = LOAD(__private, %s, %d, got);", value.text,
+                  element.text, width);
+    c->depth--;
+    krsi_clc_line(c, "}");
+}
+
 static void
 load_by_lane(krsi_clc *c, uint32_t number, int part)
 {
@@ -52,7 +87,14 @@ load_by_lane(krsi_clc *c, uint32_t number, int part)
     krsi_clc_end(c);
 }
 
-/* vload16(0, b2 + v7 + 16), a bool as it is held */
+static const char *
+space_of(const krsi_clc *c, const krs_kinst *inst)
+{
+    return c->kernel->buffers[inst->slot].space == KRS_K_SHARED ? "__local"
+                                                                : "__global";
+}
+
+/* LOAD(__global, float, 16, b2 + v7 + 16), a bool as it is held */
 static void
 add_vector(krsi_clc *c, const krs_kinst *inst, int part)
 {
@@ -60,8 +102,9 @@ add_vector(krsi_clc *c, const krs_kinst *inst, int part)
     bool is_bool = inst->type.dtype == KRS_BOOL;
     if (is_bool)
         krsi_string_format(&c->out, "convert_int%d(", width);
-    krsi_string_format(&c->out, "vload%d(0, b%u + %s", width, inst->slot,
-                       krsi_clc_value(c, inst->a, 0).text);
+    krsi_string_format(&c->out, "LOAD(%s, %s, %d, b%u + %s", space_of(c, inst),
+                       krsi_clc_stored(inst->type.dtype, 1).text, width,
+                       inst->slot, krsi_clc_value(c, inst->a, 0).text);
     if (part)
         krsi_string_format(&c->out, " + %d", part * KRSI_CLC_PART);
     krsi_string_add(&c->out, ")");
@@ -79,8 +122,8 @@ load_masked(krsi_clc *c, uint32_t number, int part)
     krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
     krsi_clc_name value = krsi_clc_value(c, number, part);
     krsi_clc_line(c, "%s %s = (%s)(0);", type.text, value.text, type.text);
-    krsi_string_format(&c->out, "%*sif (any(%s)) %s = ", 4 * c->depth, "",
-                       mask.text, value.text);
+    krsi_string_format(&c->out, "%*sif (FOLD%d(|, %s)) %s = ", 4 * c->depth, "",
+                       width, mask.text, value.text);
     if (converts)
         krsi_clc_expand(c, number, part, "convert_$i(");
     krsi_string_format(&c->out, "%s%s ? ", mask.text, converts ? ")" : "");
@@ -102,13 +145,16 @@ krsi_clc_load(krsi_clc *c, uint32_t number)
             krsi_clc_end(c);
         } else if (is_vector && has_slack) {
             load_masked(c, number, p);
+        } else if (inst->c && inst->op == KRS_K_GATHER &&
+                   inst->type.lanes > 1) {
+            gather_by_mask(c, number, p);
         } else {
             load_by_lane(c, number, p);
         }
     }
 }
 
-/* One lane that is stored. */
+/* One lane that is stored; of a scalar perhaps masked. */
 static void
 store_lane(krsi_clc *c, const krs_kinst *inst, int lane)
 {
@@ -122,22 +168,75 @@ store_lane(krsi_clc *c, const krs_kinst *inst, int lane)
                        inst->type.dtype == KRS_BOOL ? " & 1" : "");
 }
 
+/* STORE(space, float, 16, to, v9), a bool as a byte */
 static void
-store_vector(krsi_clc *c, const krs_kinst *inst, int part)
+store_vector(krsi_clc *c, const krs_kinst *inst, int part, const char *space,
+             const char *to)
 {
     int width = krsi_clc_width(inst->type);
     krsi_clc_name value = krsi_clc_value(c, inst->d, part);
-    krsi_string_format(&c->out, "vstore%d(", width);
+    krsi_clc_name element = krsi_clc_stored(inst->type.dtype, 1);
     if (inst->type.dtype == KRS_BOOL)
-        krsi_string_format(&c->out, "convert_uchar%d(%s & (int%d)(1))", width,
-                           value.text, width);
+        krsi_clc_line(c,
+                      "STORE(%s, uchar, %d, %s, convert_uchar%d(%s & "
+                      "(int%d)(1)));",
+                      space, width, to, width, value.text, width);
     else
-        krsi_string_add(&c->out, value.text);
-    krsi_string_format(&c->out, ", 0, b%u + %s", inst->slot,
-                       krsi_clc_value(c, inst->a, 0).text);
-    if (part)
-        krsi_string_format(&c->out, " + %d", part * KRSI_CLC_PART);
-    krsi_string_add(&c->out, ");\n");
+        krsi_clc_line(c, "STORE(%s, %s, %d, %s, %s);", space, element.text,
+                      width, to, value.text);
+}
+
+/* Lanes that are on, in a loop: a branch for each makes compiling slow. */
+static void
+store_by_mask(krsi_clc *c, const krs_kinst *inst, int part)
+{
+    int width = krsi_clc_width(inst->type);
+    bool scatters = inst->op == KRS_K_SCATTER;
+    krsi_clc_line(c, "int on[%d]; STORE(__private, int, %d, on, %s);", width,
+                  width, krsi_clc_value(c, inst->c, part).text);
+    krsi_clc_line(c, "%s of[%d];", krsi_clc_stored(inst->type.dtype, 1).text,
+                  width);
+    store_vector(c, inst, part, "__private", "of");
+    if (scatters)
+        krsi_clc_line(c,
+                      "long to[%d]; STORE(__private, long, %d, to, "
+                      "convert_long%d(%s));",
+                      width, width, width,
+                      krsi_clc_value(c, inst->b, part).text);
+    krsi_clc_line(c, "#pragma unroll 1");
+    krsi_clc_line(c,
+                  "for (int l = 0; l < %d; l++) if (on[l]) b%u[%s + %d + %s] "
+                  "= of[l];",
+                  width, inst->slot, krsi_clc_value(c, inst->a, 0).text,
+                  scatters ? 0 : part * KRSI_CLC_PART,
+                  scatters ? "to[l]" : "l");
+}
+
+static void
+store_part(krsi_clc *c, const krs_kinst *inst, int part)
+{
+    char to[64];
+    int width = krsi_clc_width(inst->type);
+    krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
+    bool scatters = inst->op == KRS_K_SCATTER;
+    snprintf(to, sizeof to, "b%u + %s + %d", inst->slot,
+             krsi_clc_value(c, inst->a, 0).text, part * KRSI_CLC_PART);
+    if (!inst->c) {
+        store_vector(c, inst, part, space_of(c, inst), to);
+        return;
+    }
+    if (!scatters) {
+        krsi_clc_line(c, "if (FOLD%d(&, %s)) {", width, mask.text);
+        c->depth++;
+        store_vector(c, inst, part, space_of(c, inst), to);
+        c->depth--;
+    }
+    krsi_clc_line(c, "%sif (FOLD%d(|, %s)) {", scatters ? "" : "} else ", width,
+                  mask.text);
+    c->depth++;
+    store_by_mask(c, inst, part);
+    c->depth--;
+    krsi_clc_line(c, "}");
 }
 
 void
@@ -146,23 +245,10 @@ krsi_clc_store(krsi_clc *c, uint32_t number)
     const krs_kinst *inst = &c->kernel->insts[number];
     int width = krsi_clc_width(inst->type);
     for (int p = 0; p < krsi_clc_parts(inst->type); p++) {
-        bool is_vector = inst->op == KRS_K_STORE && width > 1;
-        if (is_vector) {
-            krsi_string_format(&c->out, "%*s", 4 * c->depth, "");
-            if (inst->c)
-                krsi_string_format(&c->out, "if (all(%s)) ",
-                                   krsi_clc_value(c, inst->c, p).text);
-            store_vector(c, inst, p);
-        }
-        if (is_vector && !inst->c)
-            continue;
-        if (is_vector)
-            krsi_clc_line(c, "else {");
-        c->depth += is_vector;
-        for (int i = 0; i < width; i++)
-            store_lane(c, inst, p * KRSI_CLC_PART + i);
-        c->depth -= is_vector;
-        if (is_vector)
-            krsi_clc_line(c, "}");
+        if (width > 1 && (inst->c || inst->op == KRS_K_STORE))
+            store_part(c, inst, p);
+        else
+            for (int i = 0; i < width; i++)
+                store_lane(c, inst, p * KRSI_CLC_PART + i);
     }
 }

@@ -82,8 +82,7 @@ print_one(const krs_backend_device *device, const krs_kernel *kernel,
 {
     char symbol[SYMBOL_TEXT];
     symbol_of(kernel, symbol);
-    return krsi_clc_print(kernel, symbol, device->limits.facts.has_fma,
-                          walk_of(device, kernel), out, err);
+    return krsi_clc_print(kernel, symbol, walk_of(device, kernel), out, err);
 }
 
 /* The first line of a log that names an error, or its first line. */
@@ -146,7 +145,7 @@ compile(const krs_backend_device *device, const char **texts, size_t count,
     cl_int code;
     krs_status status = KRS_OK;
     cl_program program = cl->CreateProgramWithSource(
-        device->context, (cl_uint)count, texts, NULL, &code);
+        device->context, (cl_uint)count + 1, texts, NULL, &code);
     if (!program)
         return krsi_cl_fail(err, code, "no program of %zu kernels", count);
     code =
@@ -201,28 +200,31 @@ krsi_opencl_build(krs_backend_device *device, const krs_kernel *const *kernels,
         out_blobs[i] = (krs_backend_blob){0};
     if (!count)
         return KRS_OK;
-    char **texts = calloc(count, sizeof *texts);
+    const char **texts = calloc(count + 1, sizeof *texts);
     if (!texts)
         return krs_fail(err, KRS_E_MEMORY, "opencl: no memory to build");
+    texts[0] = krsi_clc_prelude(device->limits.is_processor,
+                                device->limits.facts.has_fma);
     for (size_t i = 0; status == KRS_OK && i < count; i++) {
+        char *one = NULL;
         status = check_limits(device, kernels[i], err);
         if (status == KRS_OK)
-            status = print_one(device, kernels[i], &texts[i], err);
+            status = print_one(device, kernels[i], &one, err);
+        texts[i + 1] = one;
     }
     if (status == KRS_OK)
-        status =
-            compile(device, (const char **)texts, count, &binary, &bytes, err);
+        status = compile(device, texts, count, &binary, &bytes, err);
     if (status == KRS_OK)
         status = make_blobs(kernels, count, binary, bytes, out_blobs, err);
     for (size_t i = 0; i < count; i++) {
-        free(texts[i]);
+        free((void *)(uintptr_t)texts[i + 1]);
         if (status == KRS_OK)
             continue;
         free(out_blobs[i].data);
         out_blobs[i] = (krs_backend_blob){0};
     }
     free(binary);
-    free(texts);
+    free((void *)texts);
     return status;
 }
 
