@@ -5,7 +5,8 @@
  * that writes at the same time, or a file cut short, makes it crash. What is
  * worth keeping is in the cache of this program. So the driver gets a folder
  * of mode 0700 that lives as long as the process; POCL_CACHE_DIR of the user's
- * stands.
+ * stands. PoCL is also told not to compile a kernel once more for the size of
+ * its groups when it is first launched: binaries hold what fits every size.
  */
 #define _XOPEN_SOURCE 700 /* nftw */
 #include "command.h"
@@ -37,6 +38,7 @@ void
 own_driver_cache(void)
 {
     const char *base = getenv("TMPDIR");
+    setenv("POCL_WORK_GROUP_SPECIALIZATION", "0", 0);
     base = base && base[0] == '/' ? base : "/tmp";
     if (folder[0] || getenv("POCL_CACHE_DIR"))
         return;
