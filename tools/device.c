@@ -1,8 +1,9 @@
 /* device.c -- opening the device that the flags and the environment ask for.
  *
- * In: --backend, --threads, --cpu, --stage expand, --trace; KRS_CACHE,
- * KRS_DEBUG, KRS_FUSE, KRS_MODULE_PATH, KRS_OPT, KRS_PLAN, XDG_CACHE_HOME and
- * HOME, which are read here and nowhere else. Out: a device, or a complaint.
+ * In: --backend, --threads, --cpu, --stage expand, --trace; KRS_BACKEND,
+ * KRS_CACHE, KRS_DEBUG, KRS_FUSE, KRS_MODULE_PATH, KRS_OPT, KRS_PLAN,
+ * XDG_CACHE_HOME and HOME, which are read here and nowhere else. Out: a device,
+ * or a complaint.
  *
  * A backend that was asked for is opened or refused, never replaced; without
  * --backend it is cpu, or eval with a line of talk where cpu is not there, but
@@ -49,6 +50,15 @@ is_cpu(const char *backend)
     return !strcmp(backend, "cpu") || !strncmp(backend, "cpu:", 4);
 }
 
+/* --backend, else KRS_BACKEND, else the default */
+static const char *
+backend_name(const struct flags *f)
+{
+    const char *chosen = getenv("KRS_BACKEND");
+    return f->given[FLAG_ID_backend] || !chosen || !chosen[0] ? f->backend
+                                                              : chosen;
+}
+
 /* KRS_FUSE=off; "on" and "" are the default */
 static bool
 is_unfused(void)
@@ -78,8 +88,9 @@ check_flags(const struct flags *f)
     const char *fuse = getenv("KRS_FUSE");
     if (fuse && fuse[0] && strcmp(fuse, "off") != 0 && strcmp(fuse, "on") != 0)
         return complain_usage("KRS_FUSE=%s: expected on or off", fuse);
-    if (f->given[FLAG_ID_cpu] && !is_cpu(f->backend))
-        return complain_usage("--cpu is for --backend cpu, not %s", f->backend);
+    if (f->given[FLAG_ID_cpu] && !is_cpu(backend_name(f)))
+        return complain_usage("--cpu is for --backend cpu, not %s",
+                              backend_name(f));
     if (f->given[FLAG_ID_threads] && (f->threads < 1 || f->threads > 1024))
         return complain_usage("--threads %lld: expected 1 to 1024",
                               (long long)f->threads);
@@ -129,7 +140,8 @@ open_device_cached(const struct command_line *line, const char *cache,
     const struct flags *f = &line->flags;
     const char *modules = getenv("KRS_MODULE_PATH");
     bool has_target = f->given[FLAG_ID_cpu] && strcmp(f->cpu, "native") != 0;
-    bool is_open_choice = !f->given[FLAG_ID_backend] &&
+    const char *name = backend_name(f);
+    bool is_open_choice = !f->given[FLAG_ID_backend] && name == f->backend &&
                           !f->given[FLAG_ID_cpu] && !f->given[FLAG_ID_threads];
     krs_device_options options = {
         .struct_size = sizeof options,
@@ -153,9 +165,9 @@ open_device_cached(const struct command_line *line, const char *cache,
         code = start_trace(f->trace, &options);
     if (code != EXIT_OK)
         return code;
-    if (!strncmp(f->backend, "opencl", 6))
+    if (!strncmp(name, "opencl", 6))
         own_driver_cache();
-    krs_status status = open_named(f->backend, &options, out, &err);
+    krs_status status = open_named(name, &options, out, &err);
     if (status == KRS_E_DEVICE && is_open_choice) {
         talk("kersey: there is no backend cpu; eval, which is slow, takes its "
              "place (kersey doctor says why)");

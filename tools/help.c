@@ -28,6 +28,7 @@ print_help(void)
            "\nexit codes: 0 ok, 1 failed, 2 wrong usage, 3 a check fell "
            "short,\n            77 the backend is absent, 130 interrupted\n"
            "\nenvironment:\n"
+           "  KRS_BACKEND      the backend where --backend is not given\n"
            "  KRS_CACHE        folder of compiled kernels, or off; else "
            "~/.cache/kersey\n"
            "  KRS_DEBUG        0 to 7: 1 devices, 2 kernels, their times and "
