@@ -171,6 +171,32 @@ START_TEST(each_bad_input_poisons_with_one_whole_sentence)
 }
 END_TEST
 
+/* Those that take any tensor, or are made by the library alone. */
+static bool
+refuses_nothing(const char *op)
+{
+    static const char *const ops[] = {"stop_gradient", "recompute", "scan",
+                                      "result", "linear_cross_entropy_grad"};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (!strcmp(ops[i], op))
+            return true;
+    return false;
+}
+
+START_TEST(every_operation_has_an_example_of_a_wrong_use)
+{
+    for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++) {
+        char said[64];
+        bool found = refuses_nothing(krsi_ops[op].name);
+        snprintf(said, sizeof said, ": %s: ", krsi_ops[op].name);
+        for (int i = 0; i < BAD_COUNT; i++)
+            found |= strstr(bad[i].message, said) != NULL;
+        ck_assert_msg(found || krsi_ops[op].max_count == 0,
+                      "bad_graphs.def has no row for %s", krsi_ops[op].name);
+    }
+}
+END_TEST
+
 START_TEST(the_first_error_is_kept_and_poison_spreads_quietly)
 {
     for (int i = 0; i < BAD_COUNT; i++) {
@@ -258,6 +284,7 @@ END_TEST
 
 SUITE(a_message_names_the_line_that_asked,
       each_bad_input_poisons_with_one_whole_sentence,
+      every_operation_has_an_example_of_a_wrong_use,
       the_first_error_is_kept_and_poison_spreads_quietly,
       a_refused_graph_is_still_sound,
       empty_tensors_and_other_corner_cases_are_accepted,
