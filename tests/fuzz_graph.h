@@ -49,10 +49,17 @@ typedef struct fuzz_counts {
     krsi_rewrites rewrites;   /* rules that were applied */
 } fuzz_counts;
 
-/* What runs a case. The plain ones run graphs as they are defined. cpu may be
- * absent: NULL, both. */
+/* Ways to open a device, any two settings of two factors together in one of
+ * them: last pass (all, or graphs as they are defined), fusion, threads, memory.
+ * The bits are to be the same. */
+enum { FUZZ_WAYS = 6 };
+
+/* What runs a case: eval, interp as it is, and of interp and cpu the way whose
+ * turn it is. cpu may be absent: NULL. */
 typedef struct fuzz_devices {
-    krs_device *eval, *interp, *plain_interp, *cpu, *plain_cpu;
+    krs_device *eval, *interp, *interp_way[FUZZ_WAYS], *cpu_way[FUZZ_WAYS];
+    int way;
+    bool on_cpu; /* wanted for this case */
 } fuzz_devices;
 
 /* ---- fuzz_graph.c ---- */

@@ -15,27 +15,54 @@
 
 /* ---- devices ---- */
 
+/* Pairwise: each pair of columns has all pairs of its settings. */
+static const struct {
+    const char *stage;
+    bool unfused;
+    uint32_t threads;
+    krs_memory_use memory;
+} ways[FUZZ_WAYS] = {
+    {"opt",    false, 1, KRS_MEMORY_SHARED  },
+    {"expand", true,  3, KRS_MEMORY_SHARED  },
+    {"opt",    true,  3, KRS_MEMORY_SEPARATE},
+    {"expand", false, 1, KRS_MEMORY_SEPARATE},
+    {"opt",    true,  1, KRS_MEMORY_POISONED},
+    {"expand", false, 3, KRS_MEMORY_POISONED},
+};
+
+static krs_status
+open_way(const char *name, int i, krs_device_options options, krs_device **out,
+         krs_error *err)
+{
+    options.stage = ways[i].stage;
+    options.unfused = ways[i].unfused;
+    options.threads = ways[i].threads;
+    options.memory = ways[i].memory;
+    return krs_device_open_with(name, &options, out, err);
+}
+
 bool
 fuzz_open(const char *cache, const char *modules, fuzz_devices *out)
 {
     krs_error err = {KRS_OK, ""};
-    krs_device_options options = {.struct_size = sizeof options,
-                                  .threads = 2,
-                                  .modules = modules,
-                                  .cache = cache};
-    *out = (fuzz_devices){NULL, NULL, NULL, NULL, NULL};
-    if (krs_device_open("eval", &out->eval, &err) != KRS_OK ||
-        krs_device_open("interp", &out->interp, &err) != KRS_OK) {
+    krs_device_options options = {
+        .struct_size = sizeof options, .modules = modules, .cache = cache};
+    *out = (fuzz_devices){.on_cpu = true};
+    krs_status status = krs_device_open("eval", &out->eval, &err);
+    if (status == KRS_OK)
+        status = krs_device_open("interp", &out->interp, &err);
+    for (int i = 0; i < FUZZ_WAYS && status == KRS_OK; i++)
+        status = open_way("interp", i, options, &out->interp_way[i], &err);
+    if (status != KRS_OK) {
         printf("%s\n", err.text);
         return false;
     }
-    if (krs_device_open_with("cpu", &options, &out->cpu, &err) != KRS_OK)
-        printf("cpu is absent: %s\n", err.text);
-    options.stage = "expand";
-    krs_device_open_with("interp", &options, &out->plain_interp, &err);
-    if (out->cpu)
-        krs_device_open_with("cpu", &options, &out->plain_cpu, &err);
-    return out->plain_interp && !out->plain_cpu == !out->cpu;
+    for (int i = 0; i < FUZZ_WAYS; i++)
+        if (open_way("cpu", i, options, &out->cpu_way[i], &err) != KRS_OK) {
+            printf("cpu is absent: %s\n", err.text);
+            return i == 0;
+        }
+    return true;
 }
 
 void
@@ -43,9 +70,10 @@ fuzz_close(fuzz_devices *d)
 {
     krs_device_close(d->eval);
     krs_device_close(d->interp);
-    krs_device_close(d->plain_interp);
-    krs_device_close(d->cpu);
-    krs_device_close(d->plain_cpu);
+    for (int i = 0; i < FUZZ_WAYS; i++) {
+        krs_device_close(d->interp_way[i]);
+        krs_device_close(d->cpu_way[i]);
+    }
 }
 
 /* ---- what a run gave ---- */
@@ -388,19 +416,37 @@ is_unsupported(const result *r)
            strstr(r->err.text, "more than 3 runtime integers");
 }
 
-/* Optimised, `a`, against plain: what is no longer needed may fail no more. */
+/* The same on a device opened in another way. Without the optimiser more is
+ * computed, so more may be refused. */
 static char *
-judge_plain(const fuzz_case *c, krs_device *plain, const result *a)
+judge_way(const fuzz_case *c, krs_device *device, const char *name, int way,
+          const result *a, double slack)
 {
-    char *text = NULL;
-    result p = run(c, plain, c->graph, c->output, c->outputs, 0);
-    if ((p.err.status != KRS_E_RANGE && !is_unsupported(&p)) ||
-        a->err.status != KRS_OK)
-        text = p.err.status == a->err.status && a->err.status != KRS_OK
-                   ? NULL
-                   : same_result("plain", a, &p, -1);
+    char *text = NULL, what[64];
+    bool is_plain = !strcmp(ways[way].stage, "expand");
+    result p = run(c, device, c->graph, c->output, c->outputs, 0);
+    bool refuses_more = is_plain && a->err.status == KRS_OK &&
+                        (p.err.status == KRS_E_RANGE || is_unsupported(&p));
+    bool both_refuse =
+        is_plain && a->err.status != KRS_OK && p.err.status == a->err.status;
+    snprintf(what, sizeof what, "%s, %s, %s, %u threads, memory %d", name,
+             ways[way].stage, ways[way].unfused ? "unfused" : "fused",
+             ways[way].threads, (int)ways[way].memory);
+    if (!refuses_more && !both_refuse)
+        text = same_result(what, a, &p, slack);
     forget(&p);
     return text;
+}
+
+/* Without fusion a composite with a kernel family is computed by its
+ * definition, so its bits are others: a way with fusion takes its place. */
+static int
+choose_way(const fuzz_case *c, int way)
+{
+    for (uint32_t id = 1; ways[way].unfused && id <= c->graph->nodes; id++)
+        if (krsi_ops[c->graph->node[id]->op].has_family)
+            return way / 2 * 2 == way ? 0 : 5;
+    return way;
 }
 
 char *
@@ -414,6 +460,7 @@ fuzz_judge(const fuzz_case *c, const fuzz_devices *d, fuzz_counts *counts)
     for (uint32_t id = 1; id <= c->graph->nodes; id++)
         if (krsi_ops[c->graph->node[id]->op].composite)
             counts->op[c->graph->node[id]->op]++;
+    int way = choose_way(c, d->way);
     result e = run(c, d->eval, c->graph, c->output, c->outputs, 0);
     result a = run(c, d->interp, c->graph, c->output, c->outputs, 0);
     char *text = NULL;
@@ -434,15 +481,12 @@ fuzz_judge(const fuzz_case *c, const fuzz_devices *d, fuzz_counts *counts)
     if (!text)
         text = fuzz_judge_rewrites(c, &counts->rewrites);
     if (!text)
-        text = judge_plain(c, d->plain_interp, &a);
+        text = judge_way(c, d->interp_way[way], "interp", way, &a, -1);
     if (!text && a.err.status == KRS_OK)
         text = judge_primitives(c, d->eval, d->interp, &a, counts);
-    if (!text && d->cpu) {
-        result b = run(c, d->cpu, c->graph, c->output, c->outputs, 0);
-        text = same_result("cpu", &a, &b, slack_of(c->graph));
-        if (!text)
-            text = judge_plain(c, d->plain_cpu, &b);
-        forget(&b);
+    if (!text && d->on_cpu && d->cpu_way[way]) {
+        text =
+            judge_way(c, d->cpu_way[way], "cpu", way, &a, slack_of(c->graph));
         counts->on_cpu++;
     }
     forget(&e);

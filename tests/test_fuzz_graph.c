@@ -2,9 +2,10 @@
  *
  *     test_fuzz_graph                          1,000 graphs, as in CI
  *     test_fuzz_graph --seed 7 --count 20000   others, by hand
+ *     test_fuzz_graph --count 5000 --cpu-every 5   the long run (ctest -L long)
  *
  * A failure prints the seed, what is wrong, and the text of the smallest graph
- * in which it still is, with the data of its leaves.
+ * in which it still is; with the data of its leaves it is written as a file.
  */
 #include "fuzz_graph.h"
 #include "suite.h"
@@ -13,45 +14,62 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CI_GRAPHS = 1000, CPU_EVERY = 10, SHOWN = 40 };
+enum { CI_GRAPHS = 1000, CPU_EVERY = 10 };
 
-/* the text, and the data of leaves as comments */
+/* The data of a leaf, as krs_check_read takes it. */
 static void
-print_case(const fuzz_case *c)
+write_leaf(FILE *to, const fuzz_case *c, uint32_t id)
+{
+    const krsi_node *n = c->graph->node[id];
+    const char *name = krs_node_name(krsi_handle(c->graph, id));
+    int64_t count = krsi_elements(n);
+    char *data = calloc((size_t)count + 1, 8);
+    krsi_string s = {0};
+    if (!data)
+        return;
+    fuzz_data(c, name, (krs_dtype)n->dtype, count, data);
+    krsi_string_format(&s, "#: \"%s\" %s[", name,
+                       krs_dtype_name((krs_dtype)n->dtype));
+    for (int a = 0; a < n->rank; a++)
+        krsi_string_format(&s, a ? ",%lld" : "%lld", (long long)n->dim[a]);
+    krsi_string_add(&s, "]");
+    for (int64_t i = 0; i < count; i++) {
+        krsi_string_add(&s, " ");
+        krsi_print_element(&s, (krs_dtype)n->dtype, data, (size_t)i);
+    }
+    fprintf(to, "%s\n", s.text ? s.text : "");
+    krsi_string_free(&s);
+    free(data);
+}
+
+/* The smallest graph as a file that `kersey check FILE --backends ...` takes;
+ * runtime integers as in the last run. */
+static void
+write_case(const fuzz_case *c, const char *why)
 {
     krs_error err;
-    char *text = NULL;
+    char *text = NULL, path[64];
+    snprintf(path, sizeof path, "fuzz-%llu.krs", (unsigned long long)c->seed);
     if (krs_graph_print(c->graph, c->output, c->outputs, NULL, &text, &err))
         return;
-    fputs(text, stdout);
-    free(text);
-    for (int s = 0; s < FUZZ_SETTINGS; s++)
+    FILE *to = fopen(path, "w");
+    printf("%s, also in %s:\n%s", why, to ? path : "no file", text);
+    if (to) {
+        fprintf(to, "# %s\n", why);
         for (size_t i = 0; i < c->graph->vars; i++) {
             const krsi_var *v = &c->graph->var[i];
             const char *name = c->graph->string[v->name];
-            printf("# run %d: %s = %lld\n", s, name,
-                   (long long)fuzz_var(c, s, name, v->low, v->high));
+            fprintf(to, "#: \"%s\" = %lld\n", name,
+                    (long long)fuzz_var(c, FUZZ_SETTINGS - 1, name, v->low,
+                                        v->high));
         }
-    for (uint32_t id = 1; id <= c->graph->nodes; id++) {
-        const krsi_node *n = c->graph->node[id];
-        if (n->op != KRSI_INPUT && n->op != KRSI_STATE)
-            continue;
-        const char *name = krs_node_name(krs_graph_node(c->graph, id));
-        int64_t count = krsi_elements(n);
-        char *data = calloc((size_t)count + 1, 8);
-        krsi_string s = {0};
-        if (!data)
-            return;
-        fuzz_data(c, name, (krs_dtype)n->dtype, count, data);
-        for (int64_t i = 0; i < count && i < SHOWN; i++) {
-            krsi_string_format(&s, " ");
-            krsi_print_element(&s, (krs_dtype)n->dtype, data, (size_t)i);
-        }
-        printf("# %s =%s%s\n", name, s.text ? s.text : "",
-               count > SHOWN ? " ..." : "");
-        krsi_string_free(&s);
-        free(data);
+        for (uint32_t id = 1; id <= c->graph->nodes; id++)
+            if (*krs_node_name(krsi_handle(c->graph, id)))
+                write_leaf(to, c, id);
+        fputs(text, to);
+        fclose(to);
     }
+    free(text);
 }
 
 /* number of wrong graphs */
@@ -63,15 +81,16 @@ fuzz(const fuzz_devices *d, uint64_t first, uint64_t count, uint64_t cpu_every,
     for (uint64_t seed = first; seed < first + count && bad < 5; seed++) {
         fuzz_case c;
         fuzz_devices some = *d;
-        if (seed % cpu_every)
-            some.cpu = some.plain_cpu = NULL;
+        some.on_cpu = seed % cpu_every == 0;
+        some.way = (int)(seed / cpu_every % FUZZ_WAYS);
+        if (!some.on_cpu)
+            some.way = (int)(seed % FUZZ_WAYS);
         fuzz_build(seed, &c, counts);
         char *why = fuzz_judge(&c, &some, counts);
         if (why) {
             printf("seed %llu: %s\n", (unsigned long long)seed, why);
             why = fuzz_shrink(&c, &some, why);
-            printf("smallest: %s\n", why);
-            print_case(&c);
+            write_case(&c, why);
             fflush(stdout);
             free(why);
             bad++;

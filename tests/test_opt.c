@@ -180,8 +180,9 @@ START_TEST(cases_keep_every_bit_on_every_device)
         parse(c.file, c.before, &f);
         some = d;
         for (f.seed = 1; f.seed <= SEEDS; f.seed++) {
+            some.way = (int)(f.seed % FUZZ_WAYS);
             if (f.seed > CPU_SEEDS)
-                some.cpu = some.plain_cpu = NULL;
+                some.on_cpu = false;
             char *why = fuzz_judge(&f, &some, &counts);
             ck_assert_msg(!why, "%s, seed %llu: %s", c.file,
                           (unsigned long long)f.seed, why);
