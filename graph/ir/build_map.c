@@ -210,12 +210,68 @@ put_axes(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
     return true;
 }
 
+/* Sums of more than LONG_SUM elements are made of sums of PART: a lane of one
+ * row adds n / 64 elements one after the other, each with a rounding, so that
+ * ten million of them would lose three digits. Rows of a large vocabulary stay
+ * whole. */
+enum { LONG_SUM = 1 << 18, PART = 4096 };
+
+/* x summed in parts along an axis, which stays, shorter */
+static krs_node
+sum_parts(krs_place at, krs_node x, int axis)
+{
+    krs_shape shape = krs_node_shape(x), split = shape;
+    int64_t size = shape.dim[axis], parts = size / PART;
+    split.rank++;
+    for (int a = shape.rank; a > axis + 1; a--)
+        split.dim[a] = shape.dim[a - 1];
+    split.dim[axis] = parts;
+    split.dim[axis + 1] = PART;
+    krs_node whole = krs_slice_at(at, x, axis, 0, parts * PART, 1);
+    krs_node rest = krs_slice_at(at, x, axis, parts * PART, size, 1);
+    krs_node sum[2] = {
+        krs_sum_at(at, krs_reshape_at(at, whole, split), KRS_AXES(axis + 1)),
+        krs_sum_keep_at(at, rest, KRS_AXES(axis))};
+    return size % PART ? krs_concat_at(at, sum, 2, axis) : sum[0];
+}
+
+/* What has to be summed instead of x: x itself, unless there is much of it and
+ * an axis to begin with. */
+static krs_node
+shorter_sum(krs_place at, krs_node x, krs_axes axes)
+{
+    const krsi_node *n = krsi_get(x);
+    krs_shape shape = krs_node_shape(x);
+    int64_t total = 1;
+    int longest = -1, count = axes.count < 0 ? shape.rank : axes.count;
+    for (int i = 0; i < count; i++) {
+        int axis = axes.count < 0 ? i : axes.axis[i];
+        axis += axis < 0 ? shape.rank : 0;
+        total *= shape.dim[axis]; /* below 2^60, as that of every node */
+        if (longest < 0 || shape.dim[axis] > shape.dim[longest])
+            longest = axis;
+    }
+    if (total <= LONG_SUM || n->live_axes || shape.rank == KRS_MAX_RANK ||
+        !krs_dtype_is_float((krs_dtype)n->dtype))
+        return x;
+    krs_node wide = krs_cast_at(at, x, KRS_F32);
+    return shape.dim[longest] > LONG_SUM
+               ? sum_parts(at, wide, longest)
+               : krs_sum_keep_at(at, wide, KRS_AXES(longest));
+}
+
 krs_node
 krsi_reduce(krs_place at, enum krsi_op op, krs_node x, krs_axes axes, bool keep)
 {
     krsi_words words = {.count = 0};
     if (!put_axes(at, op, x, axes, &words))
         return krsi_poison(x.graph);
+    if (op == KRSI_SUM) {
+        krs_node y = shorter_sum(at, x, axes);
+        if (y.id != x.id)
+            return krs_cast_at(at, krsi_reduce(at, op, y, axes, keep),
+                               krs_node_dtype(x));
+    }
     krsi_put_int(&words, keep);
     return krsi_build(at, NULL, op, &x, 1, &words);
 }

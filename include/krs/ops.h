@@ -219,7 +219,8 @@ KRS_API krs_node krs_cast_at(krs_place at, krs_node x, krs_dtype dtype);
 /* ---- reductions ----
  * The axes named go, or stay as size 1 with the _keep form.
  *
- *   sum    any number      gradient g, expanded
+ *   sum    any number      gradient g, expanded; of more than 2^18 floats in
+ *                          parts of 4096, so that ten million lose no digit
  *   mean   float           sum / count
  *   amax, amin  any number gradient divided evenly among ties
  *   logsumexp   float      m + ln sum e^(x-m); gradient softmax(x) g
