@@ -312,7 +312,7 @@ fill_limits(krs_backend_device *d, const offer *o)
     to->dtypes = (1U << KRS_Q8_0) - 1;
     to->workers = t->local;
     to->vector_lanes = 4;
-    to->registers = 32;
+    to->registers = 8; /* tiles of little code: it is the driver's to compile */
     to->group_items = from->maxComputeWorkGroupInvocations;
     for (int i = 0; i < KRS_K_AXES; i++) {
         to->group[i] = from->maxComputeWorkGroupSize[i];
