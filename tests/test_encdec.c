@@ -122,86 +122,69 @@ START_TEST(the_decoder_over_a_source_gives_the_logits_of_the_whole)
 }
 END_TEST
 
-/* The paper's equations for one sum and one place, written out: embeddings
- * scaled by sqrt(d_model), sines and cosines in turn. */
-START_TEST(the_first_state_of_the_encoder_is_that_of_the_paper)
+enum { C = 16 };
+
+/* The states of a fresh encoder, [3][B,S,C], and its table of embeddings. */
+static void
+encode(const krs_model_config *m, float h[3][B * S * C], float table[V * C])
 {
-    enum { C = 16 };
-    krs_model_config m = small_transformer(false);
-    static float table[V * C], h[B * S * C];
     krs_store *store;
     krs_program *p;
     krs_node hidden[3];
     krs_device *device = open_every(0, NULL);
     krs_graph *g = krs_graph_new();
     must(krs_store_new(device, &store, &err));
-    must(krs_model_init(store, &m, 3, &err));
+    must(krs_model_init(store, m, 3, &err));
     krs_encdec_call call = {
         .struct_size = sizeof call,
         .input_ids = krs_constant(g, KRS_I64, KRS_SHAPE(B, S), source),
         .decoder_input_ids = krs_constant(g, KRS_I64, KRS_SHAPE(B, T), ids),
         .encoder_hidden = hidden};
     krs_encdec_result r = {.struct_size = sizeof r};
-    krs_encdec_forward(g, &m.of.encdec, &call, &r);
-    must(krs_program_new(store, hidden, 1, &p, &err));
+    krs_encdec_forward(g, &m->of.encdec, &call, &r);
+    must(krs_program_new(store, hidden, 3, &p, &err));
     must(krs_program_run(p, &err));
-    must(krs_program_read(p, 0, h, sizeof h, &err));
-    must(krs_store_read(store, "model.shared.weight", table, sizeof table,
-                        &err));
-    for (int i = 0; i < B * S * C; i++) {
-        int c = i % C, s = i / C % S;
-        double angle = s / pow(10000.0, (double)(c / 2 * 2) / C);
-        double want = 4.0 * (double)table[source[i / C] * C + c] +
-                      (c % 2 == 0 ? sin(angle) : cos(angle));
-        ck_assert_double_eq_tol((double)h[i], want, 1e-5);
-    }
+    for (size_t i = 0; i < 3; i++)
+        must(krs_program_read(p, i, h[i], sizeof h[i], &err));
+    must(krs_store_read(store, "model.shared.weight", table,
+                        V * C * sizeof *table, &err));
     krs_program_free(p);
     krs_graph_free(g);
     krs_store_free(store);
     krs_device_close(device);
 }
+
+/* Embeddings scaled by sqrt(d_model), sines and cosines in turn. */
+START_TEST(the_first_state_of_the_encoder_is_that_of_the_paper)
+{
+    static float table[V * C], h[3][B * S * C];
+    krs_model_config m = small_transformer(false);
+    encode(&m, h, table);
+    for (int i = 0; i < B * S * C; i++) {
+        int c = i % C, s = i / C % S;
+        double angle = s / pow(10000.0, (double)(c / 2 * 2) / C);
+        double want = 4.0 * (double)table[source[i / C] * C + c] +
+                      (c % 2 == 0 ? sin(angle) : cos(angle));
+        ck_assert_double_eq_tol((double)h[0][i], want, 1e-5);
+    }
+}
 END_TEST
 
-/* The mean over channels is that of the last norm's bias, 0: by that the order
- * of the norms can be told. */
+/* Channels that were normed last have the mean of the bias, 0: behind every
+ * layer, or behind the last one alone. */
 START_TEST(norms_stand_where_the_switch_puts_them)
 {
-    enum { C = 16 };
+    static float table[V * C], h[3][B * S * C];
     for (int first = 0; first < 2; first++) {
         krs_model_config m = small_transformer(first == 1);
-        static float h[2][B * S * C];
-        krs_store *store;
-        krs_program *p;
-        krs_node hidden[3];
-        krs_device *device = open_every(0, NULL);
-        krs_graph *g = krs_graph_new();
-        must(krs_store_new(device, &store, &err));
-        must(krs_model_init(store, &m, 3, &err));
-        krs_encdec_call call = {
-            .struct_size = sizeof call,
-            .input_ids = krs_constant(g, KRS_I64, KRS_SHAPE(B, S), source),
-            .decoder_input_ids = krs_constant(g, KRS_I64, KRS_SHAPE(B, T), ids),
-            .encoder_hidden = hidden};
-        krs_encdec_result r = {.struct_size = sizeof r};
-        krs_encdec_forward(g, &m.of.encdec, &call, &r);
-        must(krs_program_new(store, hidden + 1, 2, &p, &err));
-        must(krs_program_run(p, &err));
-        for (size_t i = 0; i < 2; i++)
-            must(krs_program_read(p, i, h[i], sizeof h[i], &err));
-        for (int i = 0; i < 2; i++) {
+        encode(&m, h, table);
+        for (int i = 1; i < 3; i++) {
             double mean = 0;
             for (int c = 0; c < C; c++)
                 mean += (double)h[i][c] / C;
-            /* behind every layer, or behind the last one alone */
-            bool normed = first == 0 || i == 1;
-            ck_assert_msg((fabs(mean) < 1e-6) == normed, "layer %d: mean %g", i,
-                          mean);
+            ck_assert_msg((fabs(mean) < 1e-6) == (first == 0 || i == 2),
+                          "after layer %d the mean is %g", i, mean);
         }
-        ck_assert(krs_graph_size(g) > 0);
-        krs_program_free(p);
-        krs_graph_free(g);
-        krs_store_free(store);
-        krs_device_close(device);
     }
 }
 END_TEST

@@ -82,7 +82,7 @@ krs_bert_check(const krs_bert_config *c, krs_error *err)
 }
 
 static krs_status
-read_config(const krsi_json *root, krs_bert_config *out, krs_error *err)
+read_config(const krsi_json *root, void *out, krs_error *err)
 {
     krs_bert_config c = krs_bert_defaults();
     krs_error inner;
@@ -101,29 +101,21 @@ read_config(const krsi_json *root, krs_bert_config *out, krs_error *err)
     if (krs_bert_check(&c, &inner) != KRS_OK)
         return krs_fail(err, KRS_E_FORMAT, "%s: $.%s",
                         krsi_json_name(root->file), inner.text);
-    *out = c;
+    *(krs_bert_config *)out = c;
     return KRS_OK;
 }
 
 krs_status
 krs_bert_config_read(const char *path, krs_bert_config *out, krs_error *err)
 {
-    krsi_json_file *file;
-    KRS_TRY(krsi_json_open(path, &file, err));
-    krsi_json root = krsi_json_root(file);
-    krs_status status = read_config(&root, out, err);
-    krsi_json_close(file);
-    return status;
+    return krsi_config_read(path, read_config, out, err);
 }
 
 krs_status
 krs_bert_config_write(const char *path, const krs_bert_config *c,
                       krs_error *err)
 {
-    krs_error inner;
-    if (krs_bert_check(c, &inner) != KRS_OK)
-        return krs_fail(err, inner.status, "%s: not written: %s", path,
-                        inner.text);
+    KRS_TRY(krs_bert_check(c, err));
     return krsi_config_write(path, c->architecture, fields,
                              field_count(c->architecture), c, &c->ids, err);
 }

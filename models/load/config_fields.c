@@ -95,6 +95,18 @@ krsi_ids_read(const krsi_json *root, krs_special_ids *ids, krs_error *err)
                                 &ids->eos_count, err);
 }
 
+krs_status
+krsi_config_read(const char *path, krsi_config_reader *read, void *config,
+                 krs_error *err)
+{
+    krsi_json_file *file;
+    KRS_TRY(krsi_json_open(path, &file, err));
+    krsi_json root = krsi_json_root(file);
+    krs_status status = read(&root, config, err);
+    krsi_json_close(file);
+    return status;
+}
+
 /* ---- checking ---- */
 
 krs_status

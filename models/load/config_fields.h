@@ -87,6 +87,13 @@ krs_status krsi_ids_read(const krsi_json *root, krs_special_ids *ids,
 krs_status krsi_ids_check(const krs_special_ids *ids, int64_t vocab_size,
                           krs_error *err);
 
+/* krsi_config_read(path, read, config, err) -- a config.json by a function that
+ * fills settings from its root. */
+typedef krs_status krsi_config_reader(const krsi_json *root, void *config,
+                                      krs_error *err);
+krs_status krsi_config_read(const char *path, krsi_config_reader *read,
+                            void *config, krs_error *err);
+
 /* krsi_config_write(path, architecture, fields, count, config, ids, err) -- a
  * config.json with all of it, in the order of the fields.
  * Errors     IO, MEMORY. */

@@ -245,7 +245,7 @@ finish_t5(const krsi_json *root, krs_encdec_config *c)
 }
 
 static krs_status
-read_config(const krsi_json *root, krs_encdec_config *out, krs_error *err)
+read_config(const krsi_json *root, void *out, krs_error *err)
 {
     krs_architecture architecture;
     krs_error inner;
@@ -262,29 +262,21 @@ read_config(const krsi_json *root, krs_encdec_config *out, krs_error *err)
     if (krs_encdec_check(&c, &inner) != KRS_OK)
         return krs_fail(err, KRS_E_FORMAT, "%s: $.%s",
                         krsi_json_name(root->file), inner.text);
-    *out = c;
+    *(krs_encdec_config *)out = c;
     return KRS_OK;
 }
 
 krs_status
 krs_encdec_config_read(const char *path, krs_encdec_config *out, krs_error *err)
 {
-    krsi_json_file *file;
-    KRS_TRY(krsi_json_open(path, &file, err));
-    krsi_json root = krsi_json_root(file);
-    krs_status status = read_config(&root, out, err);
-    krsi_json_close(file);
-    return status;
+    return krsi_config_read(path, read_config, out, err);
 }
 
 krs_status
 krs_encdec_config_write(const char *path, const krs_encdec_config *c,
                         krs_error *err)
 {
-    krs_error inner;
-    if (krs_encdec_check(c, &inner) != KRS_OK)
-        return krs_fail(err, inner.status, "%s: not written: %s", path,
-                        inner.text);
+    KRS_TRY(krs_encdec_check(c, err));
     const struct dialect *d = dialect_of(c->architecture);
     return krsi_config_write(path, c->architecture, d->fields, d->count, c,
                              &c->ids, err);

@@ -57,7 +57,7 @@ krs_gpt2_check(const krs_gpt2_config *c, krs_error *err)
 }
 
 static krs_status
-read_config(const krsi_json *root, krs_gpt2_config *out, krs_error *err)
+read_config(const krsi_json *root, void *out, krs_error *err)
 {
     krs_gpt2_config c = krs_gpt2_defaults();
     krs_architecture architecture;
@@ -75,29 +75,21 @@ read_config(const krsi_json *root, krs_gpt2_config *out, krs_error *err)
     if (krs_gpt2_check(&c, &inner) != KRS_OK)
         return krs_fail(err, KRS_E_FORMAT, "%s: $.%s",
                         krsi_json_name(root->file), inner.text);
-    *out = c;
+    *(krs_gpt2_config *)out = c;
     return KRS_OK;
 }
 
 krs_status
 krs_gpt2_config_read(const char *path, krs_gpt2_config *out, krs_error *err)
 {
-    krsi_json_file *file;
-    KRS_TRY(krsi_json_open(path, &file, err));
-    krsi_json root = krsi_json_root(file);
-    krs_status status = read_config(&root, out, err);
-    krsi_json_close(file);
-    return status;
+    return krsi_config_read(path, read_config, out, err);
 }
 
 krs_status
 krs_gpt2_config_write(const char *path, const krs_gpt2_config *c,
                       krs_error *err)
 {
-    krs_error inner;
-    if (krs_gpt2_check(c, &inner) != KRS_OK)
-        return krs_fail(err, inner.status, "%s: not written: %s", path,
-                        inner.text);
+    KRS_TRY(krs_gpt2_check(c, err));
     return krsi_config_write(path, KRS_ARCHITECTURE_GPT2, fields, FIELDS, c,
                              &c->ids, err);
 }
