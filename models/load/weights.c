@@ -128,12 +128,18 @@ krsi_weights_sort(krs_weights *w, krs_error *err)
     for (size_t i = 1; i < w->count; i++) {
         const krs_weight *a = &w->entries[i - 1].weight;
         const krs_weight *b = &w->entries[i].weight;
-        if (strcmp(a->name, b->name) == 0)
-            return krs_fail(
-                err, KRS_E_FORMAT,
-                "%s: tensor %s also lies in %s; a tensor belongs "
-                "to one shard",
-                b->file, krsi_json_quote(b->name, name, sizeof name), a->file);
+        if (strcmp(a->name, b->name) != 0)
+            continue;
+        krsi_json_quote(b->name, name, sizeof name);
+        return strcmp(a->file, b->file) == 0
+                   ? krs_fail(err, KRS_E_FORMAT,
+                              "%s: tensor %s is there twice; each name stands "
+                              "for one tensor",
+                              b->file, name)
+                   : krs_fail(err, KRS_E_FORMAT,
+                              "%s: tensor %s also lies in %s; a tensor belongs "
+                              "to one shard",
+                              b->file, name, a->file);
     }
     return sort_notes(w, err);
 }

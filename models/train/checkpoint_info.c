@@ -29,6 +29,7 @@
 #define FORMAT_NAME    "kersey-checkpoint"
 #define FORMAT_VERSION 1
 #define HASH_TEXT      33 /* 128 bits in hexadecimal */
+#define QUOTED         64 /* bytes of a text in a message */
 
 /* ---- flushing ---- */
 
@@ -150,12 +151,15 @@ optimizer_from_json(const krsi_json *object, krs_optimizer *o, krs_error *err)
     const char *name;
     KRS_TRY(krsi_json_string(object, "kind", &name, err));
     KRS_TRY(krsi_json_member(object, "kind", &member, err));
+    char quoted[QUOTED];
     if (!krs_optimizer_parse(name, &o->kind))
-        return krsi_json_wrong(&member, err, "no optimizer has that name");
+        return krsi_json_wrong(&member, err, "no optimizer is called %s",
+                               krsi_json_quote(name, quoted, sizeof quoted));
     KRS_TRY(krsi_json_string(object, "schedule", &name, err));
     KRS_TRY(krsi_json_member(object, "schedule", &member, err));
     if (!krs_schedule_parse(name, &o->schedule.kind))
-        return krsi_json_wrong(&member, err, "no schedule has that name");
+        return krsi_json_wrong(&member, err, "no schedule is called %s",
+                               krsi_json_quote(name, quoted, sizeof quoted));
     KRS_TRY(krsi_json_bool(object, "nesterov", &o->nesterov, err));
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         char *at = (char *)o + fields[i].offset;
@@ -268,11 +272,14 @@ read_hexadecimal(const krsi_json *object, const char *key, uint64_t *out,
                  krs_error *err)
 {
     const char *text;
+    char quoted[QUOTED];
     krsi_json member;
     KRS_TRY(krsi_json_string(object, key, &text, err));
     KRS_TRY(krsi_json_member(object, key, &member, err));
     if (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-        return krsi_json_wrong(&member, err, "expected 16 hexadecimal digits");
+        return krsi_json_wrong(
+            &member, err, "expected 16 lower-case hexadecimal digits, found %s",
+            krsi_json_quote(text, quoted, sizeof quoted));
     *out = strtoull(text, NULL, 16);
     return KRS_OK;
 }
@@ -303,8 +310,8 @@ check_file(const char *folder, const char *name, const krsi_json *row,
     const char *want_hash;
     if (strchr(name, '/') || name[0] == '.')
         return krsi_json_wrong(row, err,
-                               "a file of a checkpoint has no folder and no "
-                               "dot in front");
+                               "the name of a checkpoint's file has no folder, "
+                               "and no dot in front");
     KRS_TRY(krsi_json_int(row, "bytes", 0, INT64_MAX, &want_bytes, err));
     KRS_TRY(krsi_json_string(row, "xxh3_128", &want_hash, err));
     char *path, hash[HASH_TEXT] = "";
@@ -333,8 +340,8 @@ check_files(const char *folder, const krsi_json *root, krs_error *err)
     KRS_TRY(krsi_json_object(root, "files", &files, err));
     if (krsi_json_count(&files) < 2 ||
         krsi_json_count(&files) > KRSI_CHECKPOINT_FILES)
-        return krsi_json_wrong(&files, err, "expected 2 to %d files",
-                               KRSI_CHECKPOINT_FILES);
+        return krsi_json_wrong(&files, err, "expected 2 to %d files, found %zu",
+                               KRSI_CHECKPOINT_FILES, krsi_json_count(&files));
     void *cursor = NULL;
     const char *name;
     while (krsi_json_each(&files, &cursor, &name, &row))
@@ -347,20 +354,23 @@ read_all(const char *folder, const krsi_json *root, krs_checkpoint_info *out,
          krs_error *err)
 {
     const char *format;
+    char quoted[QUOTED];
     int64_t version;
     krsi_json member;
     KRS_TRY(krsi_json_string(root, "format", &format, err));
     KRS_TRY(krsi_json_member(root, "format", &member, err));
     if (strcmp(format, FORMAT_NAME))
         return krsi_json_wrong(&member, err,
-                               "not \"" FORMAT_NAME
-                               "\": this is no checkpoint of ours");
+                               "expected \"" FORMAT_NAME "\", found %s; this "
+                               "may not be a checkpoint",
+                               krsi_json_quote(format, quoted, sizeof quoted));
     KRS_TRY(krsi_json_int(root, "version", 0, INT32_MAX, &version, err));
     KRS_TRY(krsi_json_member(root, "version", &member, err));
     if (version != FORMAT_VERSION)
         return krsi_json_wrong(&member, err,
-                               "version %lld, but this program reads %d",
-                               (long long)version, FORMAT_VERSION);
+                               "expected %d, found %lld; it may be of a newer "
+                               "Kersey",
+                               FORMAT_VERSION, (long long)version);
     KRS_TRY(read_info(root, out, err));
     return check_files(folder, root, err);
 }
