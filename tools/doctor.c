@@ -177,6 +177,20 @@ struct finding {
     char text[KRS_ERROR_TEXT];
 };
 
+/* "self-test passed; znver4, 2 items at once, fused multiply-add" */
+static void
+praise(const krs_device *device, char text[KRS_ERROR_TEXT])
+{
+    krs_device_info info = {.struct_size = sizeof info};
+    krs_error err;
+    snprintf(text, KRS_ERROR_TEXT, "self-test passed");
+    if (krs_device_describe(device, &info, &err) == KRS_OK && info.model &&
+        info.model[0])
+        snprintf(text, KRS_ERROR_TEXT,
+                 "self-test passed; %.64s, %u items at once, %s multiply-add",
+                 info.model, info.threads, info.has_fma ? "fused" : "no fused");
+}
+
 /* Tells what it found into the pipe, from an own process: that the device can
  * be opened, or not, and then what became of the self-test. */
 static bool
@@ -191,8 +205,9 @@ examine(const char *name, int pipe)
     if (!f.is_present || !is_told)
         return is_told;
     f.works = test_device(device, &err) == KRS_OK;
-    snprintf(f.text, sizeof f.text, "%s",
-             f.works ? "self-test passed" : err.text);
+    snprintf(f.text, sizeof f.text, "%s", err.text);
+    if (f.works)
+        praise(device, f.text);
     is_told = write(pipe, &f, sizeof f) == (ssize_t)sizeof f;
     krs_device_close(device);
     return is_told;
@@ -241,22 +256,31 @@ examine_apart(const char *name, struct finding *out)
     }
 }
 
-/* [{"name", "present", "works", "text"}] */
+/* [{"name", "present", "works", "text"}]; of a kind that has several, those
+ * that are there: opencl, opencl:1, ... */
 static json_t *
 describe_devices(bool *all_work)
 {
+    enum { MOST = 16 };
     json_t *list = json_array();
     *all_work = true;
     own_driver_cache();
     for (size_t i = 0; i < sizeof device_names / sizeof *device_names; i++) {
-        struct finding found;
-        examine_apart(device_names[i], &found);
-        if (found.is_present && !found.works)
-            *all_work = false;
-        json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:s}", "name",
-                                              device_names[i], "present",
-                                              found.is_present, "works",
-                                              found.works, "text", found.text));
+        bool has_several = !strcmp(device_names[i], "vulkan") ||
+                           !strcmp(device_names[i], "opencl");
+        struct finding found = {.is_present = true};
+        for (int k = 0; found.is_present && k < (has_several ? MOST : 1); k++) {
+            char name[32];
+            snprintf(name, sizeof name, k ? "%s:%d" : "%s", device_names[i], k);
+            examine_apart(name, &found);
+            if (k && !found.is_present)
+                break;
+            *all_work &= found.works || !found.is_present;
+            json_array_append_new(
+                list, json_pack("{s:s, s:b, s:b, s:s}", "name", name, "present",
+                                found.is_present, "works", found.works, "text",
+                                found.text));
+        }
     }
     return list;
 }
