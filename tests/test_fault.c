@@ -1,5 +1,5 @@
 /* test_fault.c -- memory runs out at every allocation, once and for good,
- * while two models are built, differentiated, verified, printed, read back,
+ * while three models are built, differentiated, verified, printed, read back,
  * compiled and run.
  *
  * For every allocation: the status is MEMORY (or, where the library can do without, the
@@ -7,6 +7,7 @@
  */
 #include <krs/ops.h>
 #include <krs/program.h>
+#include <krs/recurrent.h>
 
 #include "fault_memory.h"
 #include "graph/ir/ir.h"
@@ -107,6 +108,25 @@ attention(model *m)
     krs_scope_pop(g);
 }
 
+/* a recurrence over three moments: scans in both directions */
+static void
+recurrent(model *m)
+{
+    krs_graph *g = m->graph;
+    krs_scope_push(g, "gru");
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(1, 3, 2));
+    krs_node h = krs_constant(g, KRS_F32, KRS_SHAPE(1, 2), (float[2]){0, 1});
+    krs_recurrent_weights w = {krs_state(g, "w_ih", KRS_F32, KRS_SHAPE(6, 2)),
+                               krs_state(g, "w_hh", KRS_F32, KRS_SHAPE(6, 2)),
+                               KRS_NONE, KRS_NONE};
+    const krs_node parameter[] = {w.w_ih, w.w_hh};
+    krs_node last;
+    krs_node y = krs_gru(x, h, &w, KRS_SCAN_FORWARD, &last);
+    krs_scope_pop(g);
+    train(m, krs_mean(krs_square(y), KRS_ALL_AXES), parameter, 2);
+    m->output[m->outputs++] = last;
+}
+
 /* ---- one life of a model ---- */
 
 /* What a run gives, to compare. */
@@ -145,6 +165,9 @@ fill(life *l, krs_error *err)
             krs_program_set_input(l->program, "t", target, sizeof target, err));
         return krs_program_set_input(l->program, "x", number, 4 * 3 * 4, err);
     }
+    if (l->build == recurrent)
+        return krs_program_set_input(l->program, "gru.x", number, 3 * 2 * 4,
+                                     err);
     KRS_TRY(krs_program_set_var(l->program, "pos", 3, err));
     return krs_program_set_input(l->program, "attn.x", number, T * C * 4, err);
 }
@@ -263,5 +286,12 @@ START_TEST(attention_with_a_cache_survives_every_failed_allocation)
 }
 END_TEST
 
+START_TEST(a_recurrence_survives_every_failed_allocation)
+{
+    assert_survives(recurrent);
+}
+END_TEST
+
 SUITE(a_perceptron_survives_every_failed_allocation,
+      a_recurrence_survives_every_failed_allocation,
       attention_with_a_cache_survives_every_failed_allocation)

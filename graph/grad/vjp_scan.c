@@ -126,6 +126,7 @@ compute_again(turning *t)
         const krsi_node *n = body->node[id];
         if (n->op == KRSI_PARAM) {
             t->inside[id] = param_of(t, n);
+            ok = krs_node_is_valid(t->inside[id]);
             continue;
         }
         krs_place at = {body->string[n->file], (int)n->line};
@@ -137,6 +138,7 @@ compute_again(turning *t)
         if (ok)
             t->inside[id] = krsi_add(g, at, (enum krsi_op)n->op, in,
                                      (int)n->count, words.word, words.count);
+        ok = ok && krs_node_is_valid(t->inside[id]);
     }
     free(in);
     return ok ? g->error.status == KRS_OK : krsi_refuse_memory(g);
