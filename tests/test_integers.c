@@ -13,23 +13,31 @@ enum { EDGES = 14, PAIRS = EDGES * EDGES, MOST = 600 };
 
 static krs_error err;
 
-/* the value of x on a device; inputs are constants under the name that `tie`
- * gave */
+/* the values of nodes on a device, one after the other, `bytes` each */
 static void
-compute(krs_device *device, krs_node x, void *out, size_t bytes)
+compute_all(krs_device *device, const krs_node *x, size_t count, char *out,
+            size_t bytes)
 {
     krs_store *store;
     krs_program *program;
-    ck_assert_msg(krs_graph_check(x.graph, &err) == KRS_OK, "%s", err.text);
+    ck_assert_msg(krs_graph_check(x->graph, &err) == KRS_OK, "%s", err.text);
     ck_assert_int_eq(krs_store_new(device, &store, &err), KRS_OK);
-    ck_assert_msg(krs_program_new(store, &x, 1, &program, &err) == KRS_OK, "%s",
-                  err.text);
+    ck_assert_msg(krs_program_new(store, x, count, &program, &err) == KRS_OK,
+                  "%s", err.text);
     ck_assert_msg(krs_program_run(program, &err) == KRS_OK, "%s: %s",
                   krs_device_name(device), err.text);
-    ck_assert_msg(krs_program_read(program, 0, out, bytes, &err) == KRS_OK,
-                  "%s", err.text);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_msg(krs_program_read(program, i, out + i * bytes, bytes,
+                                       &err) == KRS_OK,
+                      "%s", err.text);
     krs_program_free(program);
     krs_store_free(store);
+}
+
+static void
+compute(krs_device *device, krs_node x, void *out, size_t bytes)
+{
+    compute_all(device, &x, 1, out, bytes);
 }
 
 /* ---- arithmetic ---- */
@@ -107,6 +115,8 @@ static const struct {
     {"not", not_first },
 };
 
+enum { OPERATIONS = sizeof operations / sizeof *operations };
+
 /* every pair of edges, from inputs so that nothing is folded */
 static void
 check_pairs(krs_device *device, const type *t, bool folded)
@@ -126,7 +136,9 @@ check_pairs(krs_device *device, const type *t, bool folded)
                                  wrap(t, ((uint64_t)1 << (t->bits - 1)) - 1),
                                  wrap(t, ((uint64_t)1 << (t->bits - 1)) + 1)};
     int64_t wide[2][PAIRS];
-    char data[2][PAIRS * 8], got[PAIRS * 8];
+    char data[2][PAIRS * 8], *got = calloc(OPERATIONS, PAIRS * 8);
+    krs_graph *g = krs_graph_new();
+    krs_node in[2], y[OPERATIONS];
     size_t bytes = PAIRS * (size_t)t->bits / 8;
     for (int i = 0; i < PAIRS; i++) {
         wide[0][i] = wrap(t, (uint64_t)edge[i / EDGES]);
@@ -134,33 +146,33 @@ check_pairs(krs_device *device, const type *t, bool folded)
     }
     for (int k = 0; k < 2; k++)
         krs_convert(t->dtype, data[k], KRS_I64, wide[k], PAIRS, NULL);
-    for (size_t o = 0; o < sizeof operations / sizeof *operations; o++) {
-        krs_graph *g = krs_graph_new();
-        krs_node in[2];
-        for (int k = 0; k < 2; k++) {
-            in[k] = krs_constant(g, t->dtype, KRS_SHAPE(PAIRS), data[k]);
-            if (!folded) /* a state, all zero, keeps it from being folded */
-                in[k] = krs_add(
-                    in[k], krs_state(g, k ? "z" : "y", t->dtype, KRS_SHAPE(1)));
-        }
-        krs_node y = operations[o].build(KRS_HERE, in[0], in[1]);
-        ck_assert_int_eq(krs_node_dtype(y), t->dtype);
-        compute(device, y, got, bytes);
-        for (int i = 0; i < PAIRS; i++) {
-            int64_t have,
-                want = by_hand(operations[o].name, t, wide[0][i], wide[1][i]);
-            krs_convert(KRS_I64, &have, t->dtype,
-                        got + (size_t)i * (size_t)t->bits / 8, 1, NULL);
-            ck_assert_msg(have == want,
-                          "%s: %s of %s %lld and %lld: %lld, not "
-                          "%lld",
-                          krs_device_name(device), operations[o].name,
-                          krs_dtype_name(t->dtype), (long long)wide[0][i],
-                          (long long)wide[1][i], (long long)have,
-                          (long long)want);
-        }
-        krs_graph_free(g);
+    for (int k = 0; k < 2; k++) {
+        in[k] = krs_constant(g, t->dtype, KRS_SHAPE(PAIRS), data[k]);
+        if (!folded) /* a state, all zero, keeps it from being folded */
+            in[k] = krs_add(
+                in[k], krs_state(g, k ? "z" : "y", t->dtype, KRS_SHAPE(1)));
     }
+    for (int o = 0; o < OPERATIONS; o++) {
+        y[o] = operations[o].build(KRS_HERE, in[0], in[1]);
+        ck_assert_int_eq(krs_node_dtype(y[o]), t->dtype);
+    }
+    compute_all(device, y, OPERATIONS, got, bytes);
+    for (int o = 0; o < OPERATIONS; o++)
+        for (int i = 0; i < PAIRS; i++) {
+            int64_t a = wide[0][i], b = wide[1][i], have;
+            int64_t want = by_hand(operations[o].name, t, a, b);
+            krs_convert(KRS_I64, &have, t->dtype,
+                        got + (size_t)o * bytes +
+                            (size_t)i * (size_t)t->bits / 8,
+                        1, NULL);
+            ck_assert_msg(have == want,
+                          "%s: %s of %s %lld and %lld: %lld, not %lld",
+                          krs_device_name(device), operations[o].name,
+                          krs_dtype_name(t->dtype), (long long)a, (long long)b,
+                          (long long)have, (long long)want);
+        }
+    krs_graph_free(g);
+    free(got);
 }
 
 START_TEST(nothing_traps_and_every_edge_is_as_stated)
@@ -309,6 +321,8 @@ START_TEST(scatter_replaces_and_the_last_of_equal_indices_wins)
         krs_device *device = open_every(d, NULL);
         for (size_t t = 0; t < sizeof dtypes / sizeof *dtypes; t++) {
             float got[ROWS * COLUMNS];
+            if (d == 2 && t % 2) /* half of them compiled: it takes time */
+                continue;
             krs_graph *g = krs_graph_new();
             memcpy(want, x, sizeof want);
             for (int i = 0; i < PUTS * COLUMNS; i++)
