@@ -11,11 +11,14 @@
  *      ds <= 2 E g (v + out);  dq <= scale S k ds, dk <= scale rows q ds,
  *      dv <= rows g, chains over S or rows
  *
- * (Higham 2002, section 3.1, to first order).
+ * (Higham 2002, section 3.1, to first order). Where M is so large that the
+ * roundings of a score are of the order of 1, e^score has no digits: no bound.
  */
 #include "alone.h"
 
 #include <math.h>
+
+#define MOST_SCORE 0x1p16 /* some 2^8 roundings of 2^-24 */
 
 static bool
 is_attention(const krsi_node *n)
@@ -73,5 +76,7 @@ krsi_attention_rounded(const krsi_node *n, krs_node alone, const krs_node *in)
         bound = krs_add(krs_add(dq, dk), krs_scale(g, rows));
         bound = krs_mul(scores, bound);
     }
+    krs_node inside = krs_lt(scores, krs_like(scores, MOST_SCORE));
+    bound = krs_where(inside, bound, krs_like(bound, (double)INFINITY));
     return krsi_expand_like(KRS_HERE, bound, alone);
 }
