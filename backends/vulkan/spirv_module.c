@@ -117,8 +117,10 @@ krsi_spv_once_words(krsi_spv *m, SpvOp op, bool has_type, const uint32_t *words,
     if (!at)
         return id;
     at[0] = first_word(op, count + 2);
-    memcpy(at + 1, words, result * sizeof *words);
     at[1 + result] = id;
+    if (count == 0)
+        return id;
+    memcpy(at + 1, words, result * sizeof *words);
     memcpy(at + 2 + result, words + result, (count - result) * sizeof *words);
     return id;
 }
