@@ -244,9 +244,9 @@ typedef struct adding {
 } adding;
 
 static adding
-begin_adding(size_t bytes)
+begin_kernel(const char *text, size_t bytes)
 {
-    adding a = {.d = open_device(KRS_EFFORT_NORMAL), .kernel = parse(add_text)};
+    adding a = {.d = open_device(KRS_EFFORT_NORMAL), .kernel = parse(text)};
     const krs_backend *b = a.d.entry.backend;
     const krs_kernel *list = a.kernel;
     krs_error err;
@@ -257,6 +257,12 @@ begin_adding(size_t bytes)
     ck_assert(b->write(a.d.device, a.memory, 0, zeros, sizeof zeros, &err) ==
               KRS_OK);
     return a;
+}
+
+static adding
+begin_adding(size_t bytes)
+{
+    return begin_kernel(add_text, bytes);
 }
 
 static void
@@ -339,6 +345,62 @@ START_TEST(a_request_to_stop_ends_the_work_at_a_wave)
     ck_assert_int_eq(add_often(&a, &cancel, spans, &err), KRS_OK);
     check_sum(&a, ran + WAVES);
     end_adding(&a);
+}
+END_TEST
+
+static const char *const turns_text = "kernel turns\n"
+                                      "arg n i64\n"
+                                      "buffer @x i32 readwrite align 64\n"
+                                      "grid 1\n"
+                                      "%n:i64 = arg n\n"
+                                      "%i:i64 = axis 0\n"
+                                      "%0:i64 = const 0\n"
+                                      "%1:i64 = const 1\n"
+                                      "%2:i32 = const 2\n"
+                                      "%3:i32 = const 3\n"
+                                      "%first:i32 = load @x %i\n"
+                                      "%t:i64 = for %0 to %n step %1 {\n"
+                                      "  %sum:i32 = carry %first\n"
+                                      "  %more:i32 = mul %sum %3\n"
+                                      "  %next:i32 = add %more %2\n"
+                                      "  next %sum %next\n"
+                                      "}\n"
+                                      "%total:i32 = result %sum\n"
+                                      "store @x %i %total\n";
+
+START_TEST(a_loop_that_the_driver_ends_early_is_an_error_not_a_result)
+{
+    static const uint32_t turns[] = {0, 1, 60000, 200000};
+    for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
+        adding a = begin_kernel(turns_text, sizeof(int32_t) * ELEMENTS);
+        const krs_backend *b = a.d.entry.backend;
+        krs_backend_binding binding = {a.memory, 0, sizeof(int32_t) * ELEMENTS};
+        krs_kargument arg = {.i = turns[i]};
+        krs_backend_launch launch = {
+            a.code, &binding, &arg, {ELEMENTS, 1, 1}
+        };
+        krs_backend_work work = {.struct_size = sizeof work,
+                                 .launches = &launch,
+                                 .launch_count = 1,
+                                 .wave_ends = (const size_t[]){1},
+                                 .wave_count = 1};
+        krs_error err;
+        uint32_t want = 0;
+        for (uint32_t t = 0; t < turns[i]; t++)
+            want = want * 3 + 2;
+        ck_assert_int_eq(b->submit(a.d.device, &work, &err), KRS_OK);
+        krs_status status = b->wait(a.d.device, &err);
+        if (status == KRS_OK) {
+            check_sum(&a, (int32_t)want);
+        } else {
+            ck_assert_int_eq(status, KRS_E_DEVICE);
+            ck_assert_uint_gt(turns[i], 65535); /* what lavapipe allows */
+            ck_assert_msg(strstr(err.text, "vulkan: turns: ") &&
+                              strstr(err.text, " ended a loop before its end"),
+                          "%s", err.text);
+        }
+        end_adding(&a);
+    }
 }
 END_TEST
 
@@ -445,6 +507,7 @@ main(void)
         a_module_is_listed_an_instruction_a_line,
         waves_see_what_earlier_ones_wrote_and_tell_when_they_ran,
         a_request_to_stop_ends_the_work_at_a_wave,
+        a_loop_that_the_driver_ends_early_is_an_error_not_a_result,
         bindings_that_the_device_cannot_have_are_refused,
         code_of_something_else_is_refused,
         a_device_that_is_absent_is_refused_by_its_number};

@@ -26,6 +26,7 @@
 enum {
     KRSI_WORD_ZERO,    /* 0: a zero that no compiler knows */
     KRSI_WORD_SCRATCH, /* of one item, in units */
+    KRSI_WORD_LAUNCH,  /* number of the launch in its work, from 1 on */
     KRSI_WORDS
 };
 enum {
@@ -64,7 +65,7 @@ typedef struct krsi_spv_memory {
 
 /* What a binding is: storage, or a texel view of this kind. */
 typedef struct krsi_spv_binding {
-    uint16_t slot;  /* buffer; param_count: scratch */
+    uint16_t slot;  /* buffer; param_count: scratch; one more: the flag */
     uint16_t texel; /* 0, or a krsi_spv_view: words, pairs or quads */
 } krsi_spv_binding;
 
@@ -98,6 +99,8 @@ typedef struct krsi_spv_emit {
     uint32_t zero_f32;    /* from the words of the launch */
     uint32_t item, place; /* number of the item (group); of its scratch */
     uint32_t words, push; /* variables */
+    uint32_t short_loops; /* a variable, not 0 after a loop that was cut short;
+                             0 where there are no loops */
     uint32_t axis[KRS_K_AXES], local[KRS_K_AXES]; /* 32-bit words */
     krsi_spv_loop loops[KRSI_SPV_DEPTH];
     size_t depth;
@@ -121,7 +124,11 @@ krs_status krsi_spv_kernel(const krs_kernel *kernel,
 uint32_t krsi_spv_launch_word(krsi_spv_emit *e, uint32_t i);
 uint32_t krsi_spv_argument_word(const krs_kernel *kernel, uint32_t arg);
 
-/* spirv_loop.c */
+/* spirv_loop.c -- drivers may end loops before their end (lavapipe does, after
+ * 65,535 turns of all loops of an invocation): the flag then gets the number of
+ * the launch */
+void krsi_spv_watch_loops(krsi_spv_emit *e);
+void krsi_spv_report_loops(krsi_spv_emit *e);
 void krsi_spv_begin_loop(krsi_spv_emit *e, uint32_t inst);
 void krsi_spv_end_loop(krsi_spv_emit *e);
 
@@ -160,5 +167,8 @@ enum { KRSI_SPV_MAX_WORDS = 2 * KRS_K_MAX_LANES };
 /* spirv_memory.c */
 void krsi_spv_load(krsi_spv_emit *e, uint32_t inst);
 void krsi_spv_store(krsi_spv_emit *e, uint32_t inst);
+/* the number of a new binding */
+uint32_t krsi_spv_add_binding(krsi_spv_emit *e, uint32_t slot,
+                              krsi_spv_view texel);
 
 #endif

@@ -430,6 +430,7 @@ translate_all(krsi_spv_emit *e)
     krsi_spv_put(m, KRSI_SPV_HEAD, SpvOpFunction, nothing, f.function, 0,
                  krsi_spv_once(m, SpvOpTypeFunction, false, nothing));
     krsi_spv_label(m, krsi_spv_id(m));
+    krsi_spv_watch_loops(e);
     e->zero_f32 = krsi_spv_as_float(e, krsi_spv_launch_word(e, KRSI_WORD_ZERO));
     find_item(e, &f);
     uint32_t end = push_word(e, KRSI_PUSH_END);
@@ -443,6 +444,7 @@ translate_all(krsi_spv_emit *e)
     }
     for (uint32_t i = 1; i < e->kernel->inst_count && !e->failure; i++)
         translate(e, i);
+    krsi_spv_report_loops(e);
     if (checks) {
         krsi_spv_put(m, KRSI_SPV_BODY, SpvOpBranch, done);
         krsi_spv_label(m, done);
@@ -468,9 +470,9 @@ reserve(krsi_spv_emit *e)
     e->phis = calloc(2 * lanes + insts, sizeof *e->phis);
     e->pool = calloc(2 * lanes + 1, sizeof *e->pool);
     e->memory = calloc((size_t)kernel->buffer_count + 1, sizeof *e->memory);
-    /* storage and three texel views of each parameter, and scratch */
+    /* storage and three texel views of each parameter, scratch, the flag */
     e->binding =
-        calloc((size_t)4 * kernel->param_count + 1, sizeof *e->binding);
+        calloc((size_t)4 * kernel->param_count + 2, sizeof *e->binding);
     if (!e->need || !e->value || !e->low || !e->next || !e->phis || !e->pool ||
         !e->memory || !e->binding)
         return false;

@@ -16,6 +16,68 @@ is_branch(const krsi_spv_emit *e, const krs_kinst *inst)
     return step->op == KRS_K_CONST && (int64_t)step->u.bits >= ONE_TRIP;
 }
 
+void
+krsi_spv_watch_loops(krsi_spv_emit *e)
+{
+    krsi_spv *m = e->m;
+    uint32_t uint = krsi_spv_uint(m, 32);
+    for (uint32_t i = 1; i < e->kernel->inst_count; i++) {
+        const krs_kinst *inst = &e->kernel->insts[i];
+        if (inst->op != KRS_K_FOR || is_branch(e, inst))
+            continue;
+        e->short_loops =
+            krsi_spv_value(m, SpvOpVariable,
+                           krsi_spv_pointer(m, SpvStorageClassFunction, uint),
+                           SpvStorageClassFunction, krsi_spv_u32(m, 0));
+        return;
+    }
+}
+
+/* Behind a loop its index has reached the bound. */
+static void
+watch_end(krsi_spv_emit *e, const krsi_spv_loop *l)
+{
+    krsi_spv *m = e->m;
+    uint32_t uint = krsi_spv_uint(m, 32);
+    uint32_t bound = e->value[e->kernel->insts[l->inst].b][0];
+    uint32_t goes_on =
+        krsi_spv_compare(e, SpvOpSLessThan, e->value[l->inst][0], bound);
+    uint32_t is_short = krsi_spv_select(e, uint, goes_on, krsi_spv_u32(m, 1),
+                                        krsi_spv_u32(m, 0));
+    uint32_t before = krsi_spv_value(m, SpvOpLoad, uint, e->short_loops);
+    krsi_spv_put(m, KRSI_SPV_BODY, SpvOpStore, e->short_loops,
+                 krsi_spv_word_op(e, SpvOpBitwiseOr, before, is_short));
+}
+
+void
+krsi_spv_report_loops(krsi_spv_emit *e)
+{
+    krsi_spv *m = e->m;
+    uint32_t uint = krsi_spv_uint(m, 32), zero = krsi_spv_u32(m, 0);
+    if (!e->short_loops)
+        return;
+    uint32_t flag =
+        krsi_spv_block(m, SpvStorageClassStorageBuffer, uint, sizeof zero, 0);
+    krsi_spv_bind(m, flag,
+                  krsi_spv_add_binding(e, e->kernel->param_count + 1, 0));
+    uint32_t report = krsi_spv_id(m), after = krsi_spv_id(m);
+    uint32_t is_short = krsi_spv_compare(
+        e, SpvOpINotEqual, krsi_spv_value(m, SpvOpLoad, uint, e->short_loops),
+        zero);
+    krsi_spv_put(m, KRSI_SPV_BODY, SpvOpSelectionMerge, after, 0);
+    krsi_spv_put(m, KRSI_SPV_BODY, SpvOpBranchConditional, is_short, report,
+                 after);
+    krsi_spv_label(m, report);
+    krsi_spv_put(
+        m, KRSI_SPV_BODY, SpvOpStore,
+        krsi_spv_value(m, SpvOpAccessChain,
+                       krsi_spv_pointer(m, SpvStorageClassStorageBuffer, uint),
+                       flag, zero, zero),
+        krsi_spv_launch_word(e, KRSI_WORD_LAUNCH));
+    krsi_spv_put(m, KRSI_SPV_BODY, SpvOpBranch, after);
+    krsi_spv_label(m, after);
+}
+
 /* A phi whose second value comes later. */
 static uint32_t
 open_phi(krsi_spv_emit *e, uint32_t type, uint32_t first,
@@ -122,6 +184,7 @@ close_loop(krsi_spv_emit *e, const krsi_spv_loop *l)
     }
     krsi_spv_put(m, KRSI_SPV_BODY, SpvOpBranch, l->head);
     krsi_spv_label(m, l->after);
+    watch_end(e, l);
     e->phi_count = l->first_phi;
 }
 

@@ -82,13 +82,11 @@ find_start(krsi_spv_emit *e, uint32_t slot, krsi_spv_view view)
     return start;
 }
 
-/* The number of a new binding. */
-static uint32_t
-add_binding(krsi_spv_emit *e, uint32_t slot, krsi_spv_view texel)
+uint32_t
+krsi_spv_add_binding(krsi_spv_emit *e, uint32_t slot, krsi_spv_view texel)
 {
-    uint32_t params = e->kernel->param_count;
-    e->binding[e->binding_count++] = (krsi_spv_binding){
-        (uint16_t)(slot < params ? slot : params), (uint16_t)texel};
+    e->binding[e->binding_count++] =
+        (krsi_spv_binding){(uint16_t)slot, (uint16_t)texel};
     return e->binding_count;
 }
 
@@ -99,7 +97,8 @@ storage_binding(krsi_spv_emit *e, uint32_t slot)
     uint32_t params = e->kernel->param_count;
     krsi_spv_memory *memory = &e->memory[slot < params ? slot : params];
     if (!memory->binding)
-        memory->binding = add_binding(e, slot, 0);
+        memory->binding =
+            krsi_spv_add_binding(e, slot < params ? slot : params, 0);
     return memory->binding;
 }
 
@@ -149,7 +148,7 @@ declare_texels(krsi_spv_emit *e, uint32_t slot, krsi_spv_view view)
     krsi_spv_put(m, KRSI_SPV_TYPES, SpvOpVariable,
                  krsi_spv_pointer(m, SpvStorageClassUniformConstant, type),
                  variable, SpvStorageClassUniformConstant);
-    krsi_spv_bind(m, variable, add_binding(e, slot, view));
+    krsi_spv_bind(m, variable, krsi_spv_add_binding(e, slot, view));
     krsi_spv_section before = m->at;
     m->at = KRSI_SPV_HEAD;
     e->memory[slot].image[view] = krsi_spv_value(m, SpvOpLoad, type, variable);

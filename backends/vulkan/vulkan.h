@@ -47,6 +47,7 @@ typedef struct krsi_vulkan_room {
     VkBufferView *views;               /* of the work in flight */
     uint32_t view_count, view_capacity;
     krsi_vulkan_block words, scratch; /* of launches; of items */
+    krsi_vulkan_block flag; /* a word: a launch whose loops ended early */
     VkQueryPool queries;
     uint32_t query_count;
     VkCommandBuffer *commands; /* one a piece of the work */

@@ -97,7 +97,7 @@ take_apart(const krs_kernel *kernel, const krs_backend_blob *blob, parts *out)
     memcpy(out->words, data + bindings, bytes - bindings);
     bool is_good = is_module(out->words, out->count);
     for (uint32_t i = 0; i < out->header.bindings; i++)
-        is_good &= out->binding[i].slot <= kernel->param_count &&
+        is_good &= out->binding[i].slot <= kernel->param_count + 1 &&
                    out->binding[i].texel < KRSI_VIEWS;
     return is_good;
 }

@@ -24,7 +24,7 @@ enum {
     GROUP_LANES = 64, /* items of a work-group on a processor of graphics */
     MAX_PARAMS = 64,
     STAGING_BYTES = 4 << 20,
-    WRITER = 2 /* counts changes of what spirv_*.c write */
+    WRITER = 3 /* counts changes of what spirv_*.c write */
 };
 
 /* ---- errors ---- */

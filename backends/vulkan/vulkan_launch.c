@@ -16,7 +16,8 @@
 
 enum {
     SCRATCH_BYTES = 64 << 20, /* of one launch, if one item needs no more */
-    PIECE_LAUNCHES = 32       /* between two looks at `cancel`, at least */
+    FLAG_BYTES = 16,
+    PIECE_LAUNCHES = 32 /* between two looks at `cancel`, at least */
 };
 
 /* A launch in numbers. */
@@ -239,6 +240,7 @@ krsi_vulkan_free_room(krs_backend_device *d)
     d->vk.vkDestroyFence(d->device, room->fence, NULL);
     krsi_vulkan_free_block(d, &room->words);
     krsi_vulkan_free_block(d, &room->scratch);
+    krsi_vulkan_free_block(d, &room->flag);
     drop_views(d);
     free(room->views);
     free(room->commands); /* they go with their pool */
@@ -284,6 +286,8 @@ make_room(krs_backend_device *d, krs_error *err)
     KRS_TRY(grow_sets(d, sets, bindings, err));
     KRS_TRY(grow_views(d, bindings, err));
     KRS_TRY(grow_block(d, &d->room.words, words, d->host_type, true, err));
+    KRS_TRY(grow_block(d, &d->room.flag, FLAG_BYTES, d->host_type, true, err));
+    memset(d->room.flag.mapped, 0, FLAG_BYTES);
     KRS_TRY(
         grow_block(d, &d->room.scratch, scratch, d->memory_type, false, err));
     if (work->spans)
@@ -329,14 +333,16 @@ last_barrier(const recorder *r)
 
 /* The words of a launch (spirv_emit.h). */
 static void
-write_words(const recorder *r, const krs_backend_launch *launch, const shape *s)
+write_words(const recorder *r, size_t number, const shape *s)
 {
+    const krs_backend_launch *launch = &r->d->work->launches[number];
     const krs_kernel *kernel = launch->code->kernel;
     uint32_t words[KRSI_WORDS] = {0};
     uint32_t items = group_items(kernel), at = 0;
     char *to = r->d->room.words.mapped + r->words;
     words[KRSI_WORD_SCRATCH] =
         (uint32_t)(s->scratch_bytes / items / KRSI_UNIT_BYTES);
+    words[KRSI_WORD_LAUNCH] = (uint32_t)(number + 1);
     memcpy(to, words, sizeof words);
     to += sizeof words;
     for (uint32_t i = kernel->param_count; i < kernel->buffer_count; i++) {
@@ -393,6 +399,8 @@ find_buffer(const recorder *r, const krs_backend_launch *launch, const shape *s,
     if (binding->slot == launch->code->kernel->param_count)
         return (VkDescriptorBufferInfo){r->d->room.scratch.buffer, r->scratch,
                                         s->at_once * s->scratch_bytes};
+    if (binding->slot == launch->code->kernel->param_count + 1)
+        return (VkDescriptorBufferInfo){r->d->room.flag.buffer, 0, FLAG_BYTES};
     const krs_backend_binding *b = &launch->bindings[binding->slot];
     return (VkDescriptorBufferInfo){
         b->memory->block->buffer, b->memory->offset + b->offset_bytes,
@@ -483,7 +491,7 @@ record_launch(recorder *r, size_t i, krs_error *err)
         barrier(r);
         r->scratch = 0;
     }
-    write_words(r, launch, &s);
+    write_words(r, i, &s);
     KRS_TRY(make_set(r, launch, &s, &set, err));
     uint32_t words = (uint32_t)r->words;
     d->vk.vkCmdBindPipeline(r->to, VK_PIPELINE_BIND_POINT_COMPUTE,
@@ -611,6 +619,22 @@ finish_piece(krs_backend_device *d, krs_error *err)
                              "a fence", err);
 }
 
+/* What a kernel says of its loops (spirv_emit.h). */
+static krs_status
+check_flag(const krs_backend_device *d, krs_error *err)
+{
+    uint32_t launch;
+    memcpy(&launch, d->room.flag.mapped, sizeof launch);
+    if (launch == 0 || launch > d->work->launch_count)
+        return KRS_OK;
+    return krs_fail(err, KRS_E_DEVICE,
+                    "vulkan: %s: %s ended a loop before its end (lavapipe "
+                    "does after 65535 turns of all loops of an item), so its "
+                    "results are wrong; smaller sizes run",
+                    d->work->launches[launch - 1].code->kernel->name,
+                    d->limits.name);
+}
+
 krs_status
 krsi_vulkan_wait(krs_backend_device *d, krs_error *err)
 {
@@ -632,6 +656,8 @@ krsi_vulkan_wait(krs_backend_device *d, krs_error *err)
         if (status == KRS_OK)
             status = finish_piece(d, err);
     }
+    if (status == KRS_OK && d->pieces)
+        status = check_flag(d, err);
     if (work->spans && (status == KRS_OK || status == KRS_E_CANCELLED)) {
         size_t ran = d->started ? d->room.ends[d->started - 1] : 0;
         krs_status timed = read_spans(d, ran, err);

@@ -36,10 +36,13 @@ typedef struct forward {
 } forward;
 
 /* Queries of an item: few enough that all workers have items, many enough that
- * packing keys for them does not show. */
+ * packing keys for them does not show; one strip where items are lanes, as
+ * there are drivers that bound the turns of an item's loops. */
 static int64_t
 item_rows(const krsi_flash *f, int64_t strip)
 {
+    if (f->l->facts->items_are_lanes)
+        return strip;
     int64_t items = krsi_tile_most(f->max_B, 1) * f->max_K;
     int64_t wanted =
         krsi_tile_parts((int64_t)f->l->facts->workers * ITEMS_A_WORKER,

@@ -6,8 +6,6 @@
  */
 #include "lower_attention.h"
 
-enum { LANES_KEYS = 64 };
-
 enum { ALIGN = 64 };
 
 krsi_kv
@@ -91,13 +89,6 @@ krsi_flash_begin(krsi_flash *f, krsi_lowering *l)
     f->G = krsi_flash_number(f, f->max_G);
     f->T = krsi_tile_integer(l, queries);
     f->S = krsi_tile_integer(l, k->extent[2]);
-    /* checked up to there; over several blocks results on lavapipe are wrong */
-    if (l->facts->items_are_lanes &&
-        (k->extent[2].terms || k->extent[2].base > LANES_KEYS))
-        krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
-                     "attention over more than %d keys is not for devices "
-                     "whose items are lanes; the device cpu has it",
-                     LANES_KEYS);
     f->D = krsi_flash_number(f, f->max_D);
     krsi_view rows = krsi_flash_rows_of(f, q);
     f->q = krsi_flash_declare(l, "q", &rows, krsi_tile_load_type(l->cut, at->q),
