@@ -37,6 +37,20 @@ first_word(SpvOp op, size_t words)
     return (uint32_t)words << SpvWordCountShift | (uint32_t)op;
 }
 
+/* No words may be NULL, which memcpy and memcmp may not be given. */
+static void
+copy(uint32_t *to, const uint32_t *words, size_t count)
+{
+    if (count)
+        memcpy(to, words, count * sizeof *words);
+}
+
+static bool
+same(const uint32_t *at, const uint32_t *words, size_t count)
+{
+    return count == 0 || memcmp(at, words, count * sizeof *words) == 0;
+}
+
 void
 krsi_spv_put_words(krsi_spv *m, krsi_spv_section section, SpvOp op,
                    const uint32_t *words, size_t count)
@@ -45,8 +59,7 @@ krsi_spv_put_words(krsi_spv *m, krsi_spv_section section, SpvOp op,
     if (!at)
         return;
     at[0] = first_word(op, count + 1);
-    if (count)
-        memcpy(at + 1, words, count * sizeof *words);
+    copy(at + 1, words, count);
 }
 
 void
@@ -58,8 +71,7 @@ krsi_spv_put_text(krsi_spv *m, krsi_spv_section section, SpvOp op,
     if (!at)
         return;
     at[0] = first_word(op, 1 + count + text_words);
-    if (count)
-        memcpy(at + 1, words, count * sizeof *words);
+    copy(at + 1, words, count);
     memset(at + 1 + count, 0, text_words * sizeof *at);
     memcpy(at + 1 + count, text, length);
 }
@@ -81,8 +93,7 @@ krsi_spv_value_words(krsi_spv *m, SpvOp op, uint32_t type,
     at[0] = first_word(op, count + 3);
     at[1] = type;
     at[2] = id;
-    if (count)
-        memcpy(at + 3, words, count * sizeof *words);
+    copy(at + 3, words, count);
     return id;
 }
 
@@ -95,10 +106,8 @@ find(const krsi_spv_words *w, SpvOp op, size_t result, const uint32_t *words,
     uint32_t first = first_word(op, count + 2);
     for (size_t at = 0; at < w->count; at += w->data[at] >> SpvWordCountShift) {
         const uint32_t *inst = w->data + at;
-        if (inst[0] == first &&
-            memcmp(inst + 1, words, result * sizeof *words) == 0 &&
-            memcmp(inst + 2 + result, words + result,
-                   (count - result) * sizeof *words) == 0)
+        if (inst[0] == first && same(inst + 1, words, result) &&
+            same(inst + 2 + result, words + result, count - result))
             return inst[1 + result];
     }
     return 0;
@@ -117,11 +126,9 @@ krsi_spv_once_words(krsi_spv *m, SpvOp op, bool has_type, const uint32_t *words,
     if (!at)
         return id;
     at[0] = first_word(op, count + 2);
+    copy(at + 1, words, result);
     at[1 + result] = id;
-    if (count == 0)
-        return id;
-    memcpy(at + 1, words, result * sizeof *words);
-    memcpy(at + 2 + result, words + result, (count - result) * sizeof *words);
+    copy(at + 2 + result, words + result, count - result);
     return id;
 }
 
