@@ -5,7 +5,9 @@
  * can put the JSON path in front. The forward pass relies on these rules and
  * on no others.
  */
-#include <krs/llama.h>
+#include "load/config_fields.h"
+
+#include <string.h>
 
 krs_llama_config
 krs_llama_defaults(void)
@@ -37,18 +39,6 @@ check_size(const char *name, int64_t value, int64_t most, krs_error *err)
     if (value < 1 || value > most)
         return krs_fail(err, KRS_E_RANGE, "%s: %lld is not a size in [1, %lld]",
                         name, (long long)value, (long long)most);
-    return KRS_OK;
-}
-
-static krs_status
-check_id(const char *name, int64_t id, int64_t least, int64_t vocab,
-         krs_error *err)
-{
-    if (id < least || id >= vocab)
-        return krs_fail(err, KRS_E_RANGE,
-                        "%s: %lld is outside the vocabulary of %lld (vocab_"
-                        "size)",
-                        name, (long long)id, (long long)vocab);
     return KRS_OK;
 }
 
@@ -96,6 +86,17 @@ check_architecture(const krs_llama_config *c, krs_error *err)
     return KRS_OK;
 }
 
+krs_special_ids
+krsi_llama_ids(const krs_llama_config *c)
+{
+    krs_special_ids ids = {.bos_token_id = c->bos_token_id,
+                           .pad_token_id = c->pad_token_id,
+                           .decoder_start_token_id = -1,
+                           .eos_count = c->eos_count};
+    memcpy(ids.eos_token_id, c->eos_token_id, sizeof ids.eos_token_id);
+    return ids;
+}
+
 krs_status
 krs_llama_check(const krs_llama_config *c, krs_error *err)
 {
@@ -128,15 +129,8 @@ krs_llama_check(const krs_llama_config *c, krs_error *err)
                         (long long)c->head_dim);
     KRS_TRY(check_positive("rms_norm_eps", c->rms_norm_eps, err));
     KRS_TRY(check_positive("initializer_range", c->initializer_range, err));
-    KRS_TRY(check_id("bos_token_id", c->bos_token_id, -1, c->vocab_size, err));
-    KRS_TRY(check_id("pad_token_id", c->pad_token_id, -1, c->vocab_size, err));
-    if (c->eos_count < 0 || c->eos_count > KRS_LLAMA_STOP_IDS)
-        return krs_fail(err, KRS_E_RANGE,
-                        "eos_token_id: %d ids; from 0 to %d are possible",
-                        c->eos_count, KRS_LLAMA_STOP_IDS);
-    for (int i = 0; i < c->eos_count; i++)
-        KRS_TRY(check_id("eos_token_id", c->eos_token_id[i], 0, c->vocab_size,
-                         err));
+    krs_special_ids ids = krsi_llama_ids(c);
+    KRS_TRY(krsi_ids_check(&ids, c->vocab_size, err));
     krs_error inner;
     if (krs_rope_check(&c->rope, &inner) != KRS_OK)
         return krs_fail(err, inner.status, "rope_parameters.%s", inner.text);

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define KRS_LLAMA_STOP_IDS 8
+#define KRS_LLAMA_STOP_IDS KRS_STOP_IDS
 
 /* Fields as config.json names them. Plain value; start from
  * krs_llama_defaults. */

@@ -14,6 +14,7 @@
 
 #include "config_json.h"
 
+#include <krs/llama.h>
 #include <krs/nn.h>
 
 typedef enum krsi_field_kind {
@@ -81,11 +82,13 @@ krs_status krsi_fields_check(const krsi_field *fields, size_t count,
 
 /* krsi_ids_read(root, ids, err) -- the special ids that a config.json names;
  * null is none, what it does not say stays as it is.
- * krsi_ids_check(ids, vocab_size, err) -- each in the vocabulary. */
+ * krsi_ids_check(ids, vocab_size, err) -- each in the vocabulary.
+ * krsi_llama_ids(config) -- those of a LLaMA, which has them one by one. */
 krs_status krsi_ids_read(const krsi_json *root, krs_special_ids *ids,
                          krs_error *err);
 krs_status krsi_ids_check(const krs_special_ids *ids, int64_t vocab_size,
                           krs_error *err);
+krs_special_ids krsi_llama_ids(const krs_llama_config *config);
 
 /* krsi_config_read(path, read, config, err) -- a config.json by a function that
  * fills settings from its root. */

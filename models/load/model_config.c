@@ -4,13 +4,12 @@
  * In: a config.json, whose model_type says which reader is asked; a folder or
  * a GGUF file. Out: settings that the reader has checked.
  */
-#include "config_json.h"
+#include "config_fields.h"
 #include "path.h"
 
 #include <krs/model.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 /* The first row with the model_type that a config.json names: that of LLaMA if
  * it names none. */
@@ -93,23 +92,12 @@ krs_model_vocabulary(const krs_model_config *c)
     return 0;
 }
 
-static krs_special_ids
-llama_ids(const krs_llama_config *c)
-{
-    krs_special_ids ids = {.bos_token_id = c->bos_token_id,
-                           .pad_token_id = c->pad_token_id,
-                           .decoder_start_token_id = -1,
-                           .eos_count = c->eos_count};
-    memcpy(ids.eos_token_id, c->eos_token_id, sizeof ids.eos_token_id);
-    return ids;
-}
-
 krs_special_ids
 krs_model_ids(const krs_model_config *c)
 {
     krs_special_ids none = {-1, -1, -1, {0}, 0};
     switch (krs_architecture_family(c->architecture)) {
-    case KRS_FAMILY_LLAMA: return llama_ids(&c->of.llama);
+    case KRS_FAMILY_LLAMA: return krsi_llama_ids(&c->of.llama);
     case KRS_FAMILY_GPT2: return c->of.gpt2.ids;
     case KRS_FAMILY_BERT: return c->of.bert.ids;
     case KRS_FAMILY_ENCDEC: return c->of.encdec.ids;
