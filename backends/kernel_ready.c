@@ -168,6 +168,16 @@ make_launches(krsi_ready *r, krs_error *err)
     return KRS_OK;
 }
 
+/* Where bindings may begin: as the device says, and where items are lanes as
+ * kernels say of their buffers, too. */
+static uint64_t
+offset_align_of(const krs_backend_limits *limits)
+{
+    return limits->is_processor || limits->offset_align > KRSI_PLACE_ALIGN
+               ? limits->offset_align
+               : KRSI_PLACE_ALIGN;
+}
+
 static krsi_facts
 facts_of(const krsi_machine *m)
 {
@@ -176,6 +186,7 @@ facts_of(const krsi_machine *m)
                         .registers = limits->registers,
                         .workers = limits->workers,
                         .bindings = limits->max_params,
+                        .offset_align = offset_align_of(limits),
                         .has_dot2_bf16 = limits->has_dot2_bf16,
                         .items_are_lanes = !limits->is_processor,
                         .fuses = m->fuses};

@@ -8,6 +8,7 @@
 #include "suite.h"
 
 #include <krs/random.h>
+#include <krs/scan.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -542,6 +543,76 @@ START_TEST(maps_read_every_kind_of_view)
 }
 END_TEST
 
+/* A loop in the body of a loop is given nothing, and gives nothing, that moves
+ * to where the device cannot bind. */
+static size_t
+count_moving(const krsi_plan *plan, uint64_t align, size_t *bad)
+{
+    size_t count = 0;
+    const krsi_sched *s = &plan->sched;
+    for (size_t i = 0; i < s->cut_count; i++) {
+        const krsi_cut *c = s->cuts[i];
+        if (c->family != KRSI_CUT_LOOP)
+            continue;
+        for (int k = 0; k < c->loads + c->outs; k++) {
+            uint32_t v = k < c->loads ? c->load[k].view.value
+                                      : c->out[k - c->loads].view.value;
+            count += s->values[v].moved.terms > 0;
+            *bad +=
+                s->values[v].moved.terms > 0 && s->values[v].bytes % align != 0;
+        }
+    }
+    for (size_t i = 0; i < plan->loop_count; i++)
+        count += count_moving(plan->loops[i].body, align, bad);
+    return count;
+}
+
+START_TEST(a_loop_in_a_loop_binds_nothing_between_the_steps_of_the_device)
+{
+    for (int wide = 0; wide < 2; wide++) {
+        int64_t width = wide ? 16 : 3;
+        krs_graph *g = krs_graph_new();
+        krs_node xs = krs_input(g, "xs", KRS_F32, KRS_SHAPE(4, 2, width));
+        krs_node h0 = krs_input(g, "h0", KRS_F32, KRS_SHAPE(width));
+        krs_scan outer = krs_scan_begin(g, 4, KRS_SCAN_FORWARD);
+        krs_node h = krs_scan_carry(outer, h0), x = krs_scan_x(outer, xs);
+        krs_scan inner = krs_scan_begin(g, 2, KRS_SCAN_FORWARD);
+        krs_node c = krs_scan_carry(inner, h), part = krs_scan_x(inner, x);
+        krs_node next = krs_tanh(krs_add(c, part));
+        krs_scan_next(inner, c, next);
+        krs_scan_keep(inner, next);
+        krs_scan_end(inner);
+        krs_node kept = krs_scan_kept(inner, next);
+        krs_scan_next(outer, h, krs_scan_last(inner, c));
+        krs_scan_keep(outer, kept);
+        krs_scan_end(outer);
+        krs_node outputs[] = {krs_scan_kept(outer, kept),
+                              krs_scan_last(outer, h)};
+        size_t moving[2];
+        for (int k = 0; k < 2; k++) {
+            krsi_facts facts = {.lanes = 16,
+                                .registers = 32,
+                                .workers = 1,
+                                .offset_align = k ? 64 : 1,
+                                .fuses = true};
+            krsi_plan plan;
+            krs_error err;
+            size_t bad = 0;
+            ck_assert_msg(krsi_plan_make(&plan, g, outputs, 2, &facts,
+                                         KRSI_SHARE, &err) == KRS_OK,
+                          "%s", err.text);
+            moving[k] = count_moving(&plan, facts.offset_align, &bad);
+            ck_assert_uint_eq(bad, 0);
+            krsi_plan_free(&plan);
+        }
+        /* xs and kept move; where they cannot, copies take their place */
+        ck_assert_uint_ge(moving[0], 2);
+        ck_assert_uint_eq(moving[1], wide ? moving[0] : 0);
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
 SUITE(sums_take_64_lanes_and_a_tree_along_and_across_rows,
       sums_of_strided_views_keep_the_order, several_axes_sum_as_one_merged_axis,
       extrema_pass_nan_on_and_see_every_element,
@@ -550,4 +621,5 @@ SUITE(sums_take_64_lanes_and_a_tree_along_and_across_rows,
       a_constant_of_two_to_the_63_is_the_largest_i64,
       equal_indices_add_up_in_their_order,
       an_index_outside_is_reported_and_reads_nothing,
-      random_numbers_are_those_of_the_host, maps_read_every_kind_of_view)
+      random_numbers_are_those_of_the_host, maps_read_every_kind_of_view,
+      a_loop_in_a_loop_binds_nothing_between_the_steps_of_the_device)

@@ -155,7 +155,7 @@ fill_limits(krs_backend_device *d)
     l->max_params = params < MOST_PARAMS ? (uint32_t)params : MOST_PARAMS;
     l->max_insts = 1 << 16;
     l->memory_align = 64;
-    l->offset_align = 8;
+    l->offset_align = 1; /* an offset is an argument */
     l->max_alloc_bytes =
         bytes > 2 * KRSI_CLC_SLACK ? bytes - 2 * KRSI_CLC_SLACK : 0;
     l->max_bind_bytes = l->max_alloc_bytes;

@@ -18,6 +18,7 @@ typedef struct krsi_facts {
     uint32_t workers;
     uint32_t bindings; /* buffers of one launch, at most */
     uint64_t cache_bytes[3];
+    uint64_t offset_align; /* bytes: where bindings begin; 0 and 1: anywhere */
     bool has_dot2_bf16;
     bool
         items_are_lanes; /* of a processor: many run at once, each has little */
@@ -87,11 +88,12 @@ krs_status krsi_plan_make(krsi_plan *plan, const krs_graph *g,
                           krs_error *err);
 void krsi_plan_free(krsi_plan *plan);
 
-/* The two halves of krsi_plan_make: to cuts, and from there on. */
+/* The two halves of krsi_plan_make: to cuts, and from there on. align_bytes:
+ * as in krsi_loop_planner. */
 krs_status krsi_plan_schedule(krsi_plan *plan, const krs_graph *g,
                               const krs_node *outputs, size_t count,
                               const krsi_facts *facts, krsi_sharing sharing,
-                              krs_error *err);
+                              uint64_t align_bytes, krs_error *err);
 krs_status krsi_plan_finish(krsi_plan *plan, const krsi_facts *facts,
                             krsi_sharing sharing, krs_error *err);
 
@@ -139,8 +141,8 @@ typedef struct krsi_lowering {
     krsi_kv coord[KRSI_CUT_AXES];    /* i64; of the vector axis: its lane 0 */
     krsi_kv mask;                    /* of the vector axis; none: all lanes */
     bool in_fours; /* vectors begin at multiples of four of their axis */
-    krsi_kv end;                     /* of the points of the item */
-    int loops;                       /* open ones, for end_points */
+    krsi_kv end;   /* of the points of the item */
+    int loops;     /* open ones, for end_points */
     /* values of expressions: at this point; at all points of the loops that
      * are open inside the scope where they were computed */
     krsi_kv here[KRSI_CUT_EXPRS], fixed[KRSI_CUT_EXPRS];

@@ -219,11 +219,12 @@ lower_all(krsi_plan *plan, const uint32_t *step_of, const krsi_facts *facts,
 krs_status
 krsi_plan_schedule(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
                    size_t count, const krsi_facts *facts, krsi_sharing sharing,
-                   krs_error *err)
+                   uint64_t align_bytes, krs_error *err)
 {
     *plan = (krsi_plan){0};
     krsi_planning planning = {plan, facts, sharing};
-    const krsi_loop_planner planner = {krsi_plan_loop_body, &planning};
+    const krsi_loop_planner planner = {krsi_plan_loop_body, &planning,
+                                       align_bytes};
     krs_status status =
         krsi_sched_make(&plan->sched, g, outputs, count, &planner, err);
     if (status == KRS_OK && facts->fuses)
@@ -253,7 +254,8 @@ krsi_plan_make(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
                size_t count, const krsi_facts *facts, krsi_sharing sharing,
                krs_error *err)
 {
-    KRS_TRY(krsi_plan_schedule(plan, g, outputs, count, facts, sharing, err));
+    KRS_TRY(
+        krsi_plan_schedule(plan, g, outputs, count, facts, sharing, 1, err));
     return krsi_plan_finish(plan, facts, sharing, err);
 }
 

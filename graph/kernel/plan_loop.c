@@ -173,8 +173,9 @@ plan_body(body_plan *b, krsi_sched_loop *l, const krsi_planning *p,
     if (!outputs)
         return no_memory(err);
     size_t count = list_outputs(b, outputs);
-    krs_status status = krsi_plan_schedule(plan, b->graph, outputs, count,
-                                           p->facts, p->sharing, err);
+    krs_status status =
+        krsi_plan_schedule(plan, b->graph, outputs, count, p->facts, p->sharing,
+                           p->facts->offset_align, err);
     free(outputs);
     KRS_TRY(status);
     for (uint32_t i = 0; i < operands; i++)

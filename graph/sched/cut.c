@@ -301,9 +301,24 @@ cut_update(krsi_maker *m, uint32_t value, const krsi_node *n)
     m->s->values[value].partner = state;
 }
 
+/* Does a loop write the value, so that it is bound where that is? */
+static bool
+is_of_loop(const krsi_sched *s, uint32_t value)
+{
+    for (size_t i = 0; i < s->loop_count; i++) {
+        const krsi_sched_loop *l = &s->loops[i];
+        for (uint32_t k = 0; k < l->loop.body->results; k++)
+            if (l->kept[k] == value ||
+                (k < l->loop.carries &&
+                 (l->last[k] == value || l->history[k] == value)))
+                return true;
+    }
+    return false;
+}
+
 /* An output gets a value of its own, which the program binds: the one its last
- * cut makes, or a copy if that is only seen through a view or is another
- * output already. */
+ * cut makes, or a copy if that is only seen through a view, is another output
+ * already, or cannot be bound by a loop where outputs of a body move. */
 static void
 cut_output(krsi_maker *m, size_t i, uint32_t id)
 {
@@ -313,7 +328,8 @@ cut_output(krsi_maker *m, size_t i, uint32_t id)
     const krsi_storage *seen = &m->s->values[v.value];
     if (seen->kind != KRSI_STORAGE_TEMPORARY ||
         seen->bytes != node_bytes(maker_node(m, id)) ||
-        !krsi_view_is_whole(&v)) {
+        !krsi_view_is_whole(&v) ||
+        (maker_moves_badly(m, v.value) && is_of_loop(m->s, v.value))) {
         uint32_t value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, id);
         krsi_view whole = krsi_view_whole(value, maker_node(m, id));
         if (m->failed)

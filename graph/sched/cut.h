@@ -253,10 +253,14 @@ typedef struct krsi_sched_loop {
 } krsi_sched_loop;
 
 /* Who plans bodies: fills in_place (by carry, false before), faults and
- * workspace_bytes of a loop that knows its node, asked and past. */
+ * workspace_bytes of a loop that knows its node, asked and past. If the graph is
+ * itself a body, some of its values move from iteration to iteration
+ * (krsi_sched_move); a loop in it binds no value that would not begin at
+ * multiples of align_bytes, but a copy. */
 typedef struct krsi_loop_planner {
     krs_status (*plan)(void *context, krsi_sched_loop *loop, krs_error *err);
     void *context;
+    uint64_t align_bytes; /* 0 and 1: anywhere, or nothing moves */
 } krsi_loop_planner;
 
 typedef struct krsi_sched {

@@ -32,6 +32,14 @@ maker_node(const krsi_maker *m, uint32_t id)
     return m->g->node[id];
 }
 
+/* Would the value, moved by its own size, begin where no loop may bind it? */
+static inline bool
+maker_moves_badly(const krsi_maker *m, uint32_t value)
+{
+    uint64_t align = m->planner ? m->planner->align_bytes : 1;
+    return align > 1 && m->s->values[value].bytes % align != 0;
+}
+
 /* ---- cut.c ---- */
 
 /* a value shaped as a node */

@@ -30,6 +30,14 @@ krsi_cut_param(krsi_maker *m, uint32_t id)
     }
 }
 
+/* An x of a body moves with the iteration. */
+static bool
+is_x(const krsi_maker *m, uint32_t value)
+{
+    const krsi_node *n = maker_node(m, m->s->values[value].node);
+    return n->op == KRSI_PARAM && krsi_int(n, 0) == KRSI_PARAM_X;
+}
+
 /* the operand as a whole value: its own, or a copy */
 static uint32_t
 whole_value(krsi_maker *m, uint32_t id)
@@ -40,7 +48,8 @@ whole_value(krsi_maker *m, uint32_t id)
         return KRSI_NO_VALUE;
     krsi_view made = krsi_view_whole(v.value, n);
     if (krsi_view_is_whole(&v) &&
-        m->s->values[v.value].bytes == krsi_maker_bytes(m, id))
+        m->s->values[v.value].bytes == krsi_maker_bytes(m, id) &&
+        !(is_x(m, v.value) && maker_moves_badly(m, v.value)))
         return v.value;
     made.value = krsi_maker_value(m, KRSI_STORAGE_TEMPORARY, id);
     if (!m->failed)
