@@ -55,9 +55,10 @@ typedef struct fuzz_counts {
 enum { FUZZ_WAYS = 6 };
 
 /* What runs a case: eval, interp as it is, and of interp and cpu the way whose
- * turn it is. cpu may be absent: NULL. */
+ * turn it is. cpu may be absent: NULL. Or eval and `only`, another backend. */
 typedef struct fuzz_devices {
     krs_device *eval, *interp, *interp_way[FUZZ_WAYS], *cpu_way[FUZZ_WAYS];
+    krs_device *only;
     int way;
     bool on_cpu; /* wanted for this case */
 } fuzz_devices;
@@ -79,8 +80,10 @@ uint64_t fuzz_mix(uint64_t a, uint64_t b);
 /* ---- fuzz_judge.c ---- */
 
 /* Open all devices; false, said on standard output, without eval or interp.
- * cache: folder of compiled code, or NULL; modules: folder of modules. */
-bool fuzz_open(const char *cache, const char *modules, fuzz_devices *out);
+ * cache: folder of compiled code, or NULL; modules: folder of modules; only: the
+ * backend that takes the place of interp and cpu, or NULL. */
+bool fuzz_open(const char *cache, const char *modules, const char *only,
+               fuzz_devices *out);
 void fuzz_close(fuzz_devices *d);
 /* NULL, or what is wrong, to be freed. */
 char *fuzz_judge(const fuzz_case *c, const fuzz_devices *d,

@@ -42,7 +42,8 @@ open_way(const char *name, int i, krs_device_options options, krs_device **out,
 }
 
 bool
-fuzz_open(const char *cache, const char *modules, fuzz_devices *out)
+fuzz_open(const char *cache, const char *modules, const char *only,
+          fuzz_devices *out)
 {
     krs_error err = {KRS_OK, ""};
     krs_device_options options = {
@@ -51,13 +52,15 @@ fuzz_open(const char *cache, const char *modules, fuzz_devices *out)
     krs_status status = krs_device_open("eval", &out->eval, &err);
     if (status == KRS_OK)
         status = krs_device_open("interp", &out->interp, &err);
+    if (status == KRS_OK && only)
+        status = krs_device_open_with(only, &options, &out->only, &err);
     for (int i = 0; i < FUZZ_WAYS && status == KRS_OK; i++)
         status = open_way("interp", i, options, &out->interp_way[i], &err);
     if (status != KRS_OK) {
         printf("%s\n", err.text);
         return false;
     }
-    for (int i = 0; i < FUZZ_WAYS; i++)
+    for (int i = 0; i < FUZZ_WAYS && !only; i++)
         if (open_way("cpu", i, options, &out->cpu_way[i], &err) != KRS_OK) {
             printf("cpu is absent: %s\n", err.text);
             return i == 0;
@@ -70,6 +73,7 @@ fuzz_close(fuzz_devices *d)
 {
     krs_device_close(d->eval);
     krs_device_close(d->interp);
+    krs_device_close(d->only);
     for (int i = 0; i < FUZZ_WAYS; i++) {
         krs_device_close(d->interp_way[i]);
         krs_device_close(d->cpu_way[i]);
@@ -449,6 +453,30 @@ choose_way(const fuzz_case *c, int way)
     return way;
 }
 
+/* On a backend whose bits may be its own (no fused mad, say): it refuses at the
+ * run what eval refuses, and each primitive is right by itself, in the program
+ * as it is and in one that gives them all. */
+static char *
+judge_only(const fuzz_case *c, const fuzz_devices *d, fuzz_counts *counts)
+{
+    char *text = NULL;
+    result e = run(c, d->eval, c->graph, c->output, c->outputs, 0);
+    result a = run(c, d->only, c->graph, c->output, c->outputs, 0);
+    counts->unsupported += a.err.status == KRS_E_UNSUPPORTED;
+    counts->refused_runs += e.err.status == KRS_E_RANGE;
+    if (a.err.status == KRS_E_UNSUPPORTED)
+        text = NULL; /* a limit of the device, counted */
+    else if (a.err.status != e.err.status)
+        text =
+            wrong("eval: %s; %s: %s", e.err.status ? e.err.text : "runs",
+                  krs_device_name(d->only), a.err.status ? a.err.text : "runs");
+    else if (a.err.status == KRS_OK)
+        text = judge_primitives(c, d->eval, d->only, &a, counts);
+    forget(&e);
+    forget(&a);
+    return text;
+}
+
 char *
 fuzz_judge(const fuzz_case *c, const fuzz_devices *d, fuzz_counts *counts)
 {
@@ -460,6 +488,8 @@ fuzz_judge(const fuzz_case *c, const fuzz_devices *d, fuzz_counts *counts)
     for (uint32_t id = 1; id <= c->graph->nodes; id++)
         if (krsi_ops[c->graph->node[id]->op].composite)
             counts->op[c->graph->node[id]->op]++;
+    if (d->only)
+        return judge_only(c, d, counts);
     int way = choose_way(c, d->way);
     result e = run(c, d->eval, c->graph, c->output, c->outputs, 0);
     result a = run(c, d->interp, c->graph, c->output, c->outputs, 0);

@@ -3,6 +3,7 @@
  *     test_fuzz_graph                          1,000 graphs, as in CI
  *     test_fuzz_graph --seed 7 --count 20000   others, by hand
  *     test_fuzz_graph --count 5000 --cpu-every 5   the long run (ctest -L long)
+ *     test_fuzz_graph --count 60 --backend vulkan  on another backend
  *
  * A failure prints the seed, what is wrong, and the text of the smallest graph
  * in which it still is; with the data of its leaves it is written as a file.
@@ -116,7 +117,7 @@ START_TEST(random_graphs_give_what_each_primitive_gives_alone)
 {
     fuzz_counts counts = {0};
     fuzz_devices d;
-    ck_assert(fuzz_open(temp_folder(), KERSEY_MODULE_DIR, &d));
+    ck_assert(fuzz_open(temp_folder(), KERSEY_MODULE_DIR, NULL, &d));
     size_t bad = fuzz(&d, 1, CI_GRAPHS, CPU_EVERY, &counts);
     print_counts(&counts);
     ck_assert_uint_eq(bad, 0);
@@ -157,6 +158,7 @@ static int
 by_hand(int argc, char **argv)
 {
     unsigned long long seed = 1, count = 1000, every = CPU_EVERY;
+    const char *only = NULL;
     fuzz_counts counts = {0};
     for (int i = 1; i + 1 < argc; i += 2) {
         unsigned long long value = strtoull(argv[i + 1], NULL, 10);
@@ -166,19 +168,21 @@ by_hand(int argc, char **argv)
             count = value;
         else if (strcmp(argv[i], "--cpu-every") == 0 && value > 0)
             every = value;
+        else if (strcmp(argv[i], "--backend") == 0)
+            only = argv[i + 1];
         else
             return 2;
     }
     fuzz_devices d;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (!fuzz_open(NULL, KERSEY_MODULE_DIR, &d))
-        return 1;
+    if (!fuzz_open(only ? temp_folder() : NULL, KERSEY_MODULE_DIR, only, &d))
+        return only ? 77 : 1;
     size_t bad = fuzz(&d, seed, count, every, &counts);
     print_counts(&counts);
     for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++)
         if (!counts.op[op])
             printf("%s never came up\n", krsi_ops[op].name);
-    for (int r = 0; r < KRSI_RULES; r++)
+    for (int r = 0; !only && r < KRSI_RULES; r++)
         printf("%6zu %s\n", counts.rewrites.fired[r], krsi_rules[r].name);
     fuzz_close(&d);
     return bad ? 1 : 0;

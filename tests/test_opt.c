@@ -173,7 +173,7 @@ START_TEST(cases_keep_every_bit_on_every_device)
     fuzz_devices d, some;
     fuzz_counts counts = {0};
     opt_case c;
-    ck_assert(fuzz_open(temp_folder(), KERSEY_MODULE_DIR, &d));
+    ck_assert(fuzz_open(temp_folder(), KERSEY_MODULE_DIR, NULL, &d));
     FOR_EACH_CASE(&c)
     {
         fuzz_case f;
