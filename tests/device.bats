@@ -293,14 +293,26 @@ golden() {
     for backend in interp cpu; do
         needs $backend
         [ "$("$KERSEY" ops --ulp --json --backend $backend | jq \
-            'length == 10 and all(.measured_ulp > 0.5 and
+            'length == 12 and all(.measured_ulp > 0.5 and
             .measured_ulp <= .stated_ulp)')" = true ]
     done
     # doubles rounded once: half a unit, and what the measure itself is off
     [ "$("$KERSEY" ops --ulp --json --backend eval | jq \
         'all(.measured_ulp > 0.49 and .measured_ulp < 0.501)')" = true ]
     run -0 --separate-stderr "$KERSEY" ops --ulp --backend eval
-    [ "${#lines[@]}" -eq 11 ]
+    [ "${#lines[@]}" -eq 13 ]
+    run -0 --separate-stderr "$KERSEY" ops --ulp --backend eval --only log2 \
+        --samples 2097152
+    [[ "${lines[0]}" == *"the worst of 2^21" ]]
+    [[ "${lines[1]}" == "log2 "* ]]
+    [ "${#lines[@]}" -eq 2 ]
+}
+
+@test "ops --ulp refuses samples that are no power of two, and unknown functions" {
+    run -2 --separate-stderr "$KERSEY" ops --ulp --samples 1000000
+    [[ "$stderr" == *"power of two from 2^20"*"not 1000000"* ]]
+    run -2 --separate-stderr "$KERSEY" ops --ulp --only matmul
+    [[ "$stderr" == *"matmul: no function of that name"* ]]
 }
 
 @test "cache lists and clears what was compiled, and nothing else" {

@@ -20,18 +20,19 @@ use_unary(fuzz_gen *g)
 {
     typedef krs_node unary(krs_place at, krs_node x);
     static unary *const real[] = {
-        krs_neg_at,   krs_abs_at,       krs_sign_at,    krs_exp_at,
-        krs_log_at,   krs_sqrt_at,      krs_rsqrt_at,   krs_sin_at,
-        krs_cos_at,   krs_tanh_at,      krs_sigmoid_at, krs_erf_at,
-        krs_erfc_at,  krs_floor_at,     krs_relu_at,    krs_silu_at,
-        krs_gelu_at,  krs_gelu_tanh_at, krs_square_at,  krs_stop_gradient_at,
-        krs_log1p_at, krs_expm1_at,     krs_softplus_at};
+        krs_neg_at,   krs_abs_at,       krs_sign_at,     krs_exp_at,
+        krs_log_at,   krs_sqrt_at,      krs_rsqrt_at,    krs_sin_at,
+        krs_cos_at,   krs_tanh_at,      krs_sigmoid_at,  krs_erf_at,
+        krs_erfc_at,  krs_floor_at,     krs_relu_at,     krs_silu_at,
+        krs_gelu_at,  krs_gelu_tanh_at, krs_square_at,   krs_stop_gradient_at,
+        krs_log1p_at, krs_expm1_at,     krs_softplus_at, krs_exp2_at,
+        krs_log2_at};
     static unary *const whole[] = {krs_neg_at, krs_abs_at, krs_square_at};
     if (fuzz_chance(g, 8))
         return krs_not(fuzz_pick(g, fuzz_truths, 0));
     krs_node x = fuzz_pick(g, fuzz_numbers, 0);
     if (krs_dtype_is_float(krs_node_dtype(x)))
-        return real[fuzz_below(g, 23)](H, x);
+        return real[fuzz_below(g, (int)(sizeof real / sizeof *real))](H, x);
     return whole[fuzz_below(g, 3)](H, x);
 }
 

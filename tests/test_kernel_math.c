@@ -52,7 +52,9 @@ static const struct function {
 } functions[] = {
     {"exp",      krsi_kmath_exp,     exp,        -104,  89   },
     {"exp_fall", fall,               fall_of,    -88,   88   },
+    {"exp2",     krsi_kmath_exp2,    exp2,       -151,  129  },
     {"log",      krsi_kmath_log,     log,        0.25f, 4    },
+    {"log2",     krsi_kmath_log2,    log2,       0.25f, 4    },
     {"log1p",    krsi_kmath_log1p,   log1p,      -1,    3    },
     {"tanh",     krsi_kmath_tanh,    tanh,       -9,    9    },
     {"erf",      krsi_kmath_erf,     erf,        -4,    4    },
@@ -106,6 +108,30 @@ map_kernel(emit1 one, krsi_kv (*two)(krsi_kb *, krsi_kv, krsi_kv))
     if (krsi_kb_finish(kb, &kernel, &err) != KRS_OK)
         ck_abort_msg("%s", err.text);
     return kernel;
+}
+
+/* A function as a kernel, interpreted. */
+struct map {
+    krs_kernel *kernel;
+    krs_keval *keval;
+};
+
+static struct map
+open_map(emit1 one, krsi_kv (*two)(krsi_kb *, krsi_kv, krsi_kv), bool fma)
+{
+    krs_error err;
+    krs_kfacts facts = {.struct_size = sizeof facts, .has_fma = fma};
+    struct map map = {map_kernel(one, two), NULL};
+    if (krs_keval_open(map.kernel, &facts, &map.keval, &err) != KRS_OK)
+        ck_abort_msg("%s", err.text);
+    return map;
+}
+
+static void
+close_map(struct map *map)
+{
+    krs_keval_close(map->keval);
+    krs_kernel_free(map->kernel);
 }
 
 static void
@@ -170,13 +196,9 @@ measure(krs_keval *keval, const struct function *f, int count,
 static void
 check_function(const struct function *f, bool fma)
 {
-    krs_error err;
-    krs_kfacts facts = {.struct_size = sizeof facts, .has_fma = fma};
-    krs_kernel *kernel = map_kernel(f->emit, NULL);
-    krs_keval *keval;
+    struct map map = open_map(f->emit, NULL, fma);
     struct worst worst = {-1, 0, 0, 0, 0};
     double bound = bound_of(f->name, fma);
-    ck_assert_int_eq(krs_keval_open(kernel, &facts, &keval, &err), KRS_OK);
     for (int done = 0; done < SAMPLES; done += BATCH) {
         for (int i = 0; i < BATCH; i++) {
             uint64_t at = (uint64_t)(done + i);
@@ -184,7 +206,7 @@ check_function(const struct function *f, bool fma)
             inputs[i] = i & 1 ? float_of(krs_random_u32(1, 0, 2, at))
                               : f->low + u * (f->high - f->low);
         }
-        measure(keval, f, BATCH, &worst);
+        measure(map.keval, f, BATCH, &worst);
     }
     for (int done = 0; done < 2 * HALVES; done += BATCH) {
         for (int i = 0; i < BATCH; i++) {
@@ -192,7 +214,7 @@ check_function(const struct function *f, bool fma)
             inputs[i] = done + i < HALVES ? krsi_bf16_to_float((uint16_t)bits)
                                           : krsi_f16_to_float((uint16_t)bits);
         }
-        measure(keval, f, BATCH, &worst);
+        measure(map.keval, f, BATCH, &worst);
     }
     if (getenv("KRS_TEST_VERBOSE"))
         fprintf(stderr, "%-8s %s  %.3f ulp at %a: %a, exact %a\n", f->name,
@@ -202,8 +224,7 @@ check_function(const struct function *f, bool fma)
         ck_abort_msg("%s(%a) is %a, exact %a: %.3f units, at most %.3f stated",
                      f->name, (double)worst.x, (double)worst.got,
                      worst.reference, worst.error, bound);
-    krs_keval_close(keval);
-    krs_kernel_free(kernel);
+    close_map(&map);
 }
 
 START_TEST(every_function_stays_below_its_stated_error_with_fma)
@@ -225,12 +246,8 @@ END_TEST
 static double
 worst_pow(bool fma)
 {
-    krs_error err;
-    krs_kfacts facts = {.struct_size = sizeof facts, .has_fma = fma};
-    krs_kernel *kernel = map_kernel(NULL, krsi_kmath_pow);
-    krs_keval *keval;
+    struct map map = open_map(NULL, krsi_kmath_pow, fma);
     struct worst worst = {-1, 0, 0, 0, 0};
-    ck_assert_int_eq(krs_keval_open(kernel, &facts, &keval, &err), KRS_OK);
     for (int done = 0; done < SAMPLES; done += BATCH) {
         for (int i = 0; i < BATCH; i++) {
             uint64_t at = (uint64_t)(done + i);
@@ -244,7 +261,7 @@ worst_pow(bool fma)
                          : i % 16 == 13 ? float_of(krs_random_u32(1, 0, 6, at))
                                         : z;
         }
-        run_map(keval, inputs, seconds, outputs, BATCH);
+        run_map(map.keval, inputs, seconds, outputs, BATCH);
         for (int i = 0; i < BATCH; i++) {
             double reference = pow((double)inputs[i], (double)seconds[i]);
             double error = ulps(outputs[i], reference);
@@ -257,10 +274,51 @@ worst_pow(bool fma)
         fprintf(stderr, "pow      %s  %.3f ulp at %a, %a: %a, exact %a\n",
                 fma ? "fma " : "plain", worst.error, (double)worst.x,
                 (double)worst.z, (double)worst.got, worst.reference);
-    krs_keval_close(keval);
-    krs_kernel_free(kernel);
+    close_map(&map);
     return worst.error;
 }
+
+/* Bases of 5 bits over 41 binades with exponents in quarters; then what is hard:
+ * bases next to 1, and exponents that take the result next to the largest and
+ * the smallest number, where an error of the logarithm counts 2^7 times. */
+START_TEST(pow_stays_below_its_stated_error_on_a_grid_and_on_hard_cases)
+{
+    enum { BASES = 41 * 32, EXPONENTS = 65, HARD = 1 << 13 };
+    for (int fma = 0; fma < 2; fma++) {
+        struct map map = open_map(NULL, krsi_kmath_pow, fma);
+        double bound = bound_of("pow", fma);
+        int count = 0;
+        for (int i = 0; i < BASES * EXPONENTS + HARD; i++) {
+            int k = i - BASES * EXPONENTS; /* of the hard ones */
+            if (k < 0) {
+                int base = i / EXPONENTS;
+                inputs[count] =
+                    ldexpf(1 + (float)(base % 32) / 32, base / 32 - 20);
+                seconds[count] = (float)(i % EXPONENTS - 32) / 4;
+            } else {
+                static const double ends[] = {127.9999, 128,    -126,
+                                              -149.4,   -150.1, 63.5};
+                float x = k % 2 ? 1 + (float)(k / 2 + 1) * 0x1p-23F
+                                : 1 - (float)(k / 2 + 1) * 0x1p-24F;
+                inputs[count] = k % 5 ? x : ldexpf(x, k % 40 - 20);
+                seconds[count] =
+                    (float)(ends[k % 6] / log2((double)inputs[count]));
+            }
+            if (++count < BATCH && k + 1 < HARD)
+                continue;
+            run_map(map.keval, inputs, seconds, outputs, count);
+            for (int j = 0; j < count; j++) {
+                double exact = pow((double)inputs[j], (double)seconds[j]);
+                ck_assert_msg(ulps(outputs[j], exact) <= bound,
+                              "pow(%a, %a) is %a, exact %a", (double)inputs[j],
+                              (double)seconds[j], (double)outputs[j], exact);
+            }
+            count = 0;
+        }
+        close_map(&map);
+    }
+}
+END_TEST
 
 START_TEST(pow_stays_below_its_stated_error)
 {
@@ -276,25 +334,64 @@ START_TEST(pow_follows_the_table_of_special_values)
         -0.5f, 3,         -3,       1e30f, -1e30f, INFINITY, -INFINITY,
         NAN,   0x1p-149f, 16777215, 2.5f,  -2.5f};
     enum { N = sizeof values / sizeof *values };
-    krs_error err;
-    krs_kfacts facts = {.struct_size = sizeof facts, .has_fma = true};
-    krs_kernel *kernel = map_kernel(NULL, krsi_kmath_pow);
-    krs_keval *keval;
-    ck_assert_int_eq(krs_keval_open(kernel, &facts, &keval, &err), KRS_OK);
+    struct map map = open_map(NULL, krsi_kmath_pow, true);
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++) {
             inputs[i * N + j] = values[i];
             seconds[i * N + j] = values[j];
         }
-    run_map(keval, inputs, seconds, outputs, N * N);
+    run_map(map.keval, inputs, seconds, outputs, N * N);
     for (int i = 0; i < N * N; i++) {
         double reference = pow((double)inputs[i], (double)seconds[i]);
         if (!(ulps(outputs[i], reference) <= 2))
             ck_abort_msg("pow(%a, %a) is %a, exact %a", (double)inputs[i],
                          (double)seconds[i], (double)outputs[i], reference);
     }
-    krs_keval_close(keval);
-    krs_kernel_free(kernel);
+    close_map(&map);
+}
+END_TEST
+
+START_TEST(powers_of_two_are_exact)
+{
+    static const emit1 emits[] = {krsi_kmath_exp2, krsi_kmath_log2};
+    enum { LOWEST = -149, HIGHEST = 127 };
+    for (int k = 0; k < 2; k++)
+        for (int fma = 0; fma < 2; fma++) {
+            struct map map = open_map(emits[k], NULL, fma);
+            for (int i = LOWEST; i <= HIGHEST; i++)
+                inputs[i - LOWEST] = k ? ldexpf(1, i) : (float)i;
+            run_map(map.keval, inputs, seconds, outputs, HIGHEST - LOWEST + 1);
+            for (int i = LOWEST; i <= HIGHEST; i++)
+                ck_assert_float_eq(outputs[i - LOWEST],
+                                   k ? (float)i : ldexpf(1, i));
+            close_map(&map);
+        }
+}
+END_TEST
+
+/* The floats nearest to multiples of a quarter turn, where most of the angle
+ * cancels: what remains comes from bits of pi that a product in f64 lacks. */
+START_TEST(sin_and_cos_are_as_good_next_to_multiples_of_a_quarter_turn)
+{
+    for (int k = 0; k < FUNCTIONS; k++)
+        for (int fma = 0; fma < 2; fma++) {
+            const struct function *f = &functions[k];
+            if (strcmp(f->name, "sin") != 0 && strcmp(f->name, "cos") != 0)
+                continue;
+            struct map map = open_map(f->emit, NULL, fma);
+            struct worst worst = {-1, 0, 0, 0, 0};
+            for (int i = 0; i < BATCH; i++) {
+                /* every 13th up to 10^5, then in steps up to 10^9 */
+                double turn = i < BATCH / 2 ? 13 * i : 1e5 * (i - BATCH / 2);
+                float x = (float)(turn * 0x1.921fb54442d18p+0);
+                inputs[i] = i % 3 ? x : nextafterf(x, i % 2 ? 0 : INFINITY);
+            }
+            measure(map.keval, f, BATCH, &worst);
+            ck_assert_msg(worst.error <= bound_of(f->name, fma),
+                          "%s(%a): %.3f units", f->name, (double)worst.x,
+                          worst.error);
+            close_map(&map);
+        }
 }
 END_TEST
 
@@ -322,13 +419,9 @@ START_TEST(special_values_come_out_right)
                                    100000};
     enum { N = sizeof values / sizeof *values };
     for (int k = 0; k < FUNCTIONS; k++) {
-        krs_error err;
-        krs_kfacts facts = {.struct_size = sizeof facts, .has_fma = true};
-        krs_kernel *kernel = map_kernel(functions[k].emit, NULL);
-        krs_keval *keval;
-        ck_assert_int_eq(krs_keval_open(kernel, &facts, &keval, &err), KRS_OK);
+        struct map map = open_map(functions[k].emit, NULL, true);
         memcpy(inputs, values, sizeof values);
-        run_map(keval, inputs, seconds, outputs, N);
+        run_map(map.keval, inputs, seconds, outputs, N);
         for (int i = 0; i < N; i++) {
             double reference = functions[k].reference((double)inputs[i]);
             if (!(ulps(outputs[i], reference) <=
@@ -336,8 +429,7 @@ START_TEST(special_values_come_out_right)
                 ck_abort_msg("%s(%a) is %a, exact %a", functions[k].name,
                              (double)inputs[i], (double)outputs[i], reference);
         }
-        krs_keval_close(keval);
-        krs_kernel_free(kernel);
+        close_map(&map);
     }
 }
 END_TEST
@@ -358,5 +450,9 @@ END_TEST
 
 SUITE(every_function_stays_below_its_stated_error_with_fma,
       every_function_stays_below_its_stated_error_without_fma,
-      pow_stays_below_its_stated_error, pow_follows_the_table_of_special_values,
-      special_values_come_out_right, the_ulp_measure_sees_wrong_answers)
+      pow_stays_below_its_stated_error,
+      pow_stays_below_its_stated_error_on_a_grid_and_on_hard_cases,
+      powers_of_two_are_exact,
+      sin_and_cos_are_as_good_next_to_multiples_of_a_quarter_turn,
+      pow_follows_the_table_of_special_values, special_values_come_out_right,
+      the_ulp_measure_sees_wrong_answers)

@@ -3,15 +3,15 @@
  *
  * In: the functions of the kernel language with their stated largest errors
  * (krs/kernel.h). Out: for each that is an operation, the largest error that
- * 2^20 samples show when a program computes it on the device, in units in the
- * last place of the exact value, and where it is. Half of the samples lie
- * where the function is interesting, half are random bits: subnormals,
- * infinities and NaNs among them. Exact is libm in long double.
+ * samples show when a program computes it on the device, in units in the last
+ * place of the exact value, and where it is: all numbers of f16 and bf16, and
+ * 2^20 of f32 or as many as --samples says, up to all of them (ulp_sweep.c).
  *
  * EXIT_SHORT if one is farther off than stated. The bounds are for one
  * rounding of a product and a sum where the device has that, else for two.
  */
 #include "ops.h"
+#include "ulp.h"
 
 #include <krs/kernel.h>
 
@@ -19,150 +19,69 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SAMPLES = 1 << 20 };
-
-typedef krs_node build_one(krs_place at, krs_node x);
-typedef krs_node build_two(krs_place at, krs_node x, krs_node y);
-
-static long double
-exact_sigmoid(long double x)
-{
-    return 1 / (1 + expl(-x));
-}
-
-static long double
-exact_rsqrt(long double x)
-{
-    return 1 / sqrtl(x);
-}
-
-/* Builder, exact value, where half of the samples lie; pow apart. */
-static const struct function {
-    const char *name;
-    build_one *build;
-    long double (*exact)(long double x);
-    float low, high;
-} functions[] = {
-    {"exp",     krs_exp_at,     expl,          -104,  89   },
-    {"log",     krs_log_at,     logl,          0.25f, 4    },
-    {"tanh",    krs_tanh_at,    tanhl,         -9,    9    },
-    {"erf",     krs_erf_at,     erfl,          -4,    4    },
-    {"erfc",    krs_erfc_at,    erfcl,         -4,    10.1f},
-    {"sin",     krs_sin_at,     sinl,          -1e5f, 1e5f },
-    {"cos",     krs_cos_at,     cosl,          -1e5f, 1e5f },
-    {"sigmoid", krs_sigmoid_at, exact_sigmoid, -104,  89   },
-    {"rsqrt",   krs_rsqrt_at,   exact_rsqrt,   0,     4    },
-    {"pow",     NULL,           NULL,          0,     8    },
+/* A function as a program. */
+struct run {
+    krs_graph *graph;
+    krs_store *store;
+    krs_program *program;
 };
-enum { FUNCTIONS = sizeof functions / sizeof *functions };
-#define EXPONENTS 40 /* of half of the samples of pow: within that of 0 */
-
-/* Samples and results, SAMPLES each. */
-struct samples {
-    float *x, *y, *out;
-};
-
-struct worst {
-    double ulp;
-    float x, y, got;
-    double exact;
-};
-
-static float
-random_bits(uint32_t stream, uint64_t i)
-{
-    uint32_t bits = krs_random_u32(1, 0, stream, i);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float
-random_between(float low, float high, uint32_t stream, uint64_t i)
-{
-    float u = krs_random_uniform_value(1, 0, stream, i);
-    return low + u * (high - low);
-}
 
 static void
-draw(const struct function *f, const struct samples *s)
+close_run(struct run *run)
 {
-    for (uint64_t i = 0; i < SAMPLES; i++) {
-        bool in_range = i % 2 == 0;
-        s->x[i] = in_range ? random_between(f->low, f->high, 1, i)
-                           : random_bits(2, i);
-        s->y[i] = in_range ? random_between(-EXPONENTS, EXPONENTS, 3, i)
-                           : random_bits(4, i);
-    }
-}
-
-/* Distance in units in the last place that exact has as f32, infinite where
- * one is NaN and the other not, or a zero has the wrong sign. What rounds to
- * infinity counts as 2^128. */
-static double
-distance(float got, long double exact)
-{
-    long double limit = ldexpl(1, 128), value = (long double)got;
-    int exponent;
-    if (isnan(got) || isnan(exact))
-        return isnan(got) && isnan(exact) ? 0 : (double)INFINITY;
-    if (exact == 0)
-        return got == 0 && !signbit(got) == !signbit(exact) ? 0
-                                                            : (double)INFINITY;
-    if (isinf(got))
-        value = copysignl(limit, value);
-    if (fabsl(exact) > limit)
-        exact = copysignl(limit, exact);
-    frexpl(exact, &exponent); /* exact = m 2^exponent, 0.5 <= m < 1 */
-    int last = exponent > 128 ? 104 : exponent - 24;
-    return (double)fabsl(ldexpl(value - exact, last < -149 ? 149 : -last));
-}
-
-static struct worst
-find_worst(const struct function *f, const struct samples *s)
-{
-    struct worst worst = {.ulp = -1};
-    for (int i = 0; i < SAMPLES; i++) {
-        long double x = (long double)s->x[i], y = (long double)s->y[i];
-        long double exact = f->exact ? f->exact(x) : powl(x, y);
-        double ulp = distance(s->out[i], exact);
-        if (ulp > worst.ulp)
-            worst =
-                (struct worst){ulp, s->x[i], s->y[i], s->out[i], (double)exact};
-    }
-    return worst;
+    krs_program_free(run->program);
+    krs_store_free(run->store);
+    krs_graph_free(run->graph);
 }
 
 static krs_status
-compute(krs_device *device, const struct function *f, const struct samples *s,
-        krs_error *err)
+open_run(krs_device *device, const struct ulp_function *f, struct run *run,
+         krs_error *err)
 {
-    const size_t bytes = SAMPLES * sizeof(float);
-    krs_store *store = NULL;
-    krs_program *program = NULL;
-    krs_graph *g = krs_graph_new();
+    krs_shape shape = KRS_SHAPE(ULP_BATCH);
+    krs_graph *g = run->graph = krs_graph_new();
     if (!g)
         return krs_fail(err, KRS_E_MEMORY, "no memory for a graph");
-    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(SAMPLES));
-    krs_node out =
-        f->build ? f->build(KRS_HERE, x)
-                 : krs_pow(x, krs_input(g, "y", KRS_F32, KRS_SHAPE(SAMPLES)));
-    krs_status status = krs_graph_check(g, err);
+    krs_node x = krs_input(g, "x", KRS_F32, shape);
+    krs_node out = f->build ? f->build(KRS_HERE, x)
+                            : krs_pow(x, krs_input(g, "y", KRS_F32, shape));
+    KRS_TRY(krs_graph_check(g, err));
+    KRS_TRY(krs_store_new(device, &run->store, err));
+    return krs_program_new(run->store, &out, 1, &run->program, err);
+}
+
+/* The samples that were drawn, computed and compared. */
+static krs_status
+compare(const struct ulp_function *f, const struct run *run,
+        const struct ulp_samples *s, struct ulp_worst *worst, krs_error *err)
+{
+    const size_t bytes = ULP_BATCH * sizeof(float);
+    KRS_TRY(krs_program_set_input(run->program, "x", s->x, bytes, err));
+    if (!f->build)
+        KRS_TRY(krs_program_set_input(run->program, "y", s->y, bytes, err));
+    KRS_TRY(krs_program_run(run->program, err));
+    KRS_TRY(krs_program_read(run->program, 0, s->out, bytes, err));
+    ulp_find_worst(f, s, worst);
+    return KRS_OK;
+}
+
+static krs_status
+sweep(krs_device *device, const struct ulp_function *f, int power,
+      const struct ulp_samples *s, struct ulp_worst *worst, krs_error *err)
+{
+    struct run run = {NULL, NULL, NULL};
+    *worst = (struct ulp_worst){.ulp = -1};
+    krs_status status = open_run(device, f, &run, err);
     if (status == KRS_OK)
-        status = krs_store_new(device, &store, err);
+        status = ulp_draw_halves(s, err);
     if (status == KRS_OK)
-        status = krs_program_new(store, &out, 1, &program, err);
-    if (status == KRS_OK)
-        status = krs_program_set_input(program, "x", s->x, bytes, err);
-    if (status == KRS_OK && !f->build)
-        status = krs_program_set_input(program, "y", s->y, bytes, err);
-    if (status == KRS_OK)
-        status = krs_program_run(program, err);
-    if (status == KRS_OK)
-        status = krs_program_read(program, 0, s->out, bytes, err);
-    krs_program_free(program);
-    krs_store_free(store);
-    krs_graph_free(g);
+        status = compare(f, &run, s, worst, err);
+    for (uint64_t at = 0; status == KRS_OK && at >> power == 0;
+         at += ULP_BATCH) {
+        ulp_draw(f, power, at, s);
+        status = compare(f, &run, s, worst, err);
+    }
+    close_run(&run);
     return status;
 }
 
@@ -174,8 +93,8 @@ number(double x)
 }
 
 static json_t *
-describe(const struct function *f, const krs_kmath_info *info, double stated,
-         const struct worst *w)
+describe(const struct ulp_function *f, const krs_kmath_info *info,
+         double stated, const struct ulp_worst *w)
 {
     json_t *row =
         json_pack("{s:s, s:s, s:f, s:o, s:o, s:o, s:o}", "name", info->name,
@@ -188,8 +107,8 @@ describe(const struct function *f, const krs_kmath_info *info, double stated,
 }
 
 static void
-print_row(const struct function *f, const krs_kmath_info *info, double stated,
-          const struct worst *w)
+print_row(const struct ulp_function *f, const krs_kmath_info *info,
+          double stated, const struct ulp_worst *w)
 {
     printf("%-8s %6.2f %9.3f  %s(%.9g", info->name, stated, w->ulp, info->name,
            (double)w->x);
@@ -198,42 +117,45 @@ print_row(const struct function *f, const krs_kmath_info *info, double stated,
     printf(") = %.9g, exactly %.12g\n", (double)w->got, w->exact);
 }
 
-static const struct function *
-find_function(const char *name)
-{
-    for (int i = 0; i < FUNCTIONS; i++)
-        if (!strcmp(functions[i].name, name))
-            return &functions[i];
-    return NULL;
-}
-
-/* Every function; rows of --json go into the list, unless it is NULL. */
+/* Every function, or the one of --only; rows of --json go into the list, unless
+ * it is NULL. */
 static krs_status
-measure(krs_device *device, const struct samples *s, json_t *list,
-        int *out_short, krs_error *err)
+measure(krs_device *device, const char *only, int power,
+        const struct ulp_samples *s, json_t *list, int *out_short,
+        krs_error *err)
 {
     krs_kmath_info info;
     krs_device_info about = {.struct_size = sizeof about};
     KRS_TRY(krs_device_describe(device, &about, err));
     if (!list)
-        printf("%-8s %6s %9s  %s\n", "function", "stated", "measured",
-               "units in the last place; the worst of 2^20");
+        printf("%-8s %6s %9s  %s; the worst of 2^%d\n", "function", "stated",
+               "measured", "units in the last place", power);
     for (int i = 0; krs_kmath_info_at(i, &info); i++) {
-        const struct function *f = find_function(info.name);
+        const struct ulp_function *f = ulp_function_named(info.name);
         double stated = about.has_fma ? info.ulp : info.plain_ulp;
-        if (!f) /* no operation of its own */
-            continue;
-        draw(f, s);
-        KRS_TRY(compute(device, f, s, err));
-        struct worst worst = find_worst(f, s);
+        struct ulp_worst worst;
+        if (!f || (only && strcmp(only, info.name) != 0))
+            continue; /* the first: no operation of its own */
+        KRS_TRY(sweep(device, f, power, s, &worst, err));
         if (!(worst.ulp <= stated))
             ++*out_short;
         if (list)
             json_array_append_new(list, describe(f, &info, stated, &worst));
         else
             print_row(f, &info, stated, &worst);
+        fflush(stdout); /* all floats take minutes */
     }
     return KRS_OK;
+}
+
+/* The power of two of --samples, -1 for none. */
+static int
+power_of(int64_t samples)
+{
+    for (int power = ULP_LEAST; power <= ULP_MOST; power++)
+        if (samples == INT64_C(1) << power)
+            return power;
+    return -1;
 }
 
 int
@@ -241,16 +163,25 @@ print_ulps(const struct command_line *line)
 {
     krs_device *device;
     krs_error err;
-    int code = open_device(line, &device), short_count = 0;
+    const char *only = line->flags.only;
+    int power = power_of(line->flags.samples), short_count = 0;
+    if (power < 0)
+        return complain_usage("--samples wants a power of two from 2^20 = "
+                              "1048576 to 2^32 = 4294967296, not %lld",
+                              (long long)line->flags.samples);
+    if (only && !ulp_function_named(only))
+        return complain_usage("--only %s: no function of that name; kersey ops "
+                              "--ulp lists them",
+                              only);
+    int code = open_device(line, &device);
     if (code != EXIT_OK)
         return code;
-    struct samples s = {malloc(SAMPLES * sizeof(float)),
-                        malloc(SAMPLES * sizeof(float)),
-                        malloc(SAMPLES * sizeof(float))};
+    const size_t bytes = ULP_BATCH * sizeof(float);
+    struct ulp_samples s = {malloc(bytes), malloc(bytes), malloc(bytes)};
     json_t *list = line->flags.json ? json_array() : NULL;
     krs_status status =
         s.x && s.y && s.out
-            ? measure(device, &s, list, &short_count, &err)
+            ? measure(device, only, power, &s, list, &short_count, &err)
             : krs_fail(&err, KRS_E_MEMORY, "no memory for 2^20 samples");
     if (status == KRS_OK && list)
         code = json_dumpf(list, stdout, JSON_INDENT(1)) || putchar('\n') < 0

@@ -50,6 +50,22 @@ krsi_vjp_log(krsi_vjp *v)
     v->out[0] = krs_div_at(v->at, v->g, v->in[0]);
 }
 
+static const double ln2 = 0.693147180559945309417232121458176568;
+
+/* (2^x)' = y ln 2 */
+void
+krsi_vjp_exp2(krsi_vjp *v)
+{
+    v->out[0] = krs_mul_at(v->at, krs_scale_at(v->at, v->g, ln2), v->y);
+}
+
+/* (ln x / ln 2)' = 1 / (x ln 2) */
+void
+krsi_vjp_log2(krsi_vjp *v)
+{
+    v->out[0] = krs_div_at(v->at, krs_scale_at(v->at, v->g, 1 / ln2), v->in[0]);
+}
+
 /* (x^1/2)' = 1 / (2y) */
 void
 krsi_vjp_sqrt(krsi_vjp *v)

@@ -177,16 +177,18 @@ krsi_kv krsi_kb_row_tree(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts,
  * errors over 2^20 samples and all bf16 and f16 values; the maxima it found
  * stand in kernel_math.c. */
 #define KRSI_KMATH_LIST(X)                                  \
-    X(EXP, exp, 1, 1, 1, "e^a")                             \
-    X(EXP_FALL, exp_fall, 1, 1, 1,                          \
+    X(EXP, exp, 1, 1.05, 1.05, "e^a")                       \
+    X(EXP_FALL, exp_fall, 1, 1.05, 1.05,                    \
       "e^a for a up to 88, 0 where that is below 2^-126")   \
+    X(EXP2, exp2, 1, 1, 1.25, "2^a")                        \
     X(LOG, log, 1, 1, 1, "ln a")                            \
+    X(LOG2, log2, 1, 1, 1, "log2 a")                        \
     X(LOG1P, log1p, 1, 1.5, 1.5, "ln (1 + a)")              \
     X(TANH, tanh, 1, 1.5, 1.5, "tanh a")                    \
     X(ERF, erf, 1, 1.25, 1.5, "2/sqrt(pi) int_0^a e^-t^2")  \
     X(ERFC, erfc, 1, 2, 3.5, "1 - erf a, also in the tail") \
-    X(SIN, sin, 1, 1, 1, "sin a")                           \
-    X(COS, cos, 1, 1, 1, "cos a")                           \
+    X(SIN, sin, 1, 1.05, 1.05, "sin a")                     \
+    X(COS, cos, 1, 1.05, 1.05, "cos a")                     \
     X(SIGMOID, sigmoid, 1, 1.5, 1.5, "1 / (1 + e^-a)")      \
     X(RSQRT, rsqrt, 1, 1.5, 1.5, "a^(-1/2)")                \
     X(POW, pow, 2, 1.25, 1.25, "a^b")

@@ -188,9 +188,10 @@ is_dear(const krsi_expr *e)
     if (e->kind != KRSI_X_OP)
         return false;
     static const bool dear[KRSI_OP_COUNT] = {
-        [KRSI_EXP] = true, [KRSI_LOG] = true,  [KRSI_SIN] = true,
-        [KRSI_COS] = true, [KRSI_TANH] = true, [KRSI_SIGMOID] = true,
-        [KRSI_ERF] = true, [KRSI_ERFC] = true, [KRSI_POW] = true,
+        [KRSI_EXP] = true,  [KRSI_LOG] = true,     [KRSI_SIN] = true,
+        [KRSI_EXP2] = true, [KRSI_LOG2] = true,    [KRSI_COS] = true,
+        [KRSI_TANH] = true, [KRSI_SIGMOID] = true, [KRSI_ERF] = true,
+        [KRSI_ERFC] = true, [KRSI_POW] = true,
     };
     return dear[e->op];
 }

@@ -5,9 +5,10 @@
 
 /* Scalar operations of one row of ops.def, about; 1 where nothing is said. */
 static const int costs[KRSI_OP_COUNT] = {
-    [KRSI_EXP] = 14, [KRSI_LOG] = 16,  [KRSI_SQRT] = 6,  [KRSI_RSQRT] = 8,
-    [KRSI_SIN] = 20, [KRSI_COS] = 20,  [KRSI_TANH] = 20, [KRSI_SIGMOID] = 18,
-    [KRSI_ERF] = 24, [KRSI_ERFC] = 40, [KRSI_DIV] = 4,   [KRSI_POW] = 60,
+    [KRSI_EXP] = 14,  [KRSI_EXP2] = 12,    [KRSI_LOG] = 16, [KRSI_LOG2] = 20,
+    [KRSI_SQRT] = 6,  [KRSI_RSQRT] = 8,    [KRSI_SIN] = 20, [KRSI_COS] = 20,
+    [KRSI_TANH] = 20, [KRSI_SIGMOID] = 18, [KRSI_ERF] = 24, [KRSI_ERFC] = 40,
+    [KRSI_DIV] = 4,   [KRSI_POW] = 60,
 };
 
 enum { RANDOM_COST = 80 };

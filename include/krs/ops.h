@@ -41,7 +41,9 @@ extern "C" {
  *   abs          |x|                         sign(x)      any number
  *   sign         -1, 0, 1; sign(NaN) = NaN   0            float
  *   exp          e^x                         y            float
+ *   exp2         2^x                         y ln 2       float
  *   log          ln x                        1/x          float
+ *   log2         ln x / ln 2                 1/(x ln 2)   float
  *   sqrt         x^(1/2)                     1/(2y)       float
  *   rsqrt        x^(-1/2)                    -y/(2x)      float
  *   sin, cos                                 cos, -sin    float
@@ -66,7 +68,9 @@ KRS_API krs_node krs_neg_at(krs_place at, krs_node x);
 KRS_API krs_node krs_abs_at(krs_place at, krs_node x);
 KRS_API krs_node krs_sign_at(krs_place at, krs_node x);
 KRS_API krs_node krs_exp_at(krs_place at, krs_node x);
+KRS_API krs_node krs_exp2_at(krs_place at, krs_node x);
 KRS_API krs_node krs_log_at(krs_place at, krs_node x);
+KRS_API krs_node krs_log2_at(krs_place at, krs_node x);
 KRS_API krs_node krs_sqrt_at(krs_place at, krs_node x);
 KRS_API krs_node krs_rsqrt_at(krs_place at, krs_node x);
 KRS_API krs_node krs_sin_at(krs_place at, krs_node x);
@@ -90,7 +94,9 @@ KRS_API krs_node krs_stop_gradient_at(krs_place at, krs_node x);
 #define krs_abs(...)           krs_abs_at(KRS_HERE, __VA_ARGS__)
 #define krs_sign(...)          krs_sign_at(KRS_HERE, __VA_ARGS__)
 #define krs_exp(...)           krs_exp_at(KRS_HERE, __VA_ARGS__)
+#define krs_exp2(...)          krs_exp2_at(KRS_HERE, __VA_ARGS__)
 #define krs_log(...)           krs_log_at(KRS_HERE, __VA_ARGS__)
+#define krs_log2(...)          krs_log2_at(KRS_HERE, __VA_ARGS__)
 #define krs_sqrt(...)          krs_sqrt_at(KRS_HERE, __VA_ARGS__)
 #define krs_rsqrt(...)         krs_rsqrt_at(KRS_HERE, __VA_ARGS__)
 #define krs_sin(...)           krs_sin_at(KRS_HERE, __VA_ARGS__)
