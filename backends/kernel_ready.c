@@ -187,6 +187,7 @@ facts_of(const krsi_machine *m)
                         .workers = limits->workers,
                         .bindings = limits->max_params,
                         .offset_align = offset_align_of(limits),
+                        .item_turns = (int64_t)limits->item_turns,
                         .has_dot2_bf16 = limits->has_dot2_bf16,
                         .items_are_lanes = !limits->is_processor,
                         .fuses = m->fuses};

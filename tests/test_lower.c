@@ -16,7 +16,20 @@
 
 enum { MAX_LEAVES = 4, POISON_BYTE = 0xA5 };
 
-static const uint32_t widths[] = {1, 4, 8, 16};
+/* f32 in a vector; those of a device whose items are lanes, too, which may
+ * bound the turns of an item's loops */
+static const struct {
+    uint32_t lanes;
+    bool are_items;
+    int64_t turns;
+} widths[] = {
+    {1,  false, 0  },
+    {4,  false, 0  },
+    {8,  false, 0  },
+    {16, false, 0  },
+    {4,  true,  0  },
+    {4,  true,  600}
+};
 static const int64_t lengths[] = {0, 1, 2, 63, 64, 65, 129};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -99,14 +112,16 @@ launch(const krsi_plan *plan, const krsi_launch *from, void **values,
     krs_keval_close(keval);
 }
 
-/* Run the graph of primitives with vectors of `lanes`; the output into `out`.
+/* Run the graph of primitives with vectors of a width; the output into `out`.
  * Gives what the first fault slot holds: INT64_MIN for none. */
 static int64_t
-run(krs_node y, uint32_t lanes, const leaves *given, void *out)
+run(krs_node y, size_t width, const leaves *given, void *out)
 {
     krsi_plan plan;
     krsi_facts facts = {
-        .lanes = lanes,
+        .lanes = widths[width].lanes,
+        .items_are_lanes = widths[width].are_items,
+        .item_turns = widths[width].turns,
         .registers = 32,
         .workers = 1,
         .cache_bytes = {32 << 10, 1 << 20, 8 << 20}
@@ -115,7 +130,7 @@ run(krs_node y, uint32_t lanes, const leaves *given, void *out)
     ck_assert_msg(krsi_plan_make(&plan, y.graph, &y, 1, &facts, KRSI_SHARE,
                                  &err) == KRS_OK,
                   "%s", err.text);
-    int64_t fault[8];
+    _Alignas(64) int64_t fault[8];
     for (size_t i = 0; i < COUNT(fault); i++)
         fault[i] = INT64_MIN;
     void **values = buffers_of(&plan.sched, given);
@@ -137,12 +152,12 @@ assert_floats(krs_node y, const leaves *given, const float *want, int64_t count,
 {
     float *got = memory((size_t)count * sizeof *got);
     for (size_t w = 0; w < COUNT(widths); w++) {
-        run(y, widths[w], given, got);
+        run(y, w, given, got);
         for (int64_t i = 0; i < count; i++)
             if (memcmp(&got[i], &want[i], 4) != 0 &&
                 !(isnan(got[i]) && isnan(want[i])))
                 ck_abort_msg("%s, %u lanes: element %lld is %a, not %a", what,
-                             widths[w], (long long)i, (double)got[i],
+                             widths[w].lanes, (long long)i, (double)got[i],
                              (double)want[i]);
     }
     free(got);
@@ -154,11 +169,11 @@ assert_bytes(krs_node y, const leaves *given, const void *want, size_t bytes,
 {
     unsigned char *got = memory(bytes);
     for (size_t w = 0; w < COUNT(widths); w++) {
-        run(y, widths[w], given, got);
+        run(y, w, given, got);
         for (size_t i = 0; i < bytes; i++)
             if (got[i] != ((const unsigned char *)want)[i])
                 ck_abort_msg("%s, %u lanes: byte %zu is %u, not %u", what,
-                             widths[w], i, got[i],
+                             widths[w].lanes, i, got[i],
                              ((const unsigned char *)want)[i]);
     }
     free(got);
@@ -230,6 +245,58 @@ START_TEST(sums_take_64_lanes_and_a_tree_along_and_across_rows)
             krs_graph_free(g);
         }
     }
+}
+END_TEST
+
+/* More turns than a device may allow, unless a turn takes several vectors of a
+ * row, or several rows. */
+START_TEST(long_sums_keep_the_order_within_the_turns_that_there_are)
+{
+    static const int64_t sizes[] = {6016, 6211};
+    static float x[3 * 6211];
+    for (int64_t i = 0; i < (int64_t)COUNT(x); i++)
+        x[i] = uneven(i);
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        int64_t n = sizes[i];
+        krs_graph *g = krs_graph_new();
+        leaves given = {.count = 0};
+        krs_node in = krs_input(g, "x", KRS_F32, KRS_SHAPE(3 * n));
+        krs_node rows = krs_reshape(in, KRS_SHAPE(3, n));
+        krs_node columns = krs_reshape(in, KRS_SHAPE(n, 3));
+        float along[3], across[3];
+        for (int r = 0; r < 3; r++) {
+            along[r] = stated_sum(x + r * n, 1, n);
+            across[r] = stated_sum(x + r, 3, n);
+        }
+        give(&given, in, x);
+        assert_floats(krs_sum(rows, KRS_AXES(1)), &given, along, 3, "rows");
+        assert_floats(krs_sum(columns, KRS_AXES(0)), &given, across, 3,
+                      "columns");
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
+START_TEST(a_node_whose_loops_cannot_be_so_short_is_refused)
+{
+    krs_graph *g = krs_graph_new();
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(5000));
+    krs_node y = krs_cumsum(x, 0);
+    krsi_facts facts = {
+        .lanes = 4, .items_are_lanes = true, .item_turns = 4999};
+    krsi_plan plan;
+    krs_error err;
+    ck_assert_int_eq(krsi_plan_make(&plan, g, &y, 1, &facts, KRSI_SHARE, &err),
+                     KRS_E_UNSUPPORTED);
+    ck_assert_msg(strstr(err.text, "cumsum: cannot be lowered: its loops turn "
+                                   "up to 5001 times in one item, and the "
+                                   "device ends them after 4999") != NULL,
+                  "%s", err.text);
+    facts.item_turns = 5001;
+    ck_assert_int_eq(krsi_plan_make(&plan, g, &y, 1, &facts, KRSI_SHARE, &err),
+                     KRS_OK);
+    krsi_plan_free(&plan);
+    krs_graph_free(g);
 }
 END_TEST
 
@@ -466,7 +533,7 @@ START_TEST(an_index_outside_is_reported_and_reads_nothing)
     give(&given, from, x);
     give(&given, at, index);
     for (size_t w = 0; w < COUNT(widths); w++) {
-        ck_assert_int_eq(run(krs_take(from, at, 0), widths[w], &given, got), 3);
+        ck_assert_int_eq(run(krs_take(from, at, 0), w, &given, got), 3);
         ck_assert_float_eq(got[0], 12);
         ck_assert_float_eq(got[2], 10);
         ck_assert_float_eq(got[3], 11);
@@ -614,6 +681,8 @@ START_TEST(a_loop_in_a_loop_binds_nothing_between_the_steps_of_the_device)
 END_TEST
 
 SUITE(sums_take_64_lanes_and_a_tree_along_and_across_rows,
+      long_sums_keep_the_order_within_the_turns_that_there_are,
+      a_node_whose_loops_cannot_be_so_short_is_refused,
       sums_of_strided_views_keep_the_order, several_axes_sum_as_one_merged_axis,
       extrema_pass_nan_on_and_see_every_element,
       argmax_names_the_first_of_ties_and_the_first_nan,

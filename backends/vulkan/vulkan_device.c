@@ -24,6 +24,9 @@ enum {
     GROUP_LANES = 64, /* items of a work-group on a processor of graphics */
     MAX_PARAMS = 64,
     STAGING_BYTES = 4 << 20,
+    /* LP_MAX_TGSI_LOOP_ITERATIONS of Mesa: all loops of an invocation end after
+     * so many turns */
+    LLVMPIPE_TURNS = 65535,
     WRITER = 3 /* counts changes of what spirv_*.c write */
 };
 
@@ -119,12 +122,13 @@ krsi_vulkan_count(krs_error *err)
 typedef struct offer {
     VkPhysicalDeviceProperties properties;
     VkPhysicalDeviceFloatControlsProperties floats;
+    VkPhysicalDeviceDriverProperties driver;
     VkPhysicalDeviceSubgroupProperties subgroup;
     VkPhysicalDeviceMaintenance3Properties sizes;
     VkPhysicalDevice8BitStorageFeatures bytes;
     VkPhysicalDevice16BitStorageFeatures shorts;
     VkPhysicalDeviceFeatures features;
-    bool has_floats, has_bytes; /* the extensions */
+    bool has_floats, has_driver, has_bytes; /* the extensions */
 } offer;
 
 static bool
@@ -154,6 +158,8 @@ look(VkPhysicalDevice physical, offer *o, krs_error *err)
     }
     *o = (offer){.has_floats = has_extension(
                      list, count, VK_KHR_SHADER_FLOAT_CONTROLS_EXTENSION_NAME),
+                 .has_driver = has_extension(
+                     list, count, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME),
                  .has_bytes = has_extension(
                      list, count, VK_KHR_8BIT_STORAGE_EXTENSION_NAME)};
     free(list);
@@ -166,10 +172,12 @@ look(VkPhysicalDevice physical, offer *o, krs_error *err)
     o->subgroup.pNext = &o->sizes;
     o->floats.sType =
         VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FLOAT_CONTROLS_PROPERTIES;
-    o->floats.pNext = &o->subgroup;
+    o->driver.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES;
+    o->driver.pNext = &o->subgroup;
+    o->floats.pNext = o->has_driver ? (void *)&o->driver : (void *)&o->subgroup;
     VkPhysicalDeviceProperties2 properties = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
-        .pNext = o->has_floats ? (void *)&o->floats : (void *)&o->subgroup};
+        .pNext = o->has_floats ? (void *)&o->floats : o->floats.pNext};
     vkGetPhysicalDeviceProperties2(physical, &properties);
     o->bytes.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_8BIT_STORAGE_FEATURES;
     o->shorts.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_16BIT_STORAGE_FEATURES;
@@ -334,6 +342,8 @@ fill_limits(krs_backend_device *d, const offer *o)
     to->max_bind_bytes = from->maxStorageBufferRange;
     to->scratch_bytes = from->maxStorageBufferRange;
     to->shared_bytes = from->maxComputeSharedMemorySize;
+    if (o->driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE)
+        to->item_turns = LLVMPIPE_TURNS;
 }
 
 /* ---- opening ---- */

@@ -43,6 +43,14 @@ krs_status krsi_kernel_verify_declared(const krs_kernel *kernel,
  * is instruction *where (0: the declarations) */
 krs_status krsi_kernel_verify_at(const krs_kernel *kernel, uint32_t *where,
                                  krs_error *err);
+/* kernel_turns.c -- turns of all loops of one item, at most: whenever the item
+ * comes to a loop, its trips and one more. args: what each integer argument may
+ * be, by its number; grid: groups along each axis, at most. false: no memory. */
+typedef struct krsi_range {
+    int64_t low, high;
+} krsi_range;
+bool krsi_kernel_turns(const krs_kernel *kernel, const krsi_range *args,
+                       const int64_t grid[KRS_K_AXES], int64_t *out);
 /* An empty kernel whose parts go into *out_arena; NULL without memory. */
 krs_kernel *krsi_kernel_new(krsi_arena **out_arena);
 

@@ -8,8 +8,8 @@
  *
  * Forms: an INVARIANT is made of constants, arguments and what a read-only
  * buffer holds at an invariant index; AFFINE is linear in grid axes, local
- * indices and loop indices with invariant factors, min and max included;
- * everything else is FREE and may be an index only where the instruction says
+ * indices and loop indices with invariant factors, min and max included, and
+ * a grid index that div and rem take apart into several; everything else is FREE and may be an index only where the instruction says
  * `indirect`. So an analysis that needs affine indices fails only where the
  * kernel announced it. Unused fields must be zero: equal code is equal bytes.
  */
@@ -175,6 +175,17 @@ check_leaf(struct check *check, const krs_kinst *inst)
            fault(check, "an axis index is one i64");
 }
 
+/* A grid index, or what div and rem made of one: a number of several digits,
+ * each of them the index of an axis. */
+static bool
+is_of_grid(const struct check *check, uint32_t ref)
+{
+    const krs_kinst *inst = &check->kernel->insts[ref];
+    return inst->op == KRS_K_AXIS ||
+           (inst->op == KRS_K_SCALAR && inst->scalar == KRS_KS_DIV &&
+            check->facts[ref].form == AFFINE);
+}
+
 /* Form of a scalar operation's result from those of its operands. */
 static enum form
 scalar_form(const struct check *check, const krs_kinst *inst)
@@ -198,6 +209,8 @@ scalar_form(const struct check *check, const krs_kinst *inst)
         return most;
     if (op == KRS_KS_MUL)
         return f[0] + f[1] == AFFINE ? AFFINE : FREE;
+    if ((op == KRS_KS_DIV || op == KRS_KS_REM) && is_of_grid(check, inst->a))
+        return f[1] == INVARIANT ? AFFINE : FREE;
     if (op == KRS_KS_SHL)
         return f[1] == INVARIANT ? f[0] : FREE;
     if (op == KRS_KS_CONVERT && is_integer(type_of(check, inst->a)))

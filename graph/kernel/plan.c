@@ -113,6 +113,41 @@ add_launch(krsi_plan *plan, const krsi_lowering *l, size_t kernel,
     return KRS_OK;
 }
 
+/* Groups along an axis, at most. */
+static int64_t
+most_groups(const krs_graph *g, krsi_grid grid)
+{
+    int64_t low, high;
+    if (!krsi_index_bounds(g, grid.extent, &low, &high))
+        return INT64_MAX;
+    return high / grid.per + (high % grid.per != 0);
+}
+
+/* A device that ends loops early would do so without a word. */
+static krs_status
+check_turns(const krs_graph *g, const krsi_lowering *l,
+            const krs_kernel *kernel, krs_error *err)
+{
+    krsi_range args[KRSI_MAX_ARGS];
+    int64_t grid[KRS_K_AXES], turns = 0, bound = l->facts->item_turns;
+    if (bound == 0)
+        return KRS_OK;
+    for (int i = 0; i < l->args; i++)
+        if (l->arg[i].is_float ||
+            !krsi_index_bounds(g, l->arg[i].index, &args[i].low, &args[i].high))
+            args[i] = (krsi_range){INT64_MIN, INT64_MAX};
+    for (int a = 0; a < KRS_K_AXES; a++)
+        grid[a] = most_groups(g, l->grid[a]);
+    if (!krsi_kernel_turns(kernel, args, grid, &turns))
+        return no_memory(err);
+    if (turns > bound)
+        return krs_fail(err, KRS_E_UNSUPPORTED,
+                        "its loops turn up to %lld times in one item, and the "
+                        "device ends them after %lld; smaller sizes run",
+                        (long long)turns, (long long)bound);
+    return KRS_OK;
+}
+
 static krs_status
 lower_cut(krsi_plan *plan, krsi_cut *cut, const krsi_facts *facts,
           krs_error *err)
@@ -130,6 +165,11 @@ lower_cut(krsi_plan *plan, krsi_cut *cut, const krsi_facts *facts,
     families[cut->family](&l);
     krs_error reason;
     krs_status status = krsi_kb_finish(l.kb, &kernel, &reason);
+    if (status == KRS_OK) {
+        status = check_turns(g, &l, kernel, &reason);
+        if (status != KRS_OK)
+            krs_kernel_free(kernel);
+    }
     if (status != KRS_OK)
         return krs_fail(err, status, "%s%s%s: cannot be lowered: %s (%s:%u)",
                         g->string[n->scope], n->scope ? ": " : "",

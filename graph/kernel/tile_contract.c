@@ -41,6 +41,7 @@ typedef struct product {
     int64_t batch_a[BATCH_AXES], batch_b[BATCH_AXES], batch_c[BATCH_AXES];
     int64_t batch_max[BATCH_AXES], max_m, max_n, max_k;
     int64_t a_m, a_k, b_n, b_k, c_m, c_n; /* strides */
+    bool counts;                          /* one grid axis counts all batches */
 } product;
 
 typedef struct split {
@@ -250,11 +251,29 @@ least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Can one grid axis count the batches, which may be as many as a runtime
+ * integer says along one of their axes? */
+static bool
+are_numbers(const product *p)
+{
+    int unknown = 0;
+    for (int i = 0; i < p->batches; i++)
+        unknown += !is_constant(p->extent[i]);
+    return unknown <= 1;
+}
+
+/* Batch axes that are loops of an item. */
+static int
+batch_loops(const product *p)
+{
+    return p->batches > 2 && !p->counts ? p->batches - 2 : 0;
+}
+
 static int64_t
 batch_items(const product *p)
 {
     int64_t items = 1;
-    for (int i = p->batches > 2 ? p->batches - 2 : 0; i < p->batches; i++)
+    for (int i = batch_loops(p); i < p->batches; i++)
         if (__builtin_mul_overflow(items, krsi_tile_most(p->batch_max[i], 1),
                                    &items))
             return INT32_MAX;
@@ -287,7 +306,7 @@ fit_single(krsi_tile *t, const product *p, const krsi_facts *facts)
     t->whole_columns =
         is_constant(p->n) && n % ((int64_t)t->vectors * t->lanes) == 0;
     t->whole_words = !t->pairs && is_constant(p->k) && p->k.base % 4 == 0;
-    t->all_rows = p->batches >= 2;
+    t->all_rows = p->batches >= 2 && !p->counts;
 }
 
 static bool
@@ -492,37 +511,66 @@ declare_operand(krsi_lowering *l, krsi_tile_operand *x, const char *name,
     x->inner = stride(l, inner, x->along_inner);
 }
 
-/* Which part of the grid, and of each matrix, the item has. Two batch axes
- * take two grid axes, and items then have all rows; more are loops. */
+/* The number of the batch along grid axis 2, taken apart. */
+static void
+count_batches(krsi_lowering *l, const product *p)
+{
+    krsi_kb *kb = l->kb;
+    krsi_kv left = krsi_kb_axis(kb, 2);
+    krs_index all = KRS_INDEX(1);
+    for (int i = p->batches - 1; i >= 0; i--) {
+        krsi_kv extent = krsi_tile_integer(l, p->extent[i]);
+        all = is_constant(all) ? krs_index_times(p->extent[i], all.base)
+                               : krs_index_times(all, p->extent[i].base);
+        l->coord[i] = i ? krsi_kb_rem(kb, left, extent) : left;
+        left = i ? krsi_kb_div(kb, left, extent) : left;
+    }
+    l->grid[2] = (krsi_grid){all, 1};
+}
+
+/* Two batch axes take two grid axes, more are loops. */
+static void
+spread_batches(krsi_lowering *l, const product *p)
+{
+    krsi_kb *kb = l->kb;
+    krsi_kv zero = krsi_kb_i64(kb, 0), one = krsi_kb_i64(kb, 1);
+    for (int i = 0; i < p->batches; i++) {
+        krsi_kv extent = krsi_tile_integer(l, p->extent[i]);
+        int axis = p->batches == 1 ? 2 : p->batches - i;
+        if (i < batch_loops(p)) {
+            l->coord[i] = krsi_kb_for(kb, zero, extent, one);
+            continue;
+        }
+        l->coord[i] = krsi_kb_axis(kb, axis);
+        l->grid[axis] = (krsi_grid){p->extent[i], 1};
+    }
+}
+
+/* Which part of the grid, and of each matrix, the item has: all rows, unless
+ * the grid has an axis for them. */
 static void
 place_item(krsi_lowering *l, krsi_tile *t, const product *p, split s)
 {
     krsi_kb *kb = t->kb;
-    krsi_kv zero = krsi_kb_i64(kb, 0), one = krsi_kb_i64(kb, 1);
     krsi_kv columns = number(l, s.columns), rows = number(l, s.rows);
-    int loops = p->batches > 2 ? p->batches - 2 : 0;
+    if (p->counts)
+        count_batches(l, p);
+    else
+        spread_batches(l, p);
     for (int i = 0; i < p->batches; i++) {
-        krsi_kv extent = krsi_tile_integer(l, p->extent[i]), at;
-        if (i < loops) {
-            at = krsi_kb_for(kb, zero, extent, one);
-        } else {
-            int axis = p->batches == 1 ? 2 : p->batches - i;
-            at = krsi_kb_axis(kb, axis);
-            l->grid[axis] = (krsi_grid){p->extent[i], 1};
-        }
-        l->coord[i] = at;
         krsi_kv *const offsets[] = {&t->a.offset, &t->b.offset, &t->out_offset};
         const int64_t strides[] = {p->batch_a[i], p->batch_b[i], p->batch_c[i]};
         for (int x = 0; x < (t->finishes ? 2 : 3); x++)
             *offsets[x] = krsi_kb_add(
-                kb, *offsets[x], krsi_kb_mul(kb, at, number(l, strides[x])));
+                kb, *offsets[x],
+                krsi_kb_mul(kb, l->coord[i], number(l, strides[x])));
     }
     t->n0 = krsi_kb_mul(kb, krsi_kb_axis(kb, 0), columns);
     t->n1 = krsi_kb_min(kb, krsi_kb_add(kb, t->n0, columns), t->n);
     l->grid[0] = (krsi_grid){p->n, s.columns};
-    t->m0 = zero;
+    t->m0 = krsi_kb_i64(kb, 0);
     t->m1 = t->m;
-    if (p->batches < 2) {
+    if (p->batches < 2 || p->counts) {
         t->m0 = krsi_kb_mul(kb, krsi_kb_axis(kb, 1), rows);
         t->m1 = krsi_kb_min(kb, krsi_kb_add(kb, t->m0, rows), t->m);
         l->grid[1] = (krsi_grid){p->m, s.rows};
@@ -647,6 +695,7 @@ krsi_lower_contract(krsi_lowering *l)
     t.chunk = KRSI_TILE_CHUNK / t.unit;
     t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
     if (l->facts->items_are_lanes) {
+        p.counts = are_numbers(&p);
         t.template = KRSI_TILE_SINGLE;
         t.reading = KRSI_TILE_IN_PLACE;
         fit_single(&t, &p, l->facts);
@@ -690,6 +739,6 @@ krsi_lower_contract(krsi_lowering *l)
     case KRSI_TILE_TURNED: krsi_tile_turned(&t); break;
     case KRSI_TILE_SINGLE: krsi_tile_single(&t); break;
     }
-    for (int i = 0; i < p.batches - 2; i++)
+    for (int i = 0; i < batch_loops(&p); i++)
         krsi_kb_end(t.kb);
 }

@@ -87,6 +87,9 @@ typedef struct krs_backend_limits {
     uint64_t shared_bytes;    /* of one group, all shared buffers */
     uint64_t memory_bytes;    /* all there is; 0 if unknown */
     uint64_t cache_bytes[3];  /* level 1 (data), 2, 3; 0 if unknown */
+    uint64_t item_turns; /* of all loops of one item, after which the device
+                            ends them: each time a loop is come to, its trips
+                            and one more; 0 if there is no such bound */
 } krs_backend_limits;
 
 /* Code as bytes. data comes from malloc and belongs to whoever holds the
