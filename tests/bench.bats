@@ -20,6 +20,11 @@ needs() {
     [ "$code" -eq 0 ]
 }
 
+# what only shows numbers is left to the release, where they mean something
+numbers() {
+    [ -z "${KERSEY_SLOW-}" ] || skip "numbers, not memory: in the release"
+}
+
 # one JSON object of one line, true under the filter $1
 holds() {
     local filter=$1
@@ -33,6 +38,7 @@ product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
     and .threads >= 1 and .m == 64 and .n == 48 and .k == 40'
 
 @test "bench train takes an encoder, which scores some of the tokens" {
+    numbers
     "$KERSEY" bench train --preset bert-tiny --batch 1 --seq 32 --steps 1 --json \
         >"$BATS_TEST_TMPDIR/json"
     # from -ln of 1 in 30522, and of 1 in 2, down by a few steps
@@ -59,7 +65,9 @@ product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
 }
 
 @test "gemm measures the products of the gradient too" {
-    for lies in "" --ta --tb "--ta --tb"; do
+    layouts=("" --ta --tb "--ta --tb")
+    [ -z "${KERSEY_SLOW-}" ] || layouts=("--ta --tb")
+    for lies in "${layouts[@]}"; do
         run -0 --separate-stderr "$KERSEY" bench gemm --m 24 --n 16 --k 40 \
             --backward --json $lies
         [ "$(jq -s 'map(.product) == ["y", "da", "db"] and
@@ -87,12 +95,20 @@ product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
 
 @test "decode: a token costs more the more there are, not the more there may be" {
     needs cpu
+    numbers
     holds '.preset == "llama-tiny" and .batch == 1 and .slots == 8192
         and (.points | map(.length)) == [512, 2048, 4096, 8176]
         and all(.points[]; .prefill_tok_s > 0 and .step_s_min > 0
-            and .step_s_median >= .step_s_min)
-        and .points[3].step_s_min > 1.2 * .points[0].step_s_min' \
+            and .step_s_median >= .step_s_min)' \
         decode --preset llama-tiny --seq 8192 --backend cpu
+    # 2.7 times as much where nothing else runs; other suites may disturb either
+    for try in 1 2 3 4 5; do
+        least=$(jq '.points[3].step_s_min / .points[0].step_s_min' <<<"$output")
+        jq -ne "$least > 1.5" && break
+        [ "$try" -lt 5 ]
+        run -0 --separate-stderr "$KERSEY" bench decode --preset llama-tiny \
+            --seq 8192 --backend cpu --json
+    done
     run -2 --separate-stderr "$KERSEY" bench decode --seq 4
     [[ "$stderr" == *"--seq at least 32"* ]]
 }

@@ -242,10 +242,11 @@ cases() {
 }
 
 @test "a mebibyte of one letter is encoded in less than a second a tokenizer" {
+    [ -z "${KERSEY_SLOW-}" ] || skip "a time: in the release"
     head -c 1048576 /dev/zero | tr '\0' a > "$folder/a.txt"
     for name in bert_wordpiece bytelevel_bpe smollm_bpe spm_bpe spm_unigram; do
         run -0 "$KERSEY" bench tokenize -t "$golden/$name" --whole \
             --data "$folder/a.txt" --threads 1 --steps 3 --json
-        [ "$(jq '.seconds_min < 1' <<< "$output")" = true ] || [ -n "$KERSEY_SLOW" ]
+        [ "$(jq '.seconds_min < 1' <<< "$output")" = true ]
     done
 }
