@@ -3,16 +3,10 @@
  *
  * In: --preset --batch --seq: its training step. Out: seconds to build the
  * graph, to make a program with an empty cache (cold) and with a full one on
- * a device opened anew (warm), launches and kernels. The cache is a folder of
- * its own below TMPDIR or /tmp, removed in the end.
+ * a device opened anew (warm), launches and kernels. The cache is a temporary
+ * folder.
  */
 #include "bench.h"
-
-#include <dirent.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 struct result {
     double graph_s, cold_s, warm_s;
@@ -53,38 +47,18 @@ compile_once(const struct command_line *line, const char *cache,
     return code;
 }
 
-static void
-remove_folder(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    while (dir && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
 int
 bench_compile(const struct command_line *line)
 {
     const struct flags *f = &line->flags;
-    const char *parent = getenv("TMPDIR");
-    char cache[PATH_BYTES];
+    const char *cache;
     struct result r;
     krs_error err;
-    int length = snprintf(cache, sizeof cache, "%s/kersey-XXXXXX",
-                          parent && parent[0] ? parent : "/tmp");
-    if (length < 0 || (size_t)length >= sizeof cache || !mkdtemp(cache)) {
-        krs_fail(&err, KRS_E_IO, "no folder for a cache in %.200s: %s",
-                 parent ? parent : "/tmp", strerror(errno));
+    if (make_temporary(&cache, &err))
         return complain(&err);
-    }
     int code = compile_once(line, cache, &r.cold_s, &r);
     if (code == EXIT_OK)
         code = compile_once(line, cache, &r.warm_s, &r);
-    remove_folder(cache);
     if (code != EXIT_OK)
         return code;
     if (f->json)

@@ -138,12 +138,16 @@ void talk_over(void);
 int open_device(const struct command_line *line, krs_device **out);
 int open_device_cached(const struct command_line *line, const char *cache,
                        krs_device **out);
+/* the folder of compiled code that the environment asks for; NULL: none */
+const char *find_cache_folder(void);
 
 /* driver_cache.c -- before a device of OpenCL is opened: what its driver caches
  * goes into a folder that ends with the process. Without one it stays where
  * the driver puts it. */
 void own_driver_cache(void);
-/* the folder of compiled code that the environment asks for; NULL: none */
-const char *find_cache_folder(void);
+
+/* temporary.c -- a new folder of mode 0700, removed with what lies in it when
+ * the process ends; *path lives as long */
+krs_status make_temporary(const char **path, krs_error *err);
 
 #endif
