@@ -211,14 +211,17 @@ set_input(krs_program *program, const char *name, krs_node x, const problem *p)
 static krs_device *
 open_device(const char *name, bool unfused, uint32_t threads)
 {
+    bool lanes = strcmp(name, "lanes") == 0;
     const krs_device_options options = {.struct_size = sizeof options,
                                         .threads = threads,
+                                        .cpu = lanes ? "lanes" : NULL,
                                         .modules = KERSEY_MODULE_DIR,
                                         .cache = temp_folder(),
                                         .unfused = unfused};
     krs_device *device;
     krs_error err;
-    krs_status status = krs_device_open_with(name, &options, &device, &err);
+    krs_status status =
+        krs_device_open_with(lanes ? "interp" : name, &options, &device, &err);
     ck_assert_msg(status == KRS_OK, "%s", err.text);
     return device;
 }
@@ -377,7 +380,7 @@ START_TEST(attention_and_its_gradients_are_as_good_as_the_definition)
 }
 END_TEST
 
-START_TEST(the_processor_gives_the_bits_of_the_interpreter_for_any_threads)
+START_TEST(any_split_into_items_gives_the_bits_of_the_interpreter)
 {
     for (int i = 0; i < PROBLEMS; i += stride()) {
         result want = run(&problems[i], false, "interp", false, 0);
@@ -386,6 +389,10 @@ START_TEST(the_processor_gives_the_bits_of_the_interpreter_for_any_threads)
             assert_same_bits(&got, &want, i, "threads");
             forget(&got);
         }
+        /* where items are lanes, tiles and the split into items are others */
+        result strips = run(&problems[i], false, "lanes", false, 0);
+        assert_same_bits(&strips, &want, i, "strips of a head");
+        forget(&strips);
         forget(&want);
     }
 }
@@ -596,7 +603,7 @@ START_TEST(a_training_step_has_two_cuts_of_attention)
 END_TEST
 
 PARITY_SUITE(attention_and_its_gradients_are_as_good_as_the_definition,
-             the_processor_gives_the_bits_of_the_interpreter_for_any_threads,
+             any_split_into_items_gives_the_bits_of_the_interpreter,
              second_gradients_are_as_good_as_those_of_the_definition,
              keys_beyond_the_live_length_do_not_count,
              no_live_key_is_refused_as_by_the_definition,

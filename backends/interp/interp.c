@@ -32,6 +32,18 @@ interp_count(krs_error *err)
     return 1;
 }
 
+/* As if items were lanes of a processor, few turns long: its schedules, so that
+ * they can be judged, and compared bit for bit, where there is no such device. */
+static void
+make_lanes(krs_backend_limits *limits)
+{
+    enum { WORKERS = 8, LANES = 4, TURNS = 65535 };
+    limits->is_processor = false;
+    limits->workers = WORKERS;
+    limits->vector_lanes = LANES;
+    limits->item_turns = TURNS;
+}
+
 static krs_status
 interp_open(const krs_backend_options *options, krs_backend_device **out,
             krs_error *err)
@@ -40,9 +52,13 @@ interp_open(const krs_backend_options *options, krs_backend_device **out,
     if (options && options->index != 0)
         return krs_fail(err, KRS_E_ARGUMENT, "interp: no device %u; only 0",
                         options->index);
-    if (options && options->cpu && strcmp(options->cpu, "native") != 0)
+    bool lanes = options && options->cpu && strcmp(options->cpu, "lanes") == 0;
+    if (options && options->cpu && !lanes &&
+        strcmp(options->cpu, "native") != 0)
         return krs_fail(err, KRS_E_UNSUPPORTED,
-                        "interp: no processor level '%s': it makes no code",
+                        "interp: no processor level '%s': it makes no code; "
+                        "'lanes' takes the schedules of devices whose items "
+                        "are lanes",
                         options->cpu);
     krs_backend_device *device = calloc(1, sizeof *device);
     if (!device)
@@ -68,6 +84,8 @@ interp_open(const krs_backend_options *options, krs_backend_device **out,
         .max_bind_bytes = INT64_MAX,
         .scratch_bytes = 1U << 30
     };
+    if (lanes)
+        make_lanes(&device->limits);
     if (options && options->allocator)
         device->allocator = *options->allocator;
     *out = device;

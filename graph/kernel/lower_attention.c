@@ -12,7 +12,7 @@
  *
  * Source: Milakov and Gimelshein 2018; Dao et al. 2022, algorithm 1.
  */
-#include "lower_attention.h"
+#include "lower_attention_lanes.h"
 
 #include <math.h>
 
@@ -36,13 +36,10 @@ typedef struct forward {
 } forward;
 
 /* Queries of an item: few enough that all workers have items, many enough that
- * packing keys for them does not show; one strip where items are lanes, as
- * there are drivers that bound the turns of an item's loops. */
+ * packing keys for them does not show. */
 static int64_t
 item_rows(const krsi_flash *f, int64_t strip)
 {
-    if (f->l->facts->items_are_lanes)
-        return strip;
     int64_t items = krsi_tile_most(f->max_B, 1) * f->max_K;
     int64_t wanted =
         krsi_tile_parts((int64_t)f->l->facts->workers * ITEMS_A_WORKER,
@@ -301,13 +298,7 @@ deliver_row(forward *w, krsi_kv g, krsi_kv i)
     if (f->at->out_lse >= 0) {
         krsi_kv m =
             krsi_kb_load(kb, (krsi_kmem){.buffer = w->most, .index = slot});
-        krsi_kv lse = krsi_kb_add(kb, m, krsi_kmath_log(kb, sum));
-        krsi_kv empty = krsi_kb_eq(kb, sum, krsi_kb_f32(kb, 0));
-        lse = krsi_kb_select(kb, empty, krsi_kb_f32(kb, NAN), lse);
-        krsi_kv at = krsi_kb_add(kb, krsi_flash_base(f, &w->lse, f->head),
-                                 krsi_kb_mul(kb, i, w->lse.stride[2]));
-        krsi_kb_store(kb, (krsi_kmem){.buffer = w->lse.buffer, .index = at},
-                      lse);
+        krsi_flash_store_lse(f, &w->lse, i, m, sum);
     }
     if (f->at->out < 0)
         return;
@@ -334,7 +325,14 @@ krsi_lower_attention(krsi_lowering *l)
     krsi_flash *f = &w.f;
     krsi_kb *kb = l->kb;
     if (at->cotangent >= 0) {
-        krsi_lower_attention_grad(l);
+        if (l->facts->items_are_lanes)
+            krsi_lower_attention_lanes_grad(l);
+        else
+            krsi_lower_attention_grad(l);
+        return;
+    }
+    if (l->facts->items_are_lanes) {
+        krsi_lower_attention_lanes(l);
         return;
     }
     declare_forward(&w, l);

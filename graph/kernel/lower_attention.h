@@ -48,6 +48,8 @@ typedef struct krsi_flash_tensor {
     krsi_kv offset, stride[4];
     bool unit[4];   /* stride is 1 */
     bool repeat[4]; /* stride is 0 */
+    bool in_fours;  /* where items are lanes: f32 whose rows begin at multiples
+                       of four */
 } krsi_flash_tensor;
 
 /* A kernel of the family being made. */
@@ -72,6 +74,8 @@ krsi_kv krsi_flash_plus(krsi_flash *f, krsi_kv a, int64_t b);
 krsi_kv krsi_flash_number(krsi_flash *f, int64_t value);
 /* A view of queries [B,H,T,..] as [B,K,G,..] where rows are heads. */
 krsi_view krsi_flash_rows_of(const krsi_flash *f, const krsi_view *queries);
+/* the body up to krsi_kb_end runs if low < high */
+void krsi_flash_if_below(krsi_flash *f, krsi_kv low, krsi_kv high);
 /* open the loop over the heads of the group, sets head; the number in it */
 krsi_kv krsi_flash_open_heads(krsi_flash *f);
 
@@ -95,6 +99,11 @@ krsi_flash_tensor krsi_flash_place(krsi_lowering *l, krsi_kbuf buffer,
 krsi_flash_tensor krsi_flash_declare(krsi_lowering *l, const char *name,
                                      const krsi_view *view, krs_dtype dtype,
                                      int access);
+/* A part of the flat gradient, [B, heads, rows, columns] from *start on, which
+ * moves behind it. */
+krsi_flash_tensor krsi_flash_part(krsi_flash *f, krsi_kbuf buffer,
+                                  int64_t *start, int64_t heads, int64_t rows,
+                                  int64_t columns);
 /* element [b, head, 0, 0] */
 krsi_kv krsi_flash_base(krsi_flash *f, const krsi_flash_tensor *x,
                         krsi_kv head);
@@ -120,11 +129,22 @@ void krsi_flash_declare_b(krsi_flash *f, krsi_tile *t, const char *name,
 /* Keys that query i may see, among [first, end): up to, and from. */
 krsi_kv krsi_flash_last(krsi_flash *f, krsi_kv i, krsi_kv end);
 krsi_kv krsi_flash_first(krsi_flash *f, krsi_kv i, krsi_kv first);
+/* Of all queries, those that see one of the keys [k0, k1): from, and up to. */
+void krsi_flash_bound_queries(krsi_flash *f, krsi_kv k0, krsi_kv k1,
+                              krsi_kv *out_first, krsi_kv *out_end);
 /* v: scores of query i and keys j, j + 1, ...; with the additive mask, and
  * *out_seen: those that count, below `last` and from `first` on. */
 krsi_kv krsi_flash_masked(krsi_flash *f, krsi_kv v, krsi_kv i, krsi_kv j,
                           krsi_kv first, krsi_kv last, int lanes,
                           krsi_kv *out_seen);
+/* of the mask for the queries i, i + 1, ... and key j */
+krsi_kv krsi_flash_mask_down(krsi_flash *f, krsi_kv i, krsi_kv j, krsi_kv mask,
+                             int lanes);
+
+/* lse of query i from its largest score and its sum: m + ln l, NaN if no key
+ * counts */
+void krsi_flash_store_lse(krsi_flash *f, const krsi_flash_tensor *to, krsi_kv i,
+                          krsi_kv m, krsi_kv sum);
 
 /* ---- lower_attention_grad.c ---- */
 void krsi_lower_attention_grad(krsi_lowering *l);

@@ -12,8 +12,6 @@
  */
 #include "lower_attention.h"
 
-#include <math.h>
-
 enum { ALIGN = 64, KEYS = KRSI_FLASH_GRAD_KEYS, QUERIES = KRSI_FLASH_QUERIES };
 
 typedef struct gradient {
@@ -35,22 +33,6 @@ times(gradient *w, krsi_kv a, int64_t b)
 }
 
 /* ---- declarations ---- */
-
-/* A part of the flat result, [B, heads, rows, columns] from *start on. */
-static krsi_flash_tensor
-place_part(gradient *w, krsi_kbuf buffer, int64_t *start, int64_t heads,
-           int64_t rows, int64_t columns)
-{
-    krsi_view v = w->f.l->cut->out[0].view;
-    v.rank = 4;
-    v.offset = krs_index_plus(v.offset, KRS_INDEX(*start));
-    v.stride[3] = 1;
-    v.stride[2] = columns;
-    v.stride[1] = rows * columns;
-    v.stride[0] = heads * rows * columns;
-    *start += w->f.max_B * heads * rows * columns;
-    return krsi_flash_place(w->f.l, buffer, KRS_F32, &v);
-}
 
 /* A product that is added to `to`, whose rows of B are those of x. */
 static void
@@ -82,10 +64,10 @@ declare(gradient *w, krsi_lowering *l)
     krsi_kbuf out = krsi_tile_buffer(l, "out", l->cut->out[0].view.value,
                                      KRS_F32, KRS_K_READ | KRS_K_WRITE);
     int64_t start = 0, rows = f->max_G * f->max_T;
-    w->to_q =
-        place_part(w, out, &start, f->max_K * f->max_G, f->max_T, f->max_D);
-    w->to_k = place_part(w, out, &start, f->max_K, f->max_S, f->max_D);
-    w->to_v = place_part(w, out, &start, f->max_K, f->max_S, f->max_E);
+    w->to_q = krsi_flash_part(f, out, &start, f->max_K * f->max_G, f->max_T,
+                              f->max_D);
+    w->to_k = krsi_flash_part(f, out, &start, f->max_K, f->max_S, f->max_D);
+    w->to_v = krsi_flash_part(f, out, &start, f->max_K, f->max_S, f->max_E);
     w->p = krsi_kb_scratch(kb, "p", KRS_F32, (int64_t)QUERIES * KEYS,
                            KRSI_KV_NONE, ALIGN);
     w->ds = krsi_kb_scratch(kb, "ds", KRS_F32, (int64_t)QUERIES * KEYS,
@@ -354,24 +336,6 @@ pack_turned(gradient *w, krsi_tile *t, const krsi_flash_tensor *x)
     krsi_tile_pack_b(t);
 }
 
-/* Of all queries, those that see a key of the block: from, and up to. */
-static void
-bound_queries(gradient *w, krsi_kv *out_first, krsi_kv *out_end)
-{
-    krsi_flash *f = &w->f;
-    krsi_kb *kb = f->kb;
-    *out_first = krsi_kb_i64(kb, 0);
-    *out_end = f->T;
-    if (f->at->causal)
-        *out_first =
-            krsi_kb_max(kb, *out_first, krsi_kb_sub(kb, w->k0, f->offset));
-    if (f->window.ref) {
-        krsi_kv last =
-            krsi_kb_sub(kb, krsi_kb_add(kb, w->k1, f->window), f->offset);
-        *out_end = krsi_kb_min(kb, *out_end, krsi_flash_plus(&w->f, last, -1));
-    }
-}
-
 void
 krsi_lower_attention_grad(krsi_lowering *l)
 {
@@ -389,7 +353,7 @@ krsi_lower_attention_grad(krsi_lowering *l)
     pack_turned(&w, &w.dp, &f->v);
     pack(&w, &w.dq, &f->k, f->key_head, w.k0, w.k1);
     w.group_row = krsi_kb_mul(kb, krsi_flash_open_heads(f), f->T);
-    bound_queries(&w, &first, &end);
+    krsi_flash_bound_queries(f, w.k0, w.k1, &first, &end);
     w.q0 = krsi_kb_for(kb, first, end, krsi_kb_i64(kb, QUERIES));
     w.q1 = krsi_kb_min(kb, krsi_flash_plus(&w.f, w.q0, QUERIES), end);
     w.seen = krsi_flash_last(f, krsi_flash_plus(&w.f, w.q1, -1), w.k1);

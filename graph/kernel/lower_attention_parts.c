@@ -6,6 +6,8 @@
  */
 #include "lower_attention.h"
 
+#include <math.h>
+
 enum { ALIGN = 64 };
 
 krsi_kv
@@ -14,10 +16,27 @@ krsi_flash_plus(krsi_flash *f, krsi_kv a, int64_t b)
     return krsi_kb_add(f->kb, a, krsi_kb_i64(f->kb, b));
 }
 
+void
+krsi_flash_if_below(krsi_flash *f, krsi_kv low, krsi_kv high)
+{
+    krsi_tile_if_below(&(krsi_tile){.kb = f->kb}, low, high);
+}
+
 krsi_kv
 krsi_flash_number(krsi_flash *f, int64_t value)
 {
     return krsi_tile_integer(f->l, KRS_INDEX(value));
+}
+
+/* Do rows of four elements and more begin at multiples of four? */
+static bool
+is_in_fours(const krsi_view *view, krs_dtype dtype)
+{
+    bool fours = dtype == KRS_F32 && view->rank == 4 && view->stride[3] == 1 &&
+                 view->offset.terms == 0 && view->offset.base % 4 == 0;
+    for (int a = 0; a < view->rank - 1; a++)
+        fours &= view->stride[a] % 4 == 0;
+    return fours;
 }
 
 krsi_flash_tensor
@@ -33,6 +52,7 @@ krsi_flash_place(krsi_lowering *l, krsi_kbuf buffer, krs_dtype dtype,
                           ? krsi_kb_i64(l->kb, view->stride[a])
                           : krsi_tile_integer(l, KRS_INDEX(view->stride[a]));
     }
+    x.in_fours = l->facts->items_are_lanes && is_in_fours(view, dtype);
     return x;
 }
 
@@ -49,6 +69,21 @@ krsi_flash_load(krsi_lowering *l, const char *name, int load)
 {
     return krsi_flash_declare(l, name, &l->cut->load[load].view,
                               krsi_tile_load_type(l->cut, load), KRS_K_READ);
+}
+
+krsi_flash_tensor
+krsi_flash_part(krsi_flash *f, krsi_kbuf buffer, int64_t *start, int64_t heads,
+                int64_t rows, int64_t columns)
+{
+    krsi_view v = f->l->cut->out[0].view;
+    v.rank = 4;
+    v.offset = krs_index_plus(v.offset, KRS_INDEX(*start));
+    v.stride[3] = 1;
+    v.stride[2] = columns;
+    v.stride[1] = rows * columns;
+    v.stride[0] = heads * rows * columns;
+    *start += f->max_B * heads * rows * columns;
+    return krsi_flash_place(f->l, buffer, KRS_F32, &v);
 }
 
 /* A view of queries [B,H,T,..] as [B,K,G,..], if there is one query: so the
@@ -153,7 +188,8 @@ krsi_flash_rows(const krsi_flash_tensor *x)
                                .outer = x->stride[2],
                                .inner = x->stride[3],
                                .along_outer = x->unit[2],
-                               .along_inner = x->unit[3]};
+                               .along_inner = x->unit[3],
+                               .aligned = x->in_fours};
 }
 
 krsi_tile_operand
@@ -165,7 +201,8 @@ krsi_flash_across(const krsi_flash_tensor *x)
                                .outer = x->stride[3],
                                .inner = x->stride[2],
                                .along_outer = x->unit[3],
-                               .along_inner = x->unit[2] && !x->unit[3]};
+                               .along_inner = x->unit[2] && !x->unit[3],
+                               .aligned = x->in_fours};
 }
 
 void
@@ -239,26 +276,52 @@ krsi_flash_first(krsi_flash *f, krsi_kv i, krsi_kv first)
     return krsi_kb_max(kb, first, krsi_flash_plus(f, from, 1));
 }
 
-/* elements of the mask for query i and keys j, j + 1, ... below `last` */
+void
+krsi_flash_bound_queries(krsi_flash *f, krsi_kv k0, krsi_kv k1,
+                         krsi_kv *out_first, krsi_kv *out_end)
+{
+    krsi_kb *kb = f->kb;
+    *out_first = krsi_kb_i64(kb, 0);
+    *out_end = f->T;
+    if (f->at->causal)
+        *out_first =
+            krsi_kb_max(kb, *out_first, krsi_kb_sub(kb, k0, f->offset));
+    if (f->window.ref) {
+        krsi_kv last =
+            krsi_kb_sub(kb, krsi_kb_add(kb, k1, f->window), f->offset);
+        *out_end = krsi_kb_min(kb, *out_end, krsi_flash_plus(f, last, -1));
+    }
+}
+
+/* elements of the mask for query i and key j, and those that follow along axis
+ * 2, queries, or 3, keys */
 static krsi_kv
-mask_at(krsi_flash *f, krsi_kv i, krsi_kv j, krsi_kv below, int lanes)
+mask_along(krsi_flash *f, int axis, krsi_kv i, krsi_kv j, krsi_kv inside,
+           int lanes)
 {
     krsi_kb *kb = f->kb;
     const krsi_flash_tensor *x = &f->mask;
     krsi_kmem at = {.buffer = x->buffer};
     at.index = krsi_kb_add(kb, krsi_flash_base(f, x, f->head),
-                           krsi_kb_mul(kb, i, x->stride[2]));
-    if (!x->repeat[3]) {
-        at.index = krsi_kb_add(kb, at.index, krsi_kb_mul(kb, j, x->stride[3]));
+                           krsi_kb_add(kb, krsi_kb_mul(kb, i, x->stride[2]),
+                                       krsi_kb_mul(kb, j, x->stride[3])));
+    if (!x->repeat[axis]) {
         at.lanes = lanes;
-        at.mask = below;
-        if (!x->unit[3] && lanes > 1)
+        at.mask = inside;
+        if (!x->unit[axis] && lanes > 1)
             at.offsets = krsi_kb_mul(
                 kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, lanes)),
-                x->stride[3]);
+                x->stride[axis]);
     }
     krsi_kv v = krsi_kb_load(kb, at);
-    return x->repeat[3] ? krsi_kb_broadcast(kb, lanes, v) : v;
+    return x->repeat[axis] ? krsi_kb_broadcast(kb, lanes, v) : v;
+}
+
+krsi_kv
+krsi_flash_mask_down(krsi_flash *f, krsi_kv i, krsi_kv j, krsi_kv mask,
+                     int lanes)
+{
+    return mask_along(f, 2, i, j, mask, lanes);
 }
 
 krsi_kv
@@ -272,7 +335,7 @@ krsi_flash_masked(krsi_flash *f, krsi_kv v, krsi_kv i, krsi_kv j, krsi_kv first,
         seen = krsi_kb_and(kb, seen,
                            krsi_kb_not(kb, krsi_kb_below(kb, j, first, lanes)));
     if (f->at->mask >= 0) {
-        krsi_kv m = mask_at(f, i, j, inside, lanes);
+        krsi_kv m = mask_along(f, 3, i, j, inside, lanes);
         if (f->mask.dtype == KRS_BOOL)
             seen = krsi_kb_and(kb, seen, m);
         else
@@ -280,6 +343,19 @@ krsi_flash_masked(krsi_flash *f, krsi_kv v, krsi_kv i, krsi_kv j, krsi_kv first,
     }
     *out_seen = seen;
     return v;
+}
+
+void
+krsi_flash_store_lse(krsi_flash *f, const krsi_flash_tensor *to, krsi_kv i,
+                     krsi_kv m, krsi_kv sum)
+{
+    krsi_kb *kb = f->kb;
+    krsi_kv lse = krsi_kb_add(kb, m, krsi_kmath_log(kb, sum));
+    krsi_kv empty = krsi_kb_eq(kb, sum, krsi_kb_f32(kb, 0));
+    krsi_kv at = krsi_kb_add(kb, krsi_flash_base(f, to, f->head),
+                             krsi_kb_mul(kb, i, to->stride[2]));
+    krsi_kb_store(kb, (krsi_kmem){.buffer = to->buffer, .index = at},
+                  krsi_kb_select(kb, empty, krsi_kb_f32(kb, NAN), lse));
 }
 
 /* ---- loops ---- */

@@ -64,6 +64,9 @@ typedef enum krsi_tile_reading {
 
 typedef struct krsi_tile krsi_tile;
 
+/* the sums of a register tile, vectors along n */
+typedef krsi_kv krsi_tile_registers[KRSI_TILE_ROWS][KRSI_TILE_VECTORS];
+
 /* Where an element of a matrix is, or those of a vector from lane 0 on. */
 typedef struct krsi_tile_point {
     krsi_kv outer, k; /* row of A, column of B; and along k */
@@ -85,7 +88,8 @@ typedef struct krsi_tile_operand {
      * multiplied: expression `root` of the cut, in which that element is
      * expression `element`. Equal: the element itself. */
     int root, element;
-    int axis; /* of the cut, along `outer` */
+    int axis;        /* of the cut, along `outer` */
+    bool in_scratch; /* single: no texel view shows it */
 } krsi_tile_operand;
 
 struct krsi_tile {
@@ -212,6 +216,9 @@ void krsi_tile_strip(krsi_tile *t, krsi_kv row);
 void krsi_tile_stream(krsi_tile *t);
 void krsi_tile_turned(krsi_tile *t);
 void krsi_tile_single(krsi_tile *t);
+/* products of the words first .. end, at the rows from `row` and the columns
+ * from n0 on, from 0 */
+void krsi_tile_single_sums(krsi_tile *t, krsi_kv row, krsi_tile_registers s);
 /* open the loop over chunks; close it with krsi_kb_end. Carries come before
  * krsi_tile_bounds, which is called in it. */
 void krsi_tile_chunks(krsi_tile *t);

@@ -15,7 +15,6 @@
 
 enum { STEPS = 4 }; /* words of k taken together; lanes of a vector, too */
 
-typedef krsi_kv square[KRSI_TILE_ROWS][KRSI_TILE_VECTORS];
 /* vector v of lanes along m or n, at word i */
 typedef krsi_kv block[STEPS][KRSI_TILE_VECTORS];
 
@@ -38,7 +37,7 @@ line_of(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer, krsi_kv word)
                         .index = at,
                         .lanes = STEPS,
                         .align_bytes = x->aligned ? KRSI_TILE_ALIGNED : 0,
-                        .flags = KRS_K_TEXEL});
+                        .flags = x->in_scratch ? 0 : KRS_K_TEXEL});
     return krsi_tile_element(
         t, x, v,
         (krsi_tile_point){
@@ -92,7 +91,8 @@ read_block(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer, krsi_kv end,
 
 /* s plus the products of `steps` words. */
 static void
-multiply_words(krsi_tile *t, krsi_kv row, krsi_kv word, int steps, square s)
+multiply_words(krsi_tile *t, krsi_kv row, krsi_kv word, int steps,
+               krsi_tile_registers s)
 {
     krsi_kb *kb = t->kb;
     block a, b;
@@ -122,10 +122,10 @@ multiply_words(krsi_tile *t, krsi_kv row, krsi_kv word, int steps, square s)
 /* The words low .. high of the chunk, `steps` at a time. */
 static void
 multiply(krsi_tile *t, krsi_kv row, krsi_kv low, krsi_kv high, int steps,
-         square s)
+         krsi_tile_registers s)
 {
     krsi_kb *kb = t->kb;
-    square carried;
+    krsi_tile_registers carried;
     krsi_kv word = krsi_kb_for(kb, low, high, krsi_kb_i64(kb, steps));
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < t->vectors; v++)
@@ -140,17 +140,20 @@ multiply(krsi_tile *t, krsi_kv row, krsi_kv low, krsi_kv high, int steps,
             s[r][v] = krsi_kb_result(kb, carried[r][v]);
 }
 
-static void
-multiply_chunk(krsi_tile *t, krsi_kv row, square s)
+void
+krsi_tile_single_sums(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
 {
     krsi_kb *kb = t->kb;
     krsi_kv zero = krsi_kb_broadcast(kb, t->lanes, krsi_kb_f32(kb, 0));
-    krsi_kv words = krsi_kb_sub(kb, t->end, t->first), low = krsi_kb_i64(kb, 0);
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv low = t->low.ref ? t->low : krsi_kb_i64(kb, 0);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < t->vectors; v++)
             s[r][v] = zero;
     if (!t->pairs) {
-        krsi_kv fours = krsi_kb_and(kb, words, krsi_kb_i64(kb, -STEPS));
+        krsi_kv fours = krsi_kb_and(kb, krsi_kb_sub(kb, words, low),
+                                    krsi_kb_i64(kb, -STEPS));
+        fours = krsi_kb_add(kb, low, fours);
         if (t->whole_words)
             fours = words;
         multiply(t, row, low, fours, STEPS, s);
@@ -161,7 +164,7 @@ multiply_chunk(krsi_tile *t, krsi_kv row, square s)
 }
 
 static void
-store_tile(krsi_tile *t, krsi_kv row, square s)
+store_tile(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
 {
     krsi_kb *kb = t->kb;
     for (int r = 0; r < t->rows; r++) {
@@ -187,11 +190,11 @@ static void
 compute(krsi_tile *t, krsi_kv row)
 {
     krsi_kb *kb = t->kb;
-    square s, c;
+    krsi_tile_registers s, c;
     if (t->one_chunk) {
         t->first = krsi_kb_i64(kb, 0);
         t->end = t->words;
-        multiply_chunk(t, row, s);
+        krsi_tile_single_sums(t, row, s);
         store_tile(t, row, s);
         return;
     }
@@ -201,7 +204,7 @@ compute(krsi_tile *t, krsi_kv row)
         for (int v = 0; v < t->vectors; v++)
             c[r][v] = krsi_kb_carry(kb, none);
     krsi_tile_bounds(t);
-    multiply_chunk(t, row, s);
+    krsi_tile_single_sums(t, row, s);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < t->vectors; v++)
             krsi_kb_next(kb, c[r][v], krsi_kb_add(kb, c[r][v], s[r][v]));
