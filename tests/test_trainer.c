@@ -779,7 +779,7 @@ START_TEST(a_kill_at_any_moment_leaves_a_checkpoint_that_loads)
         /* until it has something, then at a moment of chance */
         char *latest = NULL;
         krs_error err;
-        for (int tries = 0; tries < 500; tries++) {
+        for (int tries = 0; tries < 6000; tries++) {
             krs_checkpoint_info info = {.step = -1};
             free(latest);
             latest = NULL;

@@ -137,8 +137,8 @@ refused() {
 @test "Ctrl-C finishes the step, saves, exits 130, and the run goes on" {
     "$KERSEY" train $small --steps 1000000 --warmup 1 --out r 2>talk >data &
     pid=$!
-    for i in $(seq 200); do
-        [ -s r/metrics.jsonl ] && break
+    until [ -s r/metrics.jsonl ]; do
+        kill -0 $pid
         sleep 0.05
     done
     kill -INT $pid
