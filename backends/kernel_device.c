@@ -25,10 +25,32 @@ close_machine(void *state)
     free(m);
 }
 
+static const char *const effort_name[] = {[KRS_EFFORT_NORMAL] = "normal",
+                                          [KRS_EFFORT_NONE] = "none",
+                                          [KRS_EFFORT_MOST] = "most"};
+
+static krs_status
+find_effort(const char *name, krs_backend_effort *out, krs_error *err)
+{
+    *out = KRS_EFFORT_NORMAL;
+    for (int e = KRS_EFFORT_NORMAL; name && e <= KRS_EFFORT_MOST; e++)
+        if (strcmp(effort_name[e], name) == 0) {
+            *out = (krs_backend_effort)e;
+            return KRS_OK;
+        }
+    return name ? krs_fail(err, KRS_E_NAME,
+                           "device_open: no effort '%s'; there are none, "
+                           "normal and most",
+                           name)
+                : KRS_OK;
+}
+
 static krs_status
 open_machine(const char *name, const krs_device_options *options,
              void **out_state, krs_error *err)
 {
+    krs_backend_effort effort;
+    KRS_TRY(find_effort(options->effort, &effort, err));
     krsi_machine *m = calloc(1, sizeof *m);
     if (!m)
         return krs_fail(err, KRS_E_MEMORY, "device_open: no memory for '%s'",
@@ -47,6 +69,7 @@ open_machine(const char *name, const krs_device_options *options,
                                  .index = m->entry.index,
                                  .workers = options->threads,
                                  .cpu = options->cpu,
+                                 .effort = effort,
                                  .allocator = options->allocator};
         m->backend = m->entry.backend;
         m->fuses = !options->unfused;

@@ -93,16 +93,20 @@ fuzz_data(const fuzz_case *c, const char *name, krs_dtype dtype, int64_t count,
         }
     size_t bytes = 0;
     krs_dtype_bytes(dtype, 1, &bytes);
-    for (int64_t i = 0; i < count; i++) {
-        char *to = (char *)out + (size_t)i * bytes;
-        if (krs_dtype_is_float(dtype)) {
-            float f = float_value(series, i);
-            krs_convert(dtype, to, KRS_F32, &f, 1, NULL);
-        } else {
-            int64_t v = int_value(series, i);
-            v = dtype == KRS_BOOL ? v & 1 : v;
-            krs_convert(dtype, to, KRS_I64, &v, 1, NULL);
-        }
+    enum { PART = 64 };
+    for (int64_t at = 0; at < count; at += PART) {
+        float real[PART];
+        int64_t whole[PART], n = count - at < PART ? count - at : PART;
+        bool is_float = krs_dtype_is_float(dtype);
+        for (int64_t i = 0; i < n; i++)
+            if (is_float)
+                real[i] = float_value(series, at + i);
+            else
+                whole[i] =
+                    int_value(series, at + i) & (dtype == KRS_BOOL ? 1 : -1);
+        krs_convert(dtype, (char *)out + (size_t)at * bytes,
+                    is_float ? KRS_F32 : KRS_I64,
+                    is_float ? (void *)real : (void *)whole, (size_t)n, NULL);
     }
 }
 
@@ -411,7 +415,9 @@ fuzz_build(uint64_t seed, fuzz_case *out, fuzz_counts *counts)
     for (int i = 1 + fuzz_below(&g, 3); i > 0; i--)
         fuzz_keep(&g, fuzz_leaf(&g, i == 1 ? KRS_F32 : fuzz_random_dtype(&g),
                                 fuzz_random_shape(&g)));
-    int nodes = 5 + fuzz_below(&g, 36);
+    /* most faults need few nodes, and a small graph costs little */
+    int nodes =
+        fuzz_chance(&g, 70) ? 3 + fuzz_below(&g, 10) : 10 + fuzz_below(&g, 31);
     for (int tries = 0; tries < 3 * nodes && g.count < nodes; tries++) {
         krs_node x = fuzz_use(&g);
         counts->asked++;

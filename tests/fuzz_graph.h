@@ -50,9 +50,20 @@ typedef struct fuzz_counts {
 } fuzz_counts;
 
 /* Ways to open a device, any two settings of two factors together in one of
- * them: last pass (all, or graphs as they are defined), fusion, threads, memory.
- * The bits are to be the same. */
-enum { FUZZ_WAYS = 6 };
+ * them: last pass (all, or graphs as they are defined), fusion, threads, memory,
+ * effort. The bits are to be the same. */
+enum { FUZZ_WAYS = 9 };
+
+typedef struct fuzz_way {
+    const char *stage;
+    bool unfused;
+    uint32_t threads;
+    krs_memory_use memory;
+    const char *effort;
+    int share; /* of the graphs on cpu: less where compiling takes longer */
+} fuzz_way;
+
+extern const fuzz_way fuzz_ways[FUZZ_WAYS];
 
 /* What runs a case: eval, interp as it is, and of interp and cpu the way whose
  * turn it is. cpu may be absent: NULL. Or eval and `only`, another backend. */
@@ -85,6 +96,8 @@ uint64_t fuzz_mix(uint64_t a, uint64_t b);
 bool fuzz_open(const char *cache, const char *modules, const char *only,
                fuzz_devices *out);
 void fuzz_close(fuzz_devices *d);
+/* The way of the n-th graph: on cpu by shares, elsewhere in turn. */
+int fuzz_way_of(bool on_cpu, uint64_t n);
 /* NULL, or what is wrong, to be freed. */
 char *fuzz_judge(const fuzz_case *c, const fuzz_devices *d,
                  fuzz_counts *counts);

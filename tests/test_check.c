@@ -310,6 +310,27 @@ START_TEST(the_first_wrong_node_is_named_and_shown_alone)
 }
 END_TEST
 
+START_TEST(an_output_that_is_an_input_is_what_was_given)
+{
+    krs_check_result r = {.struct_size = sizeof r};
+    krs_check_options o = {.struct_size = sizeof o, .repro = true};
+    krs_graph *g = krs_graph_new();
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(3));
+    krs_device *device = open_mutant("reversed");
+    open_eval();
+    ck_assert_int_eq(krs_check(device, eval, &x, 1, &o, &r, &err), KRS_E_CHECK);
+    ck_assert_int_eq(r.cause, KRS_CAUSE_NODE);
+    ck_assert_str_eq(r.op, "input");
+    ck_assert_msg(strstr(err.text, "output 0, input (") &&
+                      strstr(err.text, "), is not what was given: kernel 0"),
+                  "%s", err.text);
+    replay(r.repro, "reversed");
+    free(r.repro);
+    krs_device_close(device);
+    krs_graph_free(g);
+}
+END_TEST
+
 START_TEST(a_kernel_that_is_wrong_only_when_fused_is_named)
 {
     krs_check_result r;
@@ -441,6 +462,7 @@ END_TEST
 SUITE(without_a_fault_everything_passes_on_every_device,
       every_planted_fault_is_caught,
       the_first_wrong_node_is_named_and_shown_alone,
+      an_output_that_is_an_input_is_what_was_given,
       a_kernel_that_is_wrong_only_when_fused_is_named,
       outputs_gradients_and_steps_are_compared, mistakes_are_refused,
       hostile_data_is_refused_with_line_and_column)

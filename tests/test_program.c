@@ -692,6 +692,10 @@ START_TEST(a_device_runs_graphs_optimised_or_as_they_are_defined)
     REFUSED(krs_device_open_with("eval", &options, &refused, &err), NAME,
             "device_open: no graph runs at stage 'graph'; there are expand and "
             "opt");
+    options.stage = NULL;
+    options.effort = "little";
+    REFUSED(krs_device_open_with("interp", &options, &refused, &err), NAME,
+            "device_open: no effort 'little'; there are none, normal and most");
     free(opt);
     free(expand);
     krs_program_free(a);

@@ -385,7 +385,7 @@ describe(const krsi_checking *c, const krsi_blame *b, char *text, size_t size)
 {
     const krs_check_result *r = c->result;
     const char *kernel = *r->kernel ? r->kernel : "no single kernel";
-    if (b->cause == KRS_CAUSE_NODE)
+    if (c->bad && b->cause == KRS_CAUSE_NODE)
         snprintf(text, size, "%s: %s", c->sentence, kernel);
     else if (c->bad)
         snprintf(text, size,
@@ -393,11 +393,13 @@ describe(const krsi_checking *c, const krsi_blame *b, char *text, size_t size)
                  "operation",
                  c->sentence, kernel);
     else
-        snprintf(text, size,
-                 "output %zu, %s%s%s (%s:%d), has other bits in the program "
-                 "than as an output of its own: %s",
-                 c->odd, r->scope, *r->scope ? ": " : "", r->op, r->file,
-                 r->line, kernel);
+        snprintf(text, size, "output %zu, %s%s%s (%s:%d), %s: %s", c->odd,
+                 r->scope, *r->scope ? ": " : "", r->op, r->file, r->line,
+                 krsi_check_is_value(c->g, c->root[c->odd])
+                     ? "has other bits in the program than as an output of its "
+                       "own"
+                     : "is not what was given",
+                 kernel);
 }
 
 static krs_status

@@ -1,7 +1,8 @@
 /* probe.c -- every node of a graph made an output and judged by itself.
  *
  * In: the graph of primitives, its data. Out: a row for each node, the first
- * that is wrong, the first output of the whole run that is not the same bits.
+ * that is wrong, the first output of the whole run that is not the same bits,
+ * or, being a leaf, not what was given.
  *
  * A large graph is done in parts, so that the values of all nodes need not be
  * in memory: each part is a program of its own, whose outputs are its nodes and
@@ -132,24 +133,51 @@ read_values(krsi_checking *c, krs_program *program, const uint32_t *roots,
     return KRS_OK;
 }
 
-/* Outputs of the whole run whose root is in this part are the same bits. */
+/* Is output i of the whole run the same bits as its root? If not, and it is the
+ * first, it is odd. */
+static bool
+is_odd(krsi_checking *c, size_t i)
+{
+    const krs_view *whole = &c->first[i], *v = &c->value[c->root[i]];
+    if (!whole->data || !v->data || c->odd < i)
+        return false;
+    for (int64_t k = 0; k < krsi_view_elements(v); k++)
+        if (!krsi_view_same(whole, v, k)) {
+            krsi_view_free(&c->good);
+            c->odd = i;
+            return true;
+        }
+    return false;
+}
+
+/* Outputs of the whole run whose root is in this part. */
 static void
 compare_outputs(krsi_checking *c)
 {
     for (size_t i = 0; i < c->outputs; i++) {
-        const krs_view *whole = &c->first[i], *v = &c->value[c->root[i]];
-        if (!c->owned[c->root[i]] || !whole->data || c->odd < i)
+        uint32_t root = c->root[i];
+        if (!c->owned[root] || !is_odd(c, i))
             continue;
-        for (int64_t k = 0; k < krsi_view_elements(v); k++)
-            if (!krsi_view_same(whole, v, k)) {
-                krsi_view_free(&c->good);
-                c->odd = i;
-                c->good = *v; /* taken over */
-                c->owned[c->root[i]] = false;
-                c->value[c->root[i]].data = NULL;
-                break;
-            }
+        c->good = c->value[root]; /* taken over */
+        c->owned[root] = false;
+        c->value[root].data = NULL;
     }
+}
+
+/* An output that is a leaf holds what was given. */
+static krs_status
+compare_leaves(krsi_checking *c, krs_error *err)
+{
+    for (size_t i = 0; i < c->outputs; i++) {
+        const krs_view *given = &c->value[c->root[i]];
+        if (krsi_check_is_value(c->g, c->root[i]) || !is_odd(c, i))
+            continue;
+        c->good = (krs_view){given->dtype, given->shape, NULL, 0};
+        if (!krsi_view_room(&c->good))
+            return krsi_check_memory(err);
+        memcpy((void *)(uintptr_t)c->good.data, given->data, given->bytes);
+    }
+    return KRS_OK;
 }
 
 static void
@@ -203,6 +231,7 @@ krsi_check_probe(krsi_checking *c, krs_error *err)
     krs_status status = need && wanted ? KRS_OK : krsi_check_memory(err);
     if (status == KRS_OK) {
         find_leaves(c);
+        status = compare_leaves(c, err);
         krsi_mark(c->g, c->root, c->outputs, need);
     }
     for (uint32_t id = 1; id <= c->g->nodes && status == KRS_OK; id++) {

@@ -187,7 +187,8 @@ typedef struct krs_check_options {
  *      the device had. Most must be the same bits; functions, sums and
  *      attention have bounds (backends/check/tolerance.c). So the first node
  *      that is wrong is the one to look at, not where it shows.
- *   3  The outputs of 1 must be the same bits as in 2.
+ *   3  The outputs of 1 must be the same bits as in 2; one that is an input, a
+ *      state or a constant, what was given.
  *   4  What is wrong is unfused by bisection: nodes before it become inputs,
  *      which no kernel can compute, as many as leave the fault there. So the
  *      kernel is named, and a node that is wrong by itself told from one that

@@ -57,9 +57,12 @@ typedef enum krs_memory_use {
 
 /* How a device is opened. Zeroed fields ask for the default. */
 typedef struct krs_device_options {
-    size_t struct_size;  /* sizeof (krs_device_options) */
-    uint32_t threads;    /* at most so many; 0: one a processor */
-    const char *cpu;     /* cpu: "x86-64-v2", "x86-64-v3", ...; NULL: native */
+    size_t struct_size; /* sizeof (krs_device_options) */
+    uint32_t threads;   /* at most so many; 0: one a processor */
+    const char *cpu;    /* cpu: "x86-64-v2", "x86-64-v3", ...; NULL: native */
+    const char *effort; /* what backends put into code: "none" (on cpu, compiled
+                            in a third of the time, and slower), "most" (in twice
+                            the time), NULL: "normal"; the same bits */
     const char *modules; /* folder of libkersey-NAME.so; NULL: where the
                              program or library is */
     const char *cache;   /* folder of compiled code; NULL: none is kept */
@@ -93,7 +96,8 @@ typedef struct krs_device_options {
  * slow and trusted; "interp": the kernel interpreter behind the seam; "cpu":
  * kernels compiled for this processor; "NAME:i": the i-th device of a backend.
  * krs_device_open_with takes options (NULL: all default).
- * Errors: DEVICE for a name that is not there; NAME for a stage that is not;
+ * Errors: DEVICE for a name that is not there; NAME for a stage or an effort that
+ * is not;
  * UNSUPPORTED if the machine lacks what the options ask for. */
 KRS_API krs_status krs_device_open(const char *name, krs_device **out,
                                    krs_error *err);
