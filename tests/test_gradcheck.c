@@ -126,24 +126,66 @@ START_TEST(one_wrong_element_is_named)
 }
 END_TEST
 
-START_TEST(a_kink_between_the_points_is_not_a_wrong_gradient)
+/* The loss sum(relu(x) + max(x, 0.002)), and slant times x without a gradient,
+ * at these four places; what is seen of it. */
+static krs_status
+check_kinks(krs_device *device, const float *at, double slant,
+            struct seen *seen)
 {
-    static const float at[] = {0.003F, -0.001F, 0.5F, -0.5F};
     krs_graph *g = krs_graph_new();
     krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(4));
     krs_node y = krs_add(krs_relu(x), krs_maximum(x, krs_like(x, 0.002)));
+    y = krs_add(y, krs_scale(krs_stop_gradient(x), slant));
     krs_node loss = krs_sum(y, KRS_ALL_AXES);
     krs_check_value value = {
-        "x", {KRS_F32, KRS_SHAPE(4), at, sizeof at}
+        "x", {KRS_F32, KRS_SHAPE(4), at, 4 * sizeof *at}
     };
     krs_check_data data = {
         .struct_size = sizeof data, .values = &value, .value_count = 1};
-    krs_gradcheck_options o = {.struct_size = sizeof o, .data = &data};
-    open_eval();
-    ck_assert_msg(krs_gradcheck(eval, loss, &x, 1, &o, &err) == KRS_OK, "%s",
-                  err.text);
-    krs_device_close(eval);
+    krs_gradcheck_options o = {
+        .struct_size = sizeof o, .data = &data, .sink = see, .user = seen};
+    *seen = (struct seen){.count = 0};
+    krs_status status = krs_gradcheck(device, loss, &x, 1, &o, &err);
     krs_graph_free(g);
+    return status;
+}
+
+START_TEST(a_kink_near_the_point_is_not_a_wrong_gradient_on_any_device)
+{
+    /* within the first steps, the second, the last, and between h and 2 h */
+    static const float at[] = {0.003F, -0.001F, 0.00015F, 0.00018F};
+    struct seen seen;
+    for (int i = 0; i < EVERY_DEVICE; i++) {
+        krs_device *device = open_every(i, NULL);
+        ck_assert_msg(check_kinks(device, at, 0, &seen) == KRS_OK, "%s",
+                      err.text);
+        ck_assert_int_eq(seen.worst.kinks, 0);
+        ck_assert_int_eq(check_kinks(device, at, 0.01, &seen), KRS_E_CHECK);
+        ck_assert_int_eq(seen.worst.failing, seen.worst.checked);
+        krs_device_close(device);
+    }
+}
+END_TEST
+
+START_TEST(at_a_kink_the_gradient_lies_between_the_slopes_of_both_sides)
+{
+    static const float one[] = {0.5F, 0, -0.5F, 1};
+    static const float two[] = {0.5F, 0.002F, 0, 1e-5F};
+    struct seen seen;
+    open_eval();
+    ck_assert_msg(check_kinks(eval, one, 0, &seen) == KRS_OK, "%s", err.text);
+    ck_assert_int_eq(seen.worst.checked, 6);
+    ck_assert_int_ge(seen.worst.kinks, 1); /* the directions pass it too */
+    ck_assert_int_le(seen.worst.kinks, 3);
+    /* beside both, and where there is no kink */
+    ck_assert_int_eq(check_kinks(eval, one, 1.5, &seen), KRS_E_CHECK);
+    ck_assert_int_eq(seen.worst.failing, 6);
+    /* kinks but at 0.5, and where a tied maximum halves its gradient */
+    ck_assert_int_eq(check_kinks(eval, two, 0, &seen), KRS_E_CHECK);
+    ck_assert_str_eq(err.text, "gradcheck: 'x': at 4 of 6 places that were "
+                               "tried the loss has a kink, where no slope says "
+                               "what the gradient is; give other data");
+    krs_device_close(eval);
 }
 END_TEST
 
@@ -248,6 +290,7 @@ END_TEST
 
 SUITE(right_gradients_pass_and_wrong_ones_do_not_on_every_device,
       one_wrong_element_is_named,
-      a_kink_between_the_points_is_not_a_wrong_gradient,
+      a_kink_near_the_point_is_not_a_wrong_gradient_on_any_device,
+      at_a_kink_the_gradient_lies_between_the_slopes_of_both_sides,
       a_nan_in_loss_or_gradient_never_passes,
       data_is_given_or_drawn_below_what_it_indexes, mistakes_are_named)

@@ -40,7 +40,9 @@ take_gradient(void *user, const krs_gradcheck_result *r)
     tally->failed += failed;
     printf("%s  %s  %lld of %lld", failed ? "FAILED" : "passed", r->name,
            (long long)r->checked, (long long)r->elements + 2);
-    if (r->checked > 0) {
+    if (r->kinks > 0)
+        printf("; no derivative at %lld", (long long)r->kinks);
+    if (r->checked > r->kinks) {
         printf("; worst %.3f of its tolerance ", r->ratio);
         if (r->worst >= 0)
             printf("at %lld", (long long)r->worst);

@@ -232,7 +232,8 @@ typedef struct krs_gradcheck_result {
     const char *name;
     int64_t elements;
     int64_t checked;        /* elements, and two directions */
-    int64_t failing;        /* of them */
+    int64_t kinks;          /* of them: where there is no derivative */
+    int64_t failing;        /* of them; with the kinks, if those are most */
     int64_t worst;          /* row-major index, or a direction as above */
     double gradient, slope; /* there: the graph's, the difference quotient */
     double largest;         /* element of the gradient */
@@ -244,7 +245,7 @@ typedef struct krs_gradcheck_options {
     size_t struct_size;         /* sizeof (krs_gradcheck_options) */
     const krs_check_data *data; /* NULL: all drawn from seed 0 */
     int64_t elements; /* of each parameter, spread evenly; 0: 16; -1: all */
-    double step;      /* h; 0: 2^-7 on eval, else 2^-5 */
+    double step;      /* h; 0: 2^-7 */
     /* of |gradient - slope|: atol, and rtol times size (below); both 0: by
      * device, as below */
     krs_tolerance tolerance;
@@ -264,29 +265,39 @@ typedef struct krs_gradcheck_options {
  * parameter takes part in: along its gradient, which shows a wrong factor, and
  * along random signs, which shows what single elements miss.
  *
- *   device      eval judges the mathematics, another its own kernels too
+ * The gradients are the device's; the loss at x and around it is computed by
+ * eval, in f64 from the differences f(x + a) - f(x) on, whatever the device is:
+ * the rounding of f32 would need steps that reach over every kink of a model
+ * with relu.
+ *
+ *   device      eval judges the mathematics, another its kernels of gradients
+ *               too (those of the loss: krs_check)
  *   loss        f32 scalar
  *   parameters  f32 inputs or states of its graph, which is left as it is
  *   options     NULL: all default
  *
- * Tolerance. The difference f(x + a) - f(x) is an output of the program: on
- * eval it is computed in f64 and rounded to f32 once, so the slope has 6 digits
- * and 1e-6 + 1e-4 size remains for f^(5) and for constants, which are f32; size
- * is the larger of the gradient's largest element and |gradient| itself. On
- * other devices f has rounding errors, some 16 of 2^-24 |f|, so it is
- * 1e-6 + 16 * 2^-24 |f| / h + 1e-3 size. What disagrees is tried again with
- * h / 8 and h / 64, where that rounding stays below a hundredth of size, for the
- * loss may be strongly curved or have a kink (relu, max) between the points; a
- * wrong gradient agrees with no step.
+ * Tolerance. The slope has 6 digits; 1e-6 + 1e-4 size remains for f^(5) and for
+ * constants, which are f32, and on other devices than eval 1e-6 + 1e-3 size for
+ * the rounding of gradients; size is the larger of the gradient's largest element
+ * and |gradient| itself. What disagrees is tried again with h / 8 and h / 64, for
+ * the loss may be strongly curved or have a kink (relu, max) between the points;
+ * a wrong gradient agrees with no step.
  *
- * Errors     CHECK if one disagrees: err names the worst element of all.
+ * Kinks. Where the slopes to the right and to the left stay apart as the step
+ * shrinks there is no derivative, and any gradient between the two is right (a
+ * subgradient). These places are counted; where they are more than half of a
+ * parameter's, too little is left to be judged, and the check fails.
+ *
+ * Errors     CHECK if one disagrees: err names the worst element of all; or
+ *            if kinks are most.
  *            ARGUMENT (nothing to check; a parameter that is no leaf, or not
  *            of the loss's graph; a step or tolerance below 0), SHAPE (the loss
  *            is no scalar), DTYPE (not f32); those of krs_grad, of the data
  *            and of the device.
- * Cost       4 runs of the loss an element and direction, and one with the
- *            gradient.
- * Source     Richardson 1911; the steps: Press et al. 2007, section 5.7. */
+ * Cost       4 runs of the loss on eval an element and direction, and one with
+ *            the gradient on the device.
+ * Source     Richardson 1911; the steps: Press et al. 2007, section 5.7; f64,
+ *            as in PyTorch's gradcheck; subgradients: Clarke 1983. */
 KRS_API krs_status krs_gradcheck(krs_device *device, krs_node loss,
                                  const krs_node *parameters, size_t count,
                                  const krs_gradcheck_options *options,
