@@ -94,6 +94,36 @@ differ, most "*", by "* ]]
     [[ "$(tail -n 1 <<<"$output")" == *" passed, 0 failed" ]]
 }
 
+# it has biases, and its rows are not turned
+@test "a Qwen2 becomes a GGUF file, and comes back" {
+    qwen2="$TESTS_DIR/golden/models/qwen2"
+    "$KERSEY" convert "$qwen2" -o qwen2.gguf
+    "$KERSEY" inspect qwen2.gguf --json >json
+    jq -e '.config["general.architecture"] == "qwen2" and
+        .config["qwen2.attention.head_count_kv"] == 2' json
+    "$KERSEY" inspect "$qwen2" --tensor model.layers.1.self_attn.q_proj.weight \
+        --npy hf.npy
+    "$KERSEY" inspect qwen2.gguf --tensor blk.1.attn_q.weight --npy gguf.npy
+    cmp hf.npy gguf.npy
+    "$KERSEY" convert qwen2.gguf -o qwen2/
+    same qwen2 "$qwen2"
+    cp "$qwen2"/golden.* qwen2
+    run -0 --separate-stderr "$KERSEY" verify qwen2
+    [[ "$(tail -n 1 <<<"$output")" == *" passed, 0 failed" ]]
+}
+
+@test "a Mistral whose queries see all keys becomes a LLaMA as GGUF" {
+    mistral="$TESTS_DIR/golden/models/mistral"
+    refused 1 "sliding_window is 6; GGUF has no setting for it" \
+        convert "$mistral" -o mistral.gguf
+    mkdir all
+    cp "$mistral/model.safetensors" all
+    jq '.sliding_window = null' "$mistral/config.json" >all/config.json
+    "$KERSEY" convert all -o mistral.gguf
+    [ "$("$KERSEY" generate mistral.gguf -p Hello -n 9 --backend eval)" = \
+        "$("$KERSEY" generate all -p Hello -n 9 --backend eval)" ]
+}
+
 @test "linear rope scaling survives GGUF" {
     "$KERSEY" convert "$TESTS_DIR/golden/models/llama_rope_linear" -o rope.gguf
     "$KERSEY" convert rope.gguf -o linear/

@@ -1,9 +1,9 @@
 /* convert.c -- kersey convert: a model in another format, or with other types.
  *
  * In: a file or folder, and --out: a name whose ending says the format, or a
- * folder, which gets safetensors. A LLaMA between GGUF and a folder changes
- * names and layout too (krs_llama_convert in llama.h); anything else is written
- * as it is named. Out: files whose bytes depend on the input alone.
+ * folder, which gets safetensors. A LLaMA or Qwen2 between GGUF and a folder
+ * changes names and layout too (krs_llama_convert in llama.h); anything else is
+ * written as it is named. Out: files whose bytes depend on the input alone.
  */
 #include "command.h"
 
@@ -22,7 +22,7 @@ is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* Is it a LLaMA, between GGUF and the format of Hugging Face? */
+/* Is it of the family of LLaMA, between GGUF and the format of Hugging Face? */
 static bool
 is_llama(const char *model, const krs_weights *w, bool to_gguf)
 {
@@ -30,11 +30,15 @@ is_llama(const char *model, const krs_weights *w, bool to_gguf)
     const krs_gguf *g = krs_weights_gguf(w);
     const char *name = NULL;
     struct stat info;
+    if (g && (to_gguf || krs_gguf_string_or(g, "general.architecture", NULL,
+                                            &name, NULL) != KRS_OK))
+        return false;
+    for (int a = 0; name && a < KRS_ARCHITECTURES; a++)
+        if (krs_architecture_family((krs_architecture)a) == KRS_FAMILY_LLAMA &&
+            strcmp(name, krs_architecture_type((krs_architecture)a)) == 0)
+            return true;
     if (g)
-        return !to_gguf &&
-               krs_gguf_string_or(g, "general.architecture", NULL, &name,
-                                  NULL) == KRS_OK &&
-               name && !strcmp(name, "llama");
+        return false;
     snprintf(path, sizeof path, "%s/config.json", model);
     return is_folder(model) && stat(path, &info) == 0;
 }

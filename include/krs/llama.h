@@ -115,7 +115,9 @@ KRS_API krs_status krs_llama_save(const char *folder, const krs_store *store,
  * A tokenizer.json and the chat template go along, the former in a GGUF file as
  * tokenizer.huggingface.json; a tokenizer in the keys of a GGUF file as
  * tokenizer.gguf, which holds them and no tensor.
- * Errors     UNSUPPORTED for Mistral and Qwen2 to GGUF; those of krs_llama_weights and krs_weights_convert. */
+ * A Mistral becomes a LLaMA. Errors  UNSUPPORTED for a sliding window to GGUF,
+ * which has no setting for it there; those of krs_llama_weights and
+ * krs_weights_convert. */
 KRS_API krs_status krs_llama_convert(const char *model, const char *path,
                                      const krs_convert_options *options,
                                      krs_error *err);

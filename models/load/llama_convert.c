@@ -22,10 +22,13 @@
 enum { MOST_SETTINGS = 128, MOST_PAIRS = 1024 };
 #define TOKENIZER_KEYS "tokenizer."
 
-/* Settings on their way, with room for their values. */
+/* Settings on their way, with room for their values, and for the keys that
+ * begin with the architecture. */
 typedef struct settings {
+    const krsi_gguf_dialect *dialect;
     krs_gguf_value list[MOST_SETTINGS];
     size_t count;
+    char keys[MOST_SETTINGS][KRSI_GGUF_KEY_BYTES];
     union {
         uint32_t u;
         float f;
@@ -49,6 +52,13 @@ add_int(settings *s, const char *key, int64_t value)
 {
     s->values[s->count].u = (uint32_t)value;
     add(s, key, KRS_GGUF_U32);
+}
+
+/* the key of a setting of the model, behind the name of its architecture */
+static const char *
+model_key(settings *s, const char *rest)
+{
+    return krsi_gguf_key(s->keys[s->count], s->dialect, rest);
 }
 
 /* an id, where there is one */
@@ -96,13 +106,13 @@ static krs_status
 add_rope(settings *s, const char *path, const krs_rope_scaling *r,
          krs_error *err)
 {
-    add_float(s, "llama.rope.freq_base", r->rope_theta);
+    add_float(s, model_key(s, "rope.freq_base"), r->rope_theta);
     switch (r->type) {
     case KRS_ROPE_TYPE_DEFAULT:
     case KRS_ROPE_TYPE_LLAMA3: return KRS_OK;
     case KRS_ROPE_TYPE_LINEAR:
-        add_text(s, "llama.rope.scaling.type", "linear", 6);
-        add_float(s, "llama.rope.scaling.factor", r->factor);
+        add_text(s, model_key(s, "rope.scaling.type"), "linear", 6);
+        add_float(s, model_key(s, "rope.scaling.factor"), r->factor);
         return KRS_OK;
     case KRS_ROPE_TYPE_YARN: break;
     }
@@ -112,12 +122,12 @@ add_rope(settings *s, const char *path, const krs_rope_scaling *r,
                         "%s: write: GGUF has no settings for yarn with an "
                         "attention factor, mscale or without truncation",
                         path);
-    add_text(s, "llama.rope.scaling.type", "yarn", 4);
-    add_float(s, "llama.rope.scaling.factor", r->factor);
-    add_int(s, "llama.rope.scaling.original_context_length",
+    add_text(s, model_key(s, "rope.scaling.type"), "yarn", 4);
+    add_float(s, model_key(s, "rope.scaling.factor"), r->factor);
+    add_int(s, model_key(s, "rope.scaling.original_context_length"),
             r->original_max_position_embeddings);
-    add_float(s, "llama.rope.scaling.yarn_beta_fast", r->beta_fast);
-    add_float(s, "llama.rope.scaling.yarn_beta_slow", r->beta_slow);
+    add_float(s, model_key(s, "rope.scaling.yarn_beta_fast"), r->beta_fast);
+    add_float(s, model_key(s, "rope.scaling.yarn_beta_slow"), r->beta_slow);
     return KRS_OK;
 }
 
@@ -125,18 +135,20 @@ static krs_status
 add_config(settings *s, const char *path, const krs_llama_config *c,
            krs_error *err)
 {
-    add_text(s, "general.architecture", "llama", 5);
-    add_int(s, "llama.vocab_size", c->vocab_size);
-    add_int(s, "llama.context_length", c->max_position_embeddings);
-    add_int(s, "llama.embedding_length", c->hidden_size);
-    add_int(s, "llama.block_count", c->num_hidden_layers);
-    add_int(s, "llama.feed_forward_length", c->intermediate_size);
-    add_int(s, "llama.attention.head_count", c->num_attention_heads);
-    add_int(s, "llama.attention.head_count_kv", c->num_key_value_heads);
-    add_int(s, "llama.attention.key_length", c->head_dim);
-    add_int(s, "llama.attention.value_length", c->head_dim);
-    add_int(s, "llama.rope.dimension_count", c->head_dim);
-    add_float(s, "llama.attention.layer_norm_rms_epsilon", c->rms_norm_eps);
+    add_text(s, "general.architecture", s->dialect->name,
+             strlen(s->dialect->name));
+    add_int(s, model_key(s, "vocab_size"), c->vocab_size);
+    add_int(s, model_key(s, "context_length"), c->max_position_embeddings);
+    add_int(s, model_key(s, "embedding_length"), c->hidden_size);
+    add_int(s, model_key(s, "block_count"), c->num_hidden_layers);
+    add_int(s, model_key(s, "feed_forward_length"), c->intermediate_size);
+    add_int(s, model_key(s, "attention.head_count"), c->num_attention_heads);
+    add_int(s, model_key(s, "attention.head_count_kv"), c->num_key_value_heads);
+    add_int(s, model_key(s, "attention.key_length"), c->head_dim);
+    add_int(s, model_key(s, "attention.value_length"), c->head_dim);
+    add_int(s, model_key(s, "rope.dimension_count"), c->head_dim);
+    add_float(s, model_key(s, "attention.layer_norm_rms_epsilon"),
+              c->rms_norm_eps);
     add_id(s, "tokenizer.ggml.bos_token_id", c->bos_token_id);
     add_id(s, "tokenizer.ggml.padding_token_id", c->pad_token_id);
     if (c->eos_count > 0)
@@ -271,12 +283,8 @@ folder_to_gguf(const char *folder, const char *path, krs_convert_options *o,
     float divisors[MOST_PAIRS];
     KRS_TRY(krs_llama_weights(folder, &config, &w, err));
     add_file_type(&s, o->dtype);
-    krs_status status = KRS_OK;
-    if (config.architecture != KRS_ARCHITECTURE_LLAMA)
-        status = krs_fail(err, KRS_E_UNSUPPORTED,
-                          "%s: model_type \"%s\" is not written as GGUF, "
-                          "\"llama\" is",
-                          folder, krs_architecture_type(config.architecture));
+    s.dialect = krsi_gguf_dialect_of(&config, folder, err);
+    krs_status status = s.dialect ? KRS_OK : KRS_E_UNSUPPORTED;
     if (status == KRS_OK)
         status = add_config(&s, path, &config, err);
     if (status == KRS_OK)
@@ -284,7 +292,7 @@ folder_to_gguf(const char *folder, const char *path, krs_convert_options *o,
     if (status == KRS_OK)
         status = add_tokenizer(&s, &tokenizer, path, err);
     if (status == KRS_OK)
-        status = krsi_llama_names_to_gguf(w, &config, err);
+        status = krsi_llama_names_to_gguf(w, &config, s.dialect, err);
     if (status == KRS_OK && config.rope.type == KRS_ROPE_TYPE_LLAMA3)
         status = add_divisors(w, &config, divisors, err);
     o->settings = s.list;

@@ -1,11 +1,11 @@
 /* llama_gguf.c -- a LLaMA out of a GGUF file: settings, and tensors under the
  * names and in the layout of Hugging Face.
  *
- * In: an open GGUF file of the architecture "llama". Out: a krs_llama_config
- * that krs_llama_check accepts, and the same krs_weights with its entries
- * renamed; or one sentence with file, offset and key.
+ * In: an open GGUF file of an architecture of dialects[]. Out: a
+ * krs_llama_config that krs_llama_check accepts, and the same krs_weights with
+ * its entries renamed; or one sentence with file, offset and key.
  *
- * Converters to GGUF turn the rows of the query and key matrices so that the
+ * Converters to GGUF turn the rows of LLaMA's query and key matrices so that the
  * channels that rotate together lie side by side: of a head with D rows, row
  * i + s D/2 becomes row 2i + s. They are read back in the other order
  * (weights_read.c), so that one forward pass serves both.
@@ -26,6 +26,40 @@
 #include <string.h>
 
 #define LAYERS 65536 /* more are no model */
+
+/* ---- architectures ---- */
+
+static const krsi_gguf_dialect dialects[] = {
+    {KRS_ARCHITECTURE_LLAMA, "llama", true },
+    {KRS_ARCHITECTURE_QWEN2, "qwen2", false},
+};
+enum { DIALECTS = sizeof dialects / sizeof *dialects };
+
+const krsi_gguf_dialect *
+krsi_gguf_dialect_of(const krs_llama_config *c, const char *model,
+                     krs_error *err)
+{
+    if (c->sliding_window > 0) {
+        krs_fail(err, KRS_E_UNSUPPORTED,
+                 "%s: sliding_window is %" PRId64
+                 "; GGUF has no setting for it in this architecture, with "
+                 "null it is written",
+                 model, c->sliding_window);
+        return NULL;
+    }
+    for (size_t i = 0; i < DIALECTS; i++)
+        if (dialects[i].architecture == c->architecture)
+            return &dialects[i];
+    return &dialects[0];
+}
+
+const char *
+krsi_gguf_key(char text[KRSI_GGUF_KEY_BYTES], const krsi_gguf_dialect *dialect,
+              const char *rest)
+{
+    snprintf(text, KRSI_GGUF_KEY_BYTES, "%s.%s", dialect->name, rest);
+    return text;
+}
 
 /* ---- names ---- */
 
@@ -130,6 +164,8 @@ turn_rows(krsi_entry *e, int64_t heads, int64_t head_dim, krsi_rows turn,
                         " heads of %" PRId64 " need %" PRId64,
                         e->weight.file, e->weight.name, found, heads, head_dim,
                         heads * head_dim);
+    if (turn == KRSI_ROWS_AS_STORED)
+        return KRS_OK;
     /* turned back is as it was */
     e->rows = e->rows == KRSI_ROWS_AS_STORED ? turn : KRSI_ROWS_AS_STORED;
     e->head_rows = head_dim;
@@ -179,13 +215,35 @@ respell(krs_weights *w, const krs_llama_config *c, const struct spelling *from,
 
 krs_status
 krsi_llama_names_to_gguf(krs_weights *w, const krs_llama_config *config,
-                         krs_error *err)
+                         const krsi_gguf_dialect *dialect, krs_error *err)
 {
-    return respell(w, config, &huggingface_names, &gguf_names,
-                   KRSI_ROWS_HALVES_TO_PAIRS, err);
+    return respell(
+        w, config, &huggingface_names, &gguf_names,
+        dialect->turned ? KRSI_ROWS_HALVES_TO_PAIRS : KRSI_ROWS_AS_STORED, err);
 }
 
 /* ---- settings ---- */
+
+/* A file that is read, and the key that was made last. */
+typedef struct reader {
+    const krs_gguf *gguf;
+    const krsi_gguf_dialect *dialect;
+    char key[KRSI_GGUF_KEY_BYTES];
+} reader;
+
+static const char *
+key(reader *r, const char *rest)
+{
+    return krsi_gguf_key(r->key, r->dialect, rest);
+}
+
+static krs_status
+read_int_or(reader *r, const char *rest, int64_t least, int64_t most,
+            int64_t absent, int64_t *out, krs_error *err)
+{
+    return krs_gguf_int_or(r->gguf, key(r, rest), least, most, absent, out,
+                           err);
+}
 
 /* The shortest decimal that is this f32: settings are written as f32, and
  * 1e-05 should come back as that. */
@@ -208,122 +266,122 @@ shortest(double value)
 }
 
 static krs_status
-read_float(const krs_gguf *g, const char *key, double absent, double *out,
+read_float(reader *r, const char *rest, double absent, double *out,
            krs_error *err)
 {
-    KRS_TRY(krs_gguf_double_or(g, key, absent, out, err));
+    KRS_TRY(krs_gguf_double_or(r->gguf, key(r, rest), absent, out, err));
     *out = shortest(*out);
     return KRS_OK;
 }
 
 static krs_status
-require_llama(const krs_gguf *g, krs_error *err)
+require_dialect(reader *r, krs_error *err)
 {
     const char *name;
     char quoted[96];
     int64_t experts;
-    KRS_TRY(krs_gguf_string_or(g, "general.architecture", NULL, &name, err));
-    if (!name || strcmp(name, "llama") != 0)
+    KRS_TRY(
+        krs_gguf_string_or(r->gguf, "general.architecture", NULL, &name, err));
+    for (size_t i = 0; name && i < DIALECTS; i++)
+        if (strcmp(name, dialects[i].name) == 0)
+            r->dialect = &dialects[i];
+    if (!r->dialect)
         return krs_fail(
             err, KRS_E_UNSUPPORTED,
-            "%s: general.architecture is %s; \"llama\" is read", g->path,
+            "%s: general.architecture is %s; \"llama\" and \"qwen2\" are read",
+            r->gguf->path,
             name ? krsi_json_quote(name, quoted, sizeof quoted) : "missing");
-    KRS_TRY(krs_gguf_int_or(g, "llama.expert_count", 0, INT32_MAX, 0, &experts,
-                            err));
+    KRS_TRY(read_int_or(r, "expert_count", 0, INT32_MAX, 0, &experts, err));
     if (experts > 0)
         return krs_fail(err, KRS_E_UNSUPPORTED,
-                        "%s: llama.expert_count is %" PRId64
+                        "%s: %s is %" PRId64
                         "; a mixture of experts is not read",
-                        g->path, experts);
+                        r->gguf->path, r->key, experts);
     return KRS_OK;
 }
 
 static krs_status
-read_sizes(const krs_gguf *g, const krs_weights *w, krs_llama_config *c,
-           krs_error *err)
+read_sizes(reader *r, const krs_weights *w, krs_llama_config *c, krs_error *err)
 {
     const struct {
         const char *key;
         int64_t *out;
     } sizes[] = {
-        {"llama.context_length",       &c->max_position_embeddings},
-        {"llama.embedding_length",     &c->hidden_size            },
-        {"llama.feed_forward_length",  &c->intermediate_size      },
-        {"llama.attention.head_count", &c->num_attention_heads    },
+        {"context_length",       &c->max_position_embeddings},
+        {"embedding_length",     &c->hidden_size            },
+        {"feed_forward_length",  &c->intermediate_size      },
+        {"attention.head_count", &c->num_attention_heads    },
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        KRS_TRY(krs_gguf_int(g, sizes[i].key, 1, INT32_MAX, sizes[i].out, err));
-    KRS_TRY(krs_gguf_int(g, "llama.block_count", 1, LAYERS,
+        KRS_TRY(krs_gguf_int(r->gguf, key(r, sizes[i].key), 1, INT32_MAX,
+                             sizes[i].out, err));
+    KRS_TRY(krs_gguf_int(r->gguf, key(r, "block_count"), 1, LAYERS,
                          &c->num_hidden_layers, err));
-    KRS_TRY(krs_gguf_int_or(g, "llama.attention.head_count_kv", 1, INT32_MAX,
-                            c->num_attention_heads, &c->num_key_value_heads,
-                            err));
-    KRS_TRY(krs_gguf_int_or(g, "llama.attention.key_length", 1, INT32_MAX,
-                            c->hidden_size / c->num_attention_heads,
-                            &c->head_dim, err));
+    KRS_TRY(read_int_or(r, "attention.head_count_kv", 1, INT32_MAX,
+                        c->num_attention_heads, &c->num_key_value_heads, err));
+    KRS_TRY(read_int_or(r, "attention.key_length", 1, INT32_MAX,
+                        c->hidden_size / c->num_attention_heads, &c->head_dim,
+                        err));
     int64_t i = krs_weights_find(w, "token_embd.weight");
     if (i < 0 || w->entries[i].weight.rank != 2)
         return krs_fail(err, KRS_E_FORMAT,
                         "%s: the matrix token_embd.weight is missing", w->path);
     c->vocab_size = w->entries[i].weight.shape[0];
-    KRS_TRY(krs_gguf_int_or(g, "llama.vocab_size", 1, INT32_MAX, c->vocab_size,
-                            &c->vocab_size, err));
-    return read_float(g, "llama.attention.layer_norm_rms_epsilon",
-                      c->rms_norm_eps, &c->rms_norm_eps, err);
+    KRS_TRY(read_int_or(r, "vocab_size", 1, INT32_MAX, c->vocab_size,
+                        &c->vocab_size, err));
+    return read_float(r, "attention.layer_norm_rms_epsilon", c->rms_norm_eps,
+                      &c->rms_norm_eps, err);
 }
 
 /* Whole heads turn, and values are as wide as keys. */
 static krs_status
-require_whole_heads(const krs_gguf *g, const krs_llama_config *c,
-                    krs_error *err)
+require_whole_heads(reader *r, const krs_llama_config *c, krs_error *err)
 {
-    static const char *const keys[] = {"llama.rope.dimension_count",
-                                       "llama.attention.value_length"};
+    static const char *const keys[] = {"rope.dimension_count",
+                                       "attention.value_length"};
     int64_t size;
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        KRS_TRY(
-            krs_gguf_int_or(g, keys[i], 1, INT32_MAX, c->head_dim, &size, err));
+        KRS_TRY(read_int_or(r, keys[i], 1, INT32_MAX, c->head_dim, &size, err));
         if (size != c->head_dim)
             return krs_fail(err, KRS_E_UNSUPPORTED,
                             "%s: %s is %" PRId64 ", the heads have %" PRId64
                             " channels; other sizes are not read",
-                            g->path, keys[i], size, c->head_dim);
+                            r->gguf->path, r->key, size, c->head_dim);
     }
     return KRS_OK;
 }
 
 static krs_status
-read_rope(const krs_gguf *g, krs_llama_config *c, krs_error *err)
+read_rope(reader *r, krs_llama_config *c, krs_error *err)
 {
     static const char *const names[] = {"none", "linear", "yarn"};
     static const krs_rope_type types[] = {
         KRS_ROPE_TYPE_DEFAULT, KRS_ROPE_TYPE_LINEAR, KRS_ROPE_TYPE_YARN};
     const char *name;
     size_t i = 0;
-    KRS_TRY(require_whole_heads(g, c, err));
-    KRS_TRY(
-        read_float(g, "llama.rope.freq_base", 10000, &c->rope.rope_theta, err));
-    KRS_TRY(
-        krs_gguf_string_or(g, "llama.rope.scaling.type", "none", &name, err));
+    KRS_TRY(require_whole_heads(r, c, err));
+    KRS_TRY(read_float(r, "rope.freq_base", 10000, &c->rope.rope_theta, err));
+    KRS_TRY(krs_gguf_string_or(r->gguf, key(r, "rope.scaling.type"), "none",
+                               &name, err));
     while (i < 3 && strcmp(name, names[i]) != 0)
         i++;
     if (i == 3)
-        return krsi_gguf_wrong(g, krs_gguf_find(g, "llama.rope.scaling.type"),
-                               err, "expected none, linear or yarn");
+        return krsi_gguf_wrong(r->gguf, krs_gguf_find(r->gguf, r->key), err,
+                               "expected none, linear or yarn");
     c->rope.type = types[i];
     if (c->rope.type == KRS_ROPE_TYPE_DEFAULT)
         return KRS_OK;
-    KRS_TRY(read_float(g, "llama.rope.scaling.factor", c->rope.factor,
+    KRS_TRY(read_float(r, "rope.scaling.factor", c->rope.factor,
                        &c->rope.factor, err));
     if (c->rope.type != KRS_ROPE_TYPE_YARN)
         return KRS_OK;
-    KRS_TRY(read_float(g, "llama.rope.scaling.yarn_beta_fast",
-                       c->rope.beta_fast, &c->rope.beta_fast, err));
-    KRS_TRY(read_float(g, "llama.rope.scaling.yarn_beta_slow",
-                       c->rope.beta_slow, &c->rope.beta_slow, err));
-    return krs_gguf_int_or(g, "llama.rope.scaling.original_context_length", 1,
-                           INT32_MAX, c->max_position_embeddings,
-                           &c->rope.original_max_position_embeddings, err);
+    KRS_TRY(read_float(r, "rope.scaling.yarn_beta_fast", c->rope.beta_fast,
+                       &c->rope.beta_fast, err));
+    KRS_TRY(read_float(r, "rope.scaling.yarn_beta_slow", c->rope.beta_slow,
+                       &c->rope.beta_slow, err));
+    return read_int_or(r, "rope.scaling.original_context_length", 1, INT32_MAX,
+                       c->max_position_embeddings,
+                       &c->rope.original_max_position_embeddings, err);
 }
 
 static krs_status
@@ -393,16 +451,18 @@ read_divisors(krs_weights *w, size_t i, krs_llama_config *c, krs_error *err)
 krs_status
 krsi_llama_from_gguf(krs_weights *w, krs_llama_config *out, krs_error *err)
 {
-    const krs_gguf *g = krs_weights_gguf(w);
+    reader r = {.gguf = krs_weights_gguf(w)};
     krs_llama_config c = krs_llama_defaults();
     krs_error inner;
-    KRS_TRY(require_llama(g, err));
-    KRS_TRY(read_sizes(g, w, &c, err));
-    KRS_TRY(read_rope(g, &c, err));
-    KRS_TRY(read_ids(g, &c, err));
+    KRS_TRY(require_dialect(&r, err));
+    c.architecture = r.dialect->architecture;
+    KRS_TRY(read_sizes(&r, w, &c, err));
+    KRS_TRY(read_rope(&r, &c, err));
+    KRS_TRY(read_ids(r.gguf, &c, err));
     c.tie_word_embeddings = krs_weights_find(w, "output.weight") < 0;
     c.attention_bias = krs_weights_find(w, "blk.0.attn_q.bias") >= 0;
-    c.attention_output_bias = c.attention_bias;
+    c.attention_output_bias =
+        krs_weights_find(w, "blk.0.attn_output.bias") >= 0;
     c.mlp_bias = krs_weights_find(w, "blk.0.ffn_up.bias") >= 0;
     if (krs_llama_check(&c, &inner) != KRS_OK)
         return krs_fail(err, KRS_E_FORMAT, "%s: the settings make no LLaMA: %s",
@@ -411,7 +471,9 @@ krsi_llama_from_gguf(krs_weights *w, krs_llama_config *out, krs_error *err)
     if (divisors >= 0)
         KRS_TRY(read_divisors(w, (size_t)divisors, &c, err));
     KRS_TRY(respell(w, &c, &gguf_names, &huggingface_names,
-                    KRSI_ROWS_PAIRS_TO_HALVES, err));
+                    r.dialect->turned ? KRSI_ROWS_PAIRS_TO_HALVES
+                                      : KRSI_ROWS_AS_STORED,
+                    err));
     *out = c;
     return KRS_OK;
 }
