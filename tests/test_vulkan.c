@@ -404,6 +404,58 @@ START_TEST(a_loop_that_the_driver_ends_early_is_an_error_not_a_result)
 }
 END_TEST
 
+/* One launch over ELEMENTS, whose memory was zero, turns times; then the sum. */
+static void
+turn_once(adding *a, uint32_t turns)
+{
+    const krs_backend *b = a->d.entry.backend;
+    krs_backend_binding binding = {a->memory, 0, sizeof(int32_t) * ELEMENTS};
+    krs_kargument arg = {.i = turns};
+    krs_backend_launch launch = {
+        a->code, &binding, &arg, {ELEMENTS, 1, 1}
+    };
+    krs_backend_work work = {.struct_size = sizeof work,
+                             .launches = &launch,
+                             .launch_count = 1,
+                             .wave_ends = (const size_t[]){1},
+                             .wave_count = 1};
+    int32_t zeros[ELEMENTS] = {0}, want = 0;
+    krs_error err;
+    for (uint32_t t = 0; t < turns; t++)
+        want = want * 3 + 2;
+    ck_assert_int_eq(
+        b->write(a->d.device, a->memory, 0, zeros, sizeof zeros, &err), KRS_OK);
+    ck_assert_int_eq(b->submit(a->d.device, &work, &err), KRS_OK);
+    ck_assert_int_eq(b->wait(a->d.device, &err), KRS_OK);
+    check_sum(a, want);
+}
+
+START_TEST(work_that_was_recorded_sees_new_arguments_and_new_memories)
+{
+    adding a = begin_kernel(turns_text, sizeof(int32_t) * ELEMENTS);
+    const krs_backend *b = a.d.entry.backend;
+    krs_error err;
+    for (uint32_t turns = 1; turns < 6; turns++)
+        turn_once(&a, turns);
+    /* memory that is gone, whose place another one has; more of it than
+     * recordings are kept */
+    krs_backend_memory *kept[20];
+    for (uint32_t i = 0; i < 20; i++) {
+        if (i % 2)
+            b->free(a.d.device, a.memory);
+        kept[i] = i % 2 ? NULL : a.memory;
+        ck_assert_int_eq(
+            b->alloc(a.d.device, sizeof(int32_t) * ELEMENTS, &a.memory, &err),
+            KRS_OK);
+        turn_once(&a, 1 + i % 3);
+        turn_once(&a, 4);
+    }
+    for (uint32_t i = 0; i < 20; i++)
+        b->free(a.d.device, kept[i]);
+    end_adding(&a);
+}
+END_TEST
+
 /* ---- what is refused ---- */
 
 static void
@@ -508,6 +560,7 @@ main(void)
         waves_see_what_earlier_ones_wrote_and_tell_when_they_ran,
         a_request_to_stop_ends_the_work_at_a_wave,
         a_loop_that_the_driver_ends_early_is_an_error_not_a_result,
+        work_that_was_recorded_sees_new_arguments_and_new_memories,
         bindings_that_the_device_cannot_have_are_refused,
         code_of_something_else_is_refused,
         a_device_that_is_absent_is_refused_by_its_number};

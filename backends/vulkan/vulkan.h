@@ -1,8 +1,9 @@
 /* vulkan.h -- between the parts of the Vulkan backend.
  *
  * vulkan_device.c opens a device, vulkan_memory.c gives memory and moves
- * bytes, vulkan_code.c makes pipelines, vulkan_launch.c records and runs,
- * spirv_*.c translate kernels.
+ * bytes, vulkan_code.c makes pipelines, vulkan_measure.c looks at work,
+ * vulkan_record.c records it, vulkan_launch.c runs it, spirv_*.c translate
+ * kernels.
  */
 #ifndef KRSI_VULKAN_H
 #define KRSI_VULKAN_H
@@ -27,11 +28,13 @@ typedef struct krsi_vulkan_block {
 struct krs_backend_memory {
     krsi_vulkan_block *block;
     size_t offset, bytes, room; /* room: what it takes of the block */
+    uint64_t serial;            /* of this memory alone */
     krs_backend_memory *next;
 };
 
 struct krs_backend_code {
     const krs_kernel *kernel; /* borrowed until drop */
+    uint64_t serial;          /* of this code alone */
     VkDescriptorSetLayout set_layout;
     VkPipelineLayout layout;
     VkPipeline pipeline;
@@ -40,20 +43,44 @@ struct krs_backend_code {
     uint32_t words; /* of a launch */
 };
 
-/* What a submission needs; grows, and is kept for the next one. */
-typedef struct krsi_vulkan_room {
+/* A launch in numbers. */
+typedef struct krsi_vulkan_shape {
+    uint64_t items;         /* items, or groups; 0: nothing to do */
+    uint64_t at_once;       /* that have room for scratch */
+    uint64_t scratch_bytes; /* of one item or group */
+    uint32_t word_bytes;
+} krsi_vulkan_shape;
+
+/* Work as command buffers, and what they need; empty: key_words is 0. */
+typedef struct krsi_vulkan_recording {
+    uint64_t *key;
+    size_t key_words;
+    uint64_t used; /* when: the larger the later */
     VkDescriptorPool sets;
-    uint32_t set_count, binding_count; /* of sets */
-    VkBufferView *views;               /* of the work in flight */
-    uint32_t view_count, view_capacity;
-    krsi_vulkan_block words, scratch; /* of launches; of items */
-    krsi_vulkan_block flag; /* a word: a launch whose loops ended early */
+    VkBufferView *views;
+    uint32_t view_count;
+    krsi_vulkan_block words; /* of launches, */
+    size_t *words_at;        /* and where in it */
     VkQueryPool queries;
-    uint32_t query_count;
     VkCommandBuffer *commands; /* one a piece of the work */
     size_t *ends;              /* of pieces: launches up to there */
-    size_t piece_count;        /* that there is room for */
-    VkFence fence;
+    size_t pieces;
+    bool has_commands;
+} krsi_vulkan_recording;
+
+enum {
+    KRSI_RECORDINGS = 8, /* kept */
+    KRSI_FLAG_BYTES = 16
+};
+
+/* What submissions need. */
+typedef struct krsi_vulkan_room {
+    krsi_vulkan_recording recordings[KRSI_RECORDINGS];
+    krsi_vulkan_block scratch; /* of items */
+    uint64_t scratch_serial;
+    krsi_vulkan_shape *shapes; /* of the work at hand, and its key */
+    uint64_t *key;
+    size_t shape_capacity, key_capacity, key_words;
 } krsi_vulkan_room;
 
 struct krs_backend_device {
@@ -74,10 +101,13 @@ struct krs_backend_device {
     krsi_vulkan_block staging;
     VkCommandPool pool;
     VkCommandBuffer copy;
-    VkFence fence; /* of copies */
+    VkFence fence, done;    /* of copies; of work */
+    krsi_vulkan_block flag; /* a word: a launch whose loops ended early */
     krsi_vulkan_room room;
-    const krs_backend_work *work; /* in flight, or NULL */
-    size_t pieces, started;       /* of the work */
+    uint64_t serials; /* given to memories, code and scratch so far */
+    const krs_backend_work *work;     /* in flight, or NULL */
+    krsi_vulkan_recording *recording; /* of it */
+    size_t started;                   /* of its pieces */
 };
 
 /* vulkan_device.c -- the status of what a call returned: MEMORY or DEVICE, and
@@ -117,11 +147,28 @@ krs_status krsi_vulkan_listing(krs_backend_device *device,
                                const krs_kernel *kernel, const char *stage,
                                char **out_text, krs_error *err);
 
-/* vulkan_launch.c -- the kind of a binding, too */
+/* vulkan_measure.c */
+uint32_t krsi_vulkan_group_items(const krs_kernel *kernel);
+size_t krsi_vulkan_round_up(size_t bytes, size_t to);
+/* the shapes of all launches, and the largest scratch of one; then their key */
+krs_status krsi_vulkan_measure(krs_backend_device *device,
+                               const krs_backend_work *work,
+                               uint64_t *out_scratch_bytes, krs_error *err);
+krs_status krsi_vulkan_make_key(krs_backend_device *device,
+                                const krs_backend_work *work, krs_error *err);
+
+/* vulkan_record.c -- the kind of a binding, too */
 VkDescriptorType krsi_vulkan_kind(const krsi_spv_binding *binding);
+/* the recording of the work, with its arguments in place; the lock is held */
+krs_status krsi_vulkan_record(krs_backend_device *device,
+                              const krs_backend_work *work,
+                              krsi_vulkan_recording **out, krs_error *err);
+void krsi_vulkan_drop_recording(krs_backend_device *device,
+                                krsi_vulkan_recording *recording);
+
+/* vulkan_launch.c */
 krs_status krsi_vulkan_submit(krs_backend_device *device,
                               const krs_backend_work *work, krs_error *err);
 krs_status krsi_vulkan_wait(krs_backend_device *device, krs_error *err);
-void krsi_vulkan_free_room(krs_backend_device *device);
 
 #endif

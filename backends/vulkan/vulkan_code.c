@@ -210,6 +210,9 @@ krsi_vulkan_load(krs_backend_device *d, const krs_kernel *kernel,
     code->words = krsi_spv_argument_word(kernel, kernel->arg_count);
     code->binding = p.binding;
     code->binding_count = p.header.bindings;
+    pthread_mutex_lock(&d->lock);
+    code->serial = ++d->serials;
+    pthread_mutex_unlock(&d->lock);
     VkResult result = make_layout(d, code);
     if (result == VK_SUCCESS)
         result = make_pipeline(d, code, p.words, p.count * sizeof *p.words);

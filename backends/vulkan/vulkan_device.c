@@ -403,8 +403,10 @@ make_queue_objects(krs_backend_device *d, krs_error *err)
         d->vk.vkCreateFence(d->device, &fence, NULL, &d->fence), "a fence",
         err));
     KRS_TRY(krsi_vulkan_check(
-        d->vk.vkCreateFence(d->device, &fence, NULL, &d->room.fence), "a fence",
+        d->vk.vkCreateFence(d->device, &fence, NULL, &d->done), "a fence",
         err));
+    KRS_TRY(krsi_vulkan_new_block(d, KRSI_FLAG_BYTES, d->host_type, true,
+                                  &d->flag, err));
     if (d->is_mapped)
         return KRS_OK;
     VkCommandBufferAllocateInfo copy = {
@@ -470,6 +472,16 @@ krsi_vulkan_open(const krs_backend_options *options, krs_backend_device **out,
     return status;
 }
 
+static void
+free_room(krs_backend_device *d)
+{
+    for (int i = 0; i < KRSI_RECORDINGS; i++)
+        krsi_vulkan_drop_recording(d, &d->room.recordings[i]);
+    krsi_vulkan_free_block(d, &d->room.scratch);
+    free(d->room.shapes);
+    free(d->room.key);
+}
+
 void
 krsi_vulkan_close(krs_backend_device *d)
 {
@@ -477,8 +489,10 @@ krsi_vulkan_close(krs_backend_device *d)
         return;
     if (d->device) {
         d->vk.vkDeviceWaitIdle(d->device);
-        krsi_vulkan_free_room(d);
+        free_room(d);
+        krsi_vulkan_free_block(d, &d->flag);
         krsi_vulkan_free_block(d, &d->staging);
+        d->vk.vkDestroyFence(d->device, d->done, NULL);
         d->vk.vkDestroyFence(d->device, d->fence, NULL);
         d->vk.vkDestroyCommandPool(d->device, d->pool, NULL);
         d->vk.vkDestroyDevice(d->device, NULL);

@@ -124,6 +124,7 @@ krsi_vulkan_alloc(krs_backend_device *d, size_t bytes, krs_backend_memory **out,
     bool shares = room <= BLOCK_BYTES / 4;
     krs_status status = KRS_OK;
     pthread_mutex_lock(&d->lock);
+    memory->serial = ++d->serials;
     krsi_vulkan_block *block = d->blocks;
     while (shares && block && !place(block, memory))
         block = block->next;
