@@ -190,6 +190,7 @@ facts_of(const krsi_machine *m)
                         .item_turns = (int64_t)limits->item_turns,
                         .has_dot2_bf16 = limits->has_dot2_bf16,
                         .items_are_lanes = !limits->is_processor,
+                        .code_is_dear = limits->code_is_dear,
                         .fuses = m->fuses};
     for (int i = 0; i < 3; i++)
         facts.cache_bytes[i] = limits->cache_bytes[i];

@@ -22,13 +22,17 @@ static const struct {
     uint32_t lanes;
     bool are_items;
     int64_t turns;
+    bool is_dear; /* code is: small kernels */
 } widths[] = {
-    {1,  false, 0  },
-    {4,  false, 0  },
-    {8,  false, 0  },
-    {16, false, 0  },
-    {4,  true,  0  },
-    {4,  true,  600}
+    {1,  false, 0,   false},
+    {4,  false, 0,   false},
+    {8,  false, 0,   false},
+    {16, false, 0,   false},
+    {4,  true,  0,   false},
+    {4,  true,  600, false},
+    {1,  false, 0,   true },
+    {4,  false, 0,   true },
+    {16, false, 0,   true }
 };
 static const int64_t lengths[] = {0, 1, 2, 63, 64, 65, 129};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -122,6 +126,7 @@ run(krs_node y, size_t width, const leaves *given, void *out)
         .lanes = widths[width].lanes,
         .items_are_lanes = widths[width].are_items,
         .item_turns = widths[width].turns,
+        .code_is_dear = widths[width].is_dear,
         .registers = 32,
         .workers = 1,
         .cache_bytes = {32 << 10, 1 << 20, 8 << 20}

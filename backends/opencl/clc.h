@@ -104,7 +104,8 @@ void krsi_clc_convert(krsi_clc *c, uint32_t inst);
 void krsi_clc_bitcast(krsi_clc *c, uint32_t inst);
 /* A template with the operands and types of part p of an instruction put in:
  * $a $b $c operands; $t the result's type, $i $u the signed and unsigned
- * integers of its size; $r the result's name; $n its lanes ("" for one). */
+ * integers of its size; $r the result's name; $n its lanes ("" for one);
+ * $v converts values of as many lanes: $v(float$n, x). */
 void krsi_clc_expand(krsi_clc *c, uint32_t inst, int part,
                      const char *template);
 

@@ -13,25 +13,25 @@ to_float(krs_dtype from)
     switch (from) {
     case KRS_F32: return "const float$n x = $a;";
     case KRS_BF16:
-        return "const float$n x = as_float$n(convert_uint$n($a) << "
+        return "const float$n x = as_float$n($v(uint$n, $a) << "
                "(uint$n)(16));";
     case KRS_F16:
         /* subnormals by their fraction; infinities and NaNs keep the largest
          * exponent */
-        return "const uint$n h = convert_uint$n($a), m = h & (uint$n)(0x7fff); "
+        return "const uint$n h = $v(uint$n, $a), m = h & (uint$n)(0x7fff); "
                "const uint$n k = m >= (uint$n)(0x7c00) ? "
                "(uint$n)(0x70000000) : (uint$n)(0x38000000); "
-               "const uint$n s = as_uint$n(convert_float$n(m) * "
+               "const uint$n s = as_uint$n($v(float$n, m) * "
                "(float$n)(0x1p-24f)); "
                "const uint$n g = m < (uint$n)(0x400) ? s : (m << (uint$n)(13)) "
                "+ k; "
                "const float$n x = as_float$n(g | (h & (uint$n)(0x8000)) << "
                "(uint$n)(16));";
-    case KRS_BOOL: return "const float$n x = convert_float$n($a & (int$n)(1));";
+    case KRS_BOOL: return "const float$n x = $v(float$n, $a & (int$n)(1));";
     case KRS_I64:
     case KRS_I32:
     case KRS_I8:
-    case KRS_U8: return "const float$n x = convert_float$n($a);";
+    case KRS_U8: return "const float$n x = $v(float$n, $a);";
     case KRS_Q8_0:
     case KRS_Q4_0:
     case KRS_Q4_1:
@@ -52,7 +52,7 @@ from_float(krs_dtype to, bool is_scalar)
         return "const uint$n b = as_uint$n(x); "
                "const uint$n y = x == x ? (b + (uint$n)(0x7fff) + "
                "(b >> (uint$n)(16) & (uint$n)(1))) >> (uint$n)(16) : "
-               "(uint$n)(0x7fc0); $r = convert_ushort$n(y);";
+               "(uint$n)(0x7fc0); $r = $v(ushort$n, y);";
     case KRS_F16:
         /* by size of |x|: NaN; 65520 and more: infinity; at least 2^-14: move
          * the exponent and round; less: x + 1/2 has the last place of an f16
@@ -65,24 +65,24 @@ from_float(krs_dtype to, bool is_scalar)
                "(float$n)(0.5f)) - (uint$n)(0x3f000000) : y; "
                "y = m >= (uint$n)(0x477ff000) ? (uint$n)(0x7c00) : y; "
                "y = m > (uint$n)(0x7f800000) ? (uint$n)(0x7e00) : y; "
-               "$r = convert_ushort$n(y | (b >> (uint$n)(16) & "
+               "$r = $v(ushort$n, y | (b >> (uint$n)(16) & "
                "(uint$n)(0x8000)));";
     case KRS_I64:
         return is_scalar ? NUMBER "$r = z >= 0x1p63f ? LONG_MAX : "
-                                  "convert_long(max(z, -0x1p63f));"
+                                  "(long)(max(z, -0x1p63f));"
                          : NUMBER
-                   "$r = convert_long$n(z >= (float$n)(0x1p63f)) ? "
-                   "(long$n)(LONG_MAX) : convert_long$n(clamp(z, "
+                   "$r = $v(long$n, z >= (float$n)(0x1p63f)) ? "
+                   "(long$n)(LONG_MAX) : $v(long$n, clamp(z, "
                    "(float$n)(-0x1p63f), (float$n)(0x1.fffffep62f)));";
     case KRS_I32:
         return NUMBER "$r = z >= (float$n)(0x1p31f) ? (int$n)(INT_MAX) : "
-                      "convert_int$n(clamp(z, (float$n)(-0x1p31f), "
+                      "$v(int$n, clamp(z, (float$n)(-0x1p31f), "
                       "(float$n)(0x1.fffffep30f)));";
     case KRS_I8:
-        return NUMBER "$r = convert_char$n(convert_int$n(clamp(z, "
+        return NUMBER "$r = $v(char$n, $v(int$n, clamp(z, "
                       "(float$n)(-128.0f), (float$n)(127.0f))));";
     case KRS_U8:
-        return NUMBER "$r = convert_uchar$n(convert_int$n(clamp(z, "
+        return NUMBER "$r = $v(uchar$n, $v(int$n, clamp(z, "
                       "(float$n)(0.0f), (float$n)(255.0f))));";
     case KRS_BOOL:
         return is_scalar ? "$r = -(x != 0.0f);" : "$r = x != (float$n)(0.0f);";
@@ -101,11 +101,11 @@ between_integers(krs_dtype to, krs_dtype from, int lanes)
     if (to == KRS_BOOL && lanes == 1)
         return "-($a != 0)";
     if (to == KRS_BOOL)
-        return from == KRS_I64   ? "convert_int$n($a != (long$n)(0))"
+        return from == KRS_I64   ? "$v(int$n, $a != (long$n)(0))"
                : from == KRS_I32 ? "$a != (int$n)(0)"
-               : from == KRS_I8  ? "convert_int$n($a != (char$n)(0))"
-                                 : "convert_int$n($a != (uchar$n)(0))";
-    return from == KRS_BOOL ? "convert_$t($a & (int$n)(1))" : "convert_$t($a)";
+               : from == KRS_I8  ? "$v(int$n, $a != (char$n)(0))"
+                                 : "$v(int$n, $a != (uchar$n)(0))";
+    return from == KRS_BOOL ? "$v($t, $a & (int$n)(1))" : "$v($t, $a)";
 }
 
 void

@@ -48,13 +48,13 @@ gather_by_mask(krsi_clc *c, uint32_t number, int part)
     krsi_clc_name value = krsi_clc_value(c, number, part);
     krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
     krsi_clc_line(c, "%s %s = (%s)(0);", type.text, value.text, type.text);
-    krsi_clc_line(c, "if (FOLD%d(|, %s)) {", width, mask.text);
+    krsi_clc_line(c, "if (ANY(%s)) {", mask.text);
     c->depth++;
     krsi_clc_line(c, "int on[%d]; STORE(__private, int, %d, on, %s);", width,
                   width, mask.text);
     krsi_clc_line(c,
                   "long from[%d]; STORE(__private, long, %d, from, "
-                  "convert_long%d(%s));",
+                  "TO(long%d, %s));",
                   width, width, width, krsi_clc_value(c, inst->b, part).text);
     krsi_clc_line(c, "%s got[%d];", element.text, width);
     krsi_clc_line(c, "#pragma unroll 1");
@@ -96,39 +96,49 @@ space_of(const krsi_clc *c, const krs_kinst *inst)
 
 /* LOAD(__global, float, 16, b2 + v7 + 16), a bool as it is held */
 static void
-add_vector(krsi_clc *c, const krs_kinst *inst, int part)
+add_vector(krsi_clc *c, const krs_kinst *inst, const char *place)
 {
     int width = krsi_clc_width(inst->type);
     bool is_bool = inst->type.dtype == KRS_BOOL;
     if (is_bool)
-        krsi_string_format(&c->out, "convert_int%d(", width);
-    krsi_string_format(&c->out, "LOAD(%s, %s, %d, b%u + %s", space_of(c, inst),
+        krsi_string_format(&c->out, "TO(int%d, ", width);
+    krsi_string_format(&c->out, "LOAD(%s, %s, %d, b%u + %s)", space_of(c, inst),
                        krsi_clc_stored(inst->type.dtype, 1).text, width,
-                       inst->slot, krsi_clc_value(c, inst->a, 0).text);
-    if (part)
-        krsi_string_format(&c->out, " + %d", part * KRSI_CLC_PART);
-    krsi_string_add(&c->out, ")");
+                       inst->slot, place);
     if (is_bool)
         krsi_string_format(&c->out, " != (uchar%d)(0))", width);
 }
 
+/* The same as an instruction of its own. */
+static void
+load_vector(krsi_clc *c, uint32_t number, int part)
+{
+    const krs_kinst *inst = &c->kernel->insts[number];
+    char place[KRSI_CLC_TEXT + 16];
+    snprintf(place, sizeof place, "%s + %d", krsi_clc_value(c, inst->a, 0).text,
+             part * KRSI_CLC_PART);
+    krsi_clc_begin(c, number, part);
+    add_vector(c, inst, place);
+    krsi_clc_end(c);
+}
+
+/* Where no lane is on, the vector at the buffer's beginning is read instead:
+ * no branch, which compilers take long about. */
 static void
 load_masked(krsi_clc *c, uint32_t number, int part)
 {
     const krs_kinst *inst = &c->kernel->insts[number];
-    int width = krsi_clc_width(inst->type);
     bool converts = krsi_clc_bytes(inst->type.dtype) != 4;
-    krsi_clc_name type = krsi_clc_type(inst->type.dtype, width);
+    char place[2 * KRSI_CLC_TEXT + 32];
     krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
-    krsi_clc_name value = krsi_clc_value(c, number, part);
-    krsi_clc_line(c, "%s %s = (%s)(0);", type.text, value.text, type.text);
-    krsi_string_format(&c->out, "%*sif (FOLD%d(|, %s)) %s = ", 4 * c->depth, "",
-                       width, mask.text, value.text);
+    snprintf(place, sizeof place, "(ANY(%s) ? %s + %d : 0L)", mask.text,
+             krsi_clc_value(c, inst->a, 0).text, part * KRSI_CLC_PART);
+    krsi_clc_begin(c, number, part);
     if (converts)
-        krsi_clc_expand(c, number, part, "convert_$i(");
+        krsi_clc_expand(c, number, part, "$v($i, ");
     krsi_string_format(&c->out, "%s%s ? ", mask.text, converts ? ")" : "");
-    add_vector(c, inst, part);
-    krsi_string_format(&c->out, " : %s", value.text);
+    add_vector(c, inst, place);
+    krsi_clc_expand(c, number, part, " : ($t)(0)");
     krsi_clc_end(c);
 }
 
@@ -140,9 +150,7 @@ krsi_clc_load(krsi_clc *c, uint32_t number)
     bool is_vector = inst->op == KRS_K_LOAD && inst->type.lanes > 1;
     for (int p = 0; p < krsi_clc_parts(inst->type); p++) {
         if (is_vector && !inst->c) {
-            krsi_clc_begin(c, number, p);
-            add_vector(c, inst, p);
-            krsi_clc_end(c);
+            load_vector(c, number, p);
         } else if (is_vector && has_slack) {
             load_masked(c, number, p);
         } else if (inst->c && inst->op == KRS_K_GATHER &&
@@ -178,7 +186,7 @@ store_vector(krsi_clc *c, const krs_kinst *inst, int part, const char *space,
     krsi_clc_name element = krsi_clc_stored(inst->type.dtype, 1);
     if (inst->type.dtype == KRS_BOOL)
         krsi_clc_line(c,
-                      "STORE(%s, uchar, %d, %s, convert_uchar%d(%s & "
+                      "STORE(%s, uchar, %d, %s, TO(uchar%d, %s & "
                       "(int%d)(1)));",
                       space, width, to, width, value.text, width);
     else
@@ -200,7 +208,7 @@ store_by_mask(krsi_clc *c, const krs_kinst *inst, int part)
     if (scatters)
         krsi_clc_line(c,
                       "long to[%d]; STORE(__private, long, %d, to, "
-                      "convert_long%d(%s));",
+                      "TO(long%d, %s));",
                       width, width, width,
                       krsi_clc_value(c, inst->b, part).text);
     krsi_clc_line(c, "#pragma unroll 1");
@@ -216,7 +224,6 @@ static void
 store_part(krsi_clc *c, const krs_kinst *inst, int part)
 {
     char to[64];
-    int width = krsi_clc_width(inst->type);
     krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
     bool scatters = inst->op == KRS_K_SCATTER;
     snprintf(to, sizeof to, "b%u + %s + %d", inst->slot,
@@ -226,13 +233,12 @@ store_part(krsi_clc *c, const krs_kinst *inst, int part)
         return;
     }
     if (!scatters) {
-        krsi_clc_line(c, "if (FOLD%d(&, %s)) {", width, mask.text);
+        krsi_clc_line(c, "if (ALL(%s)) {", mask.text);
         c->depth++;
         store_vector(c, inst, part, space_of(c, inst), to);
         c->depth--;
     }
-    krsi_clc_line(c, "%sif (FOLD%d(|, %s)) {", scatters ? "" : "} else ", width,
-                  mask.text);
+    krsi_clc_line(c, "%sif (ANY(%s)) {", scatters ? "" : "} else ", mask.text);
     c->depth++;
     store_by_mask(c, inst, part);
     c->depth--;

@@ -22,10 +22,26 @@ krsi_clc_prelude(bool is_processor, bool has_fma)
     "#define ROUND(x) rint(x)\n"                            \
     "#define FLOOR(x) floor(x)\n"                           \
     "#endif\n"                                              \
-    "#define FOLD2(op, m) ((m).s0 op (m).s1)\n"             \
-    "#define FOLD4(op, m) FOLD2(op, ((m).lo op (m).hi))\n"  \
-    "#define FOLD8(op, m) FOLD4(op, ((m).lo op (m).hi))\n"  \
-    "#define FOLD16(op, m) FOLD8(op, ((m).lo op (m).hi))\n"
+    "#define CAST(t, x) ((t)(x))\n"                         \
+    "#if __has_builtin(__builtin_convertvector)\n"          \
+    "#define TO(t, x) __builtin_convertvector(x, t)\n"      \
+    "#else\n"                                               \
+    "#define TO(t, x) convert_##t(x)\n"                     \
+    "#endif\n"                                              \
+    "#if __has_builtin(__builtin_elementwise_min)\n"        \
+    "#define LEAST(a, b) __builtin_elementwise_min(a, b)\n" \
+    "#define MOST(a, b) __builtin_elementwise_max(a, b)\n"  \
+    "#else\n"                                               \
+    "#define LEAST(a, b) min(a, b)\n"                       \
+    "#define MOST(a, b) max(a, b)\n"                        \
+    "#endif\n"                                              \
+    "#if __has_builtin(__builtin_reduce_or)\n"              \
+    "#define ANY(m) (__builtin_reduce_or(m) != 0)\n"        \
+    "#define ALL(m) (__builtin_reduce_and(m) != 0)\n"       \
+    "#else\n"                                               \
+    "#define ANY(m) any(m)\n"                               \
+    "#define ALL(m) all(m)\n"                               \
+    "#endif\n"
 #define FUSED "#define MAD(a, b, c) fma(a, b, c)\n"
 #define TWICE "#define MAD(a, b, c) ((a) * (b) + (c))\n"
 #define DIRECT                                                             \

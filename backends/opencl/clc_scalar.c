@@ -35,8 +35,8 @@ static const row rows[KRS_KS_COUNT] = {
     ROW(NEG, "-$a", "as_$t(($u)(0) - as_$u($a))")
     ROW(ABS, "fabs($a)", "as_$t(abs($a))")
     ROW(MAD, "MAD($a, $b, $c)", NULL)
-    ROW(MIN, "($a < $b) | ($a != $a) ? $a : $b", "min($a, $b)")
-    ROW(MAX, "($a > $b) | ($a != $a) ? $a : $b", "max($a, $b)")
+    ROW(MIN, "($a < $b) | ($a != $a) ? $a : $b", "LEAST($a, $b)")
+    ROW(MAX, "($a > $b) | ($a != $a) ? $a : $b", "MOST($a, $b)")
     ROW(SQRT, "sqrt($a)", NULL)
     ROW(FLOOR, "FLOOR($a)", NULL)
     ROW(ROUND, "ROUND($a)", NULL)
@@ -53,7 +53,7 @@ static const row rows[KRS_KS_COUNT] = {
     ROW(NOT, NULL, "~$a")
     ROW(SHL, NULL, SHIFT("<<"))
     ROW(SHR, NULL, SHIFT(">>"))
-    ROW(SAR, NULL, "$a >> as_$t(min(as_$u($b), ($u)($bits - 1)))")
+    ROW(SAR, NULL, "$a >> as_$t(LEAST(as_$u($b), ($u)($bits - 1)))")
     ROW(UMULH, NULL, "as_$t(mul_hi(as_$u($a), as_$u($b)))")
     ROW(DOT2_BF16, "MAD(" LOW ", MAD(" HIGH ", $a))", NULL)
     ROW(DOT4_I8, NULL, "as_$t(as_$u($a)" BYTE_PRODUCT(0, 24)
@@ -96,6 +96,7 @@ add_word(krsi_clc *c, uint32_t number, int part, const char *word)
     case 'r':
         krsi_string_add(&c->out, krsi_clc_value(c, number, part).text);
         break;
+    case 'v': krsi_string_add(&c->out, width > 1 ? "TO" : "CAST"); break;
     case 'n':
         if (width > 1)
             krsi_string_format(&c->out, "%d", width);
@@ -124,7 +125,7 @@ compare(krsi_clc *c, uint32_t number, int part, const char *template)
     bool is_long = c->kernel->insts[inst->a].type.dtype == KRS_I64;
     krsi_string_add(&c->out, inst->type.lanes == 1 ? "-(" : "");
     if (inst->type.lanes > 1 && is_long)
-        krsi_clc_expand(c, number, part, "convert_int$n(");
+        krsi_clc_expand(c, number, part, "$v(int$n, ");
     krsi_clc_expand(c, number, part, template);
     krsi_string_add(&c->out, inst->type.lanes == 1 || is_long ? ")" : "");
 }
@@ -137,7 +138,7 @@ choose(krsi_clc *c, uint32_t number, int part)
     bool converts =
         inst->type.lanes > 1 && krsi_clc_bytes(inst->type.dtype) != 4;
     krsi_clc_expand(c, number, part,
-                    converts ? "convert_$i($a) ? $b : $c" : "$a ? $b : $c");
+                    converts ? "$v($i, $a) ? $b : $c" : "$a ? $b : $c");
 }
 
 void

@@ -143,6 +143,7 @@ fill_limits(krs_backend_device *d)
     l->dtypes = (1U << KRS_Q8_0) - 1;
     l->is_processor =
         NUMBER(d, CL_DEVICE_TYPE, cl_device_type) & CL_DEVICE_TYPE_CPU;
+    l->code_is_dear = true;
     l->workers = (uint32_t)NUMBER(d, CL_DEVICE_MAX_COMPUTE_UNITS, cl_uint);
     l->vector_lanes = lanes_of(d);
     l->registers = l->vector_lanes == 16 || !l->is_processor ? 32 : 16;

@@ -219,11 +219,41 @@ krsi_lower_end_points(krsi_lowering *l)
         krsi_kb_end(l->kb);
 }
 
+/* An axis of whole vectors needs no masks. */
+bool
+krsi_lower_has_whole_vectors(const krsi_lowering *l, int axis)
+{
+    krs_index extent = l->cut->extent[axis];
+    return extent.terms == 0 && extent.base % l->lanes == 0;
+}
+
+/* One body, masked unless that is never needed. */
+static void
+vectors_in_turn(krsi_lowering *l, krsi_kv low, krsi_kv high,
+                krsi_lower_body *body, void *context)
+{
+    krsi_kb *kb = l->kb;
+    krsi_kv at = krsi_kb_for(kb, low, high, krsi_kb_i64(kb, l->lanes));
+    l->coord[l->vector_axis] = at;
+    l->mask = l->lanes == 1 || krsi_lower_has_whole_vectors(l, l->vector_axis)
+                  ? KRSI_KV_NONE
+                  : krsi_kb_below(kb, at, high, l->lanes);
+    krsi_lower_move(l);
+    body(l, context);
+    krsi_kb_end(kb);
+    l->mask = KRSI_KV_NONE;
+    krsi_lower_move(l);
+}
+
 void
 krsi_lower_vectors(krsi_lowering *l, krsi_kv low, krsi_kv high,
                    krsi_lower_body *body, void *context)
 {
     krsi_kb *kb = l->kb;
+    if (l->facts->code_is_dear) {
+        vectors_in_turn(l, low, high, body, context);
+        return;
+    }
     krsi_kv step = krsi_kb_i64(kb, l->lanes), whole = high;
     if (l->lanes > 1) {
         krsi_kv count = krsi_kb_sub(kb, high, low);

@@ -19,10 +19,12 @@ typedef struct krsi_facts {
     uint32_t bindings; /* buffers of one launch, at most */
     uint64_t cache_bytes[3];
     uint64_t offset_align; /* bytes: where bindings begin; 0 and 1: anywhere */
-    int64_t item_turns; /* of an item's loops, at most; 0: no bound */
+    int64_t item_turns;    /* of an item's loops, at most; 0: no bound */
     bool has_dot2_bf16;
     bool
         items_are_lanes; /* of a processor: many run at once, each has little */
+    bool code_is_dear;   /* compiling is slow: loops for what is unrolled
+                          elsewhere, of the same bits */
     bool fuses; /* cuts are merged; off is what that is compared with */
 } krsi_facts;
 
@@ -162,8 +164,10 @@ krs_dtype krsi_lower_load_type(const krsi_cut *cut, int load);
  * l->end: the caller opens a loop over them, unless per is 1. */
 void krsi_lower_points(krsi_lowering *l, int axes, int64_t per);
 void krsi_lower_end_points(krsi_lowering *l);
-/* The body of a loop along the vector axis from low to high: first the whole
- * vectors, then the masked rest. context is passed on. */
+bool krsi_lower_has_whole_vectors(const krsi_lowering *l, int axis);
+/* The body of a loop along the vector axis from low to high, low a multiple of
+ * its lanes: first the whole vectors, then the masked rest; where code is dear
+ * one body for all. context is passed on. */
 typedef void krsi_lower_body(krsi_lowering *l, void *context);
 void krsi_lower_vectors(krsi_lowering *l, krsi_kv low, krsi_kv high,
                         krsi_lower_body *body, void *context);

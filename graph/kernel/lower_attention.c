@@ -67,6 +67,7 @@ declare_forward(forward *w, krsi_lowering *l)
         krsi_view lse = krsi_flash_rows_of(f, &l->cut->out[at->out_lse].view);
         w->lse = krsi_flash_declare(l, "lse", &lse, KRS_F32, KRS_K_WRITE);
     }
+    krsi_flash_declare_lanes(f);
     krsi_flash_tile(f, &w->s, f->max_E, f->max_T, f->max_D);
     krsi_flash_tile(f, &w->o, f->max_E, f->max_T, KRSI_FLASH_KEYS);
     int strip = w->s.rows;
@@ -85,16 +86,20 @@ declare_forward(forward *w, krsi_lowering *l)
     krsi_flash_score_tile(f, &w->s, w->scores, KRSI_FLASH_KEYS);
     w->few = f->max_T <= FEW && f->k.unit[3] && w->s.lanes > 1 &&
              (at->v < 0 || f->v.unit[3]);
-    if (w->few)
+    if (w->few) {
         w->s.template = KRSI_TILE_TURNED;
-    else
+        w->s.small = w->s.out_is_padded = false;
+    } else {
         krsi_flash_declare_b(f, &w->s, "k_pack", KRSI_FLASH_KEYS);
+    }
     if (at->out >= 0) {
         krsi_tile *o = &w->o;
-        if (w->few)
+        if (w->few) {
             o->template = KRSI_TILE_DIRECT;
-        else
+            o->small = false;
+        } else {
             krsi_flash_declare_b(f, o, "v_pack", f->max_E);
+        }
         o->b = krsi_flash_across(&f->v);
         o->reading = KRSI_TILE_ROWS_PACKED;
         o->a_pack = w->scores;
@@ -106,6 +111,7 @@ declare_forward(forward *w, krsi_lowering *l)
             kb, "sums", KRS_F32, 1,
             krsi_flash_number(f, krsi_tile_most(rows * f->max_G * columns, 1)),
             ALIGN);
+        o->whole_columns = o->small && f->max_E == columns;
         o->n0 = krsi_kb_i64(kb, 0);
         o->n1 = f->E;
     }

@@ -60,6 +60,7 @@ typedef struct krsi_flash {
     int64_t max_B, max_K, max_G, max_T, max_S, max_D, max_E;
     krsi_kv G, T, S, D, E; /* heads of a group, queries, keys, sizes */
     krsi_kv scale, offset, window;
+    krsi_kbuf row_lanes; /* where code is dear: virtual lanes of a row */
     krsi_flash_tensor q, k, v, mask;
     bool by_heads; /* one query: the rows are the heads of a group instead, and
                       G is 1 */
@@ -88,6 +89,8 @@ typedef struct krsi_flash_row {
     float first;
     int lanes;
 } krsi_flash_row;
+/* before the first use, after all parameters */
+void krsi_flash_declare_lanes(krsi_flash *f);
 krsi_kv krsi_flash_along_row(krsi_flash *f, const krsi_flash_row *row,
                              krsi_kv low, krsi_kv high);
 

@@ -43,12 +43,25 @@ declare_sum(gradient *w, krsi_tile *t, const char *name, krsi_kbuf a,
     krsi_flash *f = &w->f;
     krsi_flash_tile(f, t, columns, INT64_MAX, depth);
     krsi_flash_declare_b(f, t, name, columns);
+    t->whole_columns =
+        t->small && columns % ((int64_t)t->vectors * t->lanes) == 0;
     t->a = (krsi_tile_operand){.buffer = a};
     t->b = krsi_flash_across(x);
     t->out = to->buffer;
     t->out_row = to->stride[2];
     t->n0 = krsi_kb_i64(f->kb, 0);
     t->n1 = krsi_tile_integer(f->l, KRS_INDEX(columns));
+}
+
+/* Small code stores sums without masks, or by way of scratch. */
+static void
+declare_squares(gradient *w)
+{
+    static const char *const names[] = {"dq_square", "dk_square", "dv_square"};
+    krsi_tile *const tiles[] = {&w->dq, &w->dk, &w->dv};
+    for (int i = 0; i < 3; i++)
+        if (tiles[i]->small && !tiles[i]->whole_columns)
+            krsi_tile_declare_square(tiles[i], names[i]);
 }
 
 static void
@@ -76,6 +89,7 @@ declare(gradient *w, krsi_lowering *l)
                                krsi_tile_integer(l, KRS_INDEX(rows ? rows : 1)),
                                ALIGN);
 
+    krsi_flash_declare_lanes(f);
     krsi_flash_tile(f, &w->s, 0, f->max_T, f->max_D);
     krsi_flash_score_tile(f, &w->s, w->p, KEYS);
     krsi_flash_declare_b(f, &w->s, "k_turned", KEYS);
@@ -96,6 +110,7 @@ declare(gradient *w, krsi_lowering *l)
     declare_sum(w, &w->dk, "q_pack", w->ds, &f->q, &w->to_k, f->max_D, QUERIES);
     declare_sum(w, &w->dv, "cotangent_pack", w->p, &w->cotangent, &w->to_v,
                 f->max_E, QUERIES);
+    declare_squares(w);
     w->dq.a_step = 1;
     w->dk.a_step = w->dv.a_step = KEYS;
     l->grid[0] = (krsi_grid){KRS_INDEX(f->max_K), 1};

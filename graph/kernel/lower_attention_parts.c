@@ -175,6 +175,8 @@ krsi_flash_tile(krsi_flash *f, krsi_tile *t, int64_t columns, int64_t rows,
     for (t->wide = 1; t->wide < t->rows;)
         t->wide *= 2;
     t->later = krsi_kb_bool(f->kb, true);
+    t->adds = true;
+    t->small = f->l->facts->code_is_dear;
     t->out_column = krsi_kb_i64(f->kb, 1);
     t->out_contiguous = true;
 }
@@ -231,6 +233,7 @@ krsi_flash_score_tile(krsi_flash *f, krsi_tile *t, krsi_kbuf scores,
     t->factor = f->scale;
     t->out = scores;
     t->out_row = krsi_kb_i64(f->kb, columns);
+    t->out_is_padded = t->small;
     t->first = krsi_kb_i64(f->kb, 0);
     t->end = t->k = t->words = f->D;
 }
@@ -369,6 +372,44 @@ krsi_flash_open_heads(krsi_flash *f)
     return g;
 }
 
+void
+krsi_flash_declare_lanes(krsi_flash *f)
+{
+    if (f->l->facts->code_is_dear)
+        f->row_lanes = krsi_kb_scratch(f->kb, "row_lanes", KRS_F32,
+                                       KRSI_ROW_LANES, KRSI_KV_NONE, ALIGN);
+}
+
+/* What follows with the lanes in scratch, so that the step stands once. */
+static krsi_kv
+along_row_in_turn(krsi_flash *f, const krsi_flash_row *row, krsi_kv low,
+                  krsi_kv high, krsi_kv none)
+{
+    krsi_kb *kb = f->kb;
+    krsi_kv part[KRSI_ROW_LANES], zero = krsi_kb_i64(kb, 0);
+    krsi_kv block = krsi_kb_i64(kb, KRSI_ROW_LANES);
+    krsi_kv step = krsi_kb_i64(kb, row->lanes);
+    krsi_kmem lane = {.buffer = f->row_lanes,
+                      .lanes = row->lanes,
+                      .align_bytes = (size_t)row->lanes * 4};
+    lane.index = krsi_kb_for(kb, zero, block, step);
+    krsi_kb_store(kb, lane, none);
+    krsi_kb_end(kb);
+    krsi_kv first = krsi_kb_for(kb, low, high, block);
+    lane.index = krsi_kb_for(
+        kb, zero, krsi_kb_min(kb, krsi_kb_sub(kb, high, first), block), step);
+    krsi_kb_store(kb, lane,
+                  row->step(row->context, krsi_kb_add(kb, first, lane.index),
+                            krsi_kb_load(kb, lane)));
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+    for (int p = 0; p < KRSI_ROW_LANES / row->lanes; p++) {
+        lane.index = krsi_kb_i64(kb, (int64_t)p * row->lanes);
+        part[p] = krsi_kb_load(kb, lane);
+    }
+    return krsi_kb_row_tree(kb, row->join, part, row->lanes);
+}
+
 krsi_kv
 krsi_flash_along_row(krsi_flash *f, const krsi_flash_row *row, krsi_kv low,
                      krsi_kv high)
@@ -378,6 +419,8 @@ krsi_flash_along_row(krsi_flash *f, const krsi_flash_row *row, krsi_kv low,
     krsi_kv part[KRSI_ROW_LANES], next[KRSI_ROW_LANES];
     krsi_kv first =
         krsi_kb_broadcast(kb, row->lanes, krsi_kb_f32(kb, row->first));
+    if (f->row_lanes.ref)
+        return along_row_in_turn(f, row, low, high, first);
     krsi_kv at = krsi_kb_for(kb, low, high, krsi_kb_i64(kb, KRSI_ROW_LANES));
     for (int p = 0; p < vectors; p++)
         part[p] = krsi_kb_carry(kb, first);

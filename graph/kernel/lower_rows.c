@@ -16,7 +16,8 @@
  *
  * Where items are lanes of a processor, virtual lanes are taken in turn, some
  * at a time: little code and few values, but no more turns of an item's loops
- * than the device allows.
+ * than the device allows. Where code is dear, virtual lanes are in scratch, and
+ * a row is passed over a vector at a time.
  *
  * argmax goes through the last axis one by one, with vectors across.
  */
@@ -407,6 +408,50 @@ reduce_in_turn(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
     krsi_lower_move(l);
 }
 
+/* A vector of the row at a time, added to its virtual lanes in scratch: the
+ * operand stands once in the code. */
+static void
+reduce_by_vectors(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
+{
+    krsi_lowering *l = r->l;
+    krsi_kb *kb = l->kb;
+    krsi_rows_lanes carry[KRSI_CUT_REDUCES], sum[KRSI_CUT_REDUCES];
+    krsi_kv zero = krsi_kb_i64(kb, 0), block = krsi_kb_i64(kb, KRSI_ROW_LANES);
+    krsi_kv step = krsi_kb_i64(kb, l->lanes), n = l->extent[r->row];
+    krsi_kmem lane = {.lanes = l->lanes};
+    lane.index = krsi_kb_for(kb, zero, block, step);
+    for (int i = 0; i < r->reduces; i++) {
+        lane.buffer = r->partial[i];
+        krsi_kb_store(kb, lane, value[i][0]);
+    }
+    krsi_kb_end(kb);
+    krsi_kv first = krsi_kb_for(kb, zero, n, block);
+    krsi_kv left = krsi_kb_min(kb, krsi_kb_sub(kb, n, first), block);
+    lane.index = krsi_kb_for(kb, zero, left, step);
+    go_to(r, krsi_kb_add(kb, first, lane.index), 0);
+    load_kept(r);
+    for (int i = 0; i < r->reduces; i++) {
+        lane.buffer = r->partial[i];
+        carry[i][0] = krsi_kb_load(kb, lane);
+    }
+    krsi_rows_take_turn(r, carry, sum, 0);
+    for (int i = 0; i < r->reduces; i++) {
+        lane.buffer = r->partial[i];
+        krsi_kb_store(kb, lane, sum[i][0]);
+    }
+    store_kept(r);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+    for (int i = 0; i < r->reduces; i++)
+        for (int p = 0; p < KRSI_ROW_LANES / l->lanes; p++) {
+            lane.buffer = r->partial[i];
+            lane.index = krsi_kb_i64(kb, (int64_t)p * l->lanes);
+            value[i][p] = krsi_kb_load(kb, lane);
+        }
+    l->mask = KRSI_KV_NONE;
+    krsi_lower_move(l);
+}
+
 /* All reductions of the pass. */
 static void
 reduce_pass(krsi_rows *r, int pass)
@@ -416,7 +461,7 @@ reduce_pass(krsi_rows *r, int pass)
     int parts = KRSI_ROW_LANES / l->lanes;
     krsi_rows_lanes value[KRSI_CUT_REDUCES];
     krsi_rows_open_pass(r, pass);
-    if (l->facts->items_are_lanes)
+    if (l->facts->items_are_lanes || l->facts->code_is_dear)
         krsi_rows_declare_partials(r, KRSI_ROW_LANES);
     krsi_lower_fix(l, 1U << r->row, r->needed);
     l->vector_axis = r->row;
@@ -430,6 +475,8 @@ reduce_pass(krsi_rows *r, int pass)
     krsi_kv n = l->extent[r->row], block = krsi_kb_i64(kb, KRSI_ROW_LANES);
     if (l->facts->items_are_lanes) {
         reduce_in_turn(r, value);
+    } else if (l->facts->code_is_dear) {
+        reduce_by_vectors(r, value);
     } else {
         krsi_kv whole = krsi_kb_sub(kb, n, krsi_kb_rem(kb, n, block));
         take_blocks(r, krsi_kb_i64(kb, 0), whole, true, value);
@@ -504,7 +551,9 @@ rows_along(krsi_rows *r)
     bool one_row = length >= ROWS_CHUNK || l->facts->items_are_lanes;
     int64_t per = one_row ? 1 : ROWS_CHUNK / length;
     l->in_fours = l->lanes % 4 == 0;
-    r->at_once = krsi_rows_at_once(r, l->lanes, r->passes + 1);
+    r->at_once = l->facts->code_is_dear
+                     ? 1
+                     : krsi_rows_at_once(r, l->lanes, r->passes + 1);
     find_kept(r);
     for (int k = 0; k < r->keeps; k++)
         r->scratch[k] =

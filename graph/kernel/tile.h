@@ -98,6 +98,8 @@ struct krsi_tile {
     krsi_tile_reading reading;
     int lanes, rows, vectors;
     int wide;   /* rows, rounded up to a power of two */
+    bool small; /* little code, of the template blocked: each thing once, in a
+                   loop; panels of B are packed to their end */
     bool pairs; /* words of two bf16 along k, else of one f32 */
     int unit;   /* elements of a word along k: 2 or 1 */
     int chunk;  /* words of a chunk */
@@ -108,11 +110,13 @@ struct krsi_tile {
     krsi_kbuf out;
     krsi_kv out_offset, out_row, out_column; /* strides of C */
     bool out_contiguous;
-    bool out_aligned; /* as of an operand */
-    bool even;        /* K is, so that no pair is cut */
-    /* single: M, N and K are whole rows, vectors, and fours; an item has all
-     * rows of its columns */
-    bool whole_rows, whole_columns, whole_words, all_rows;
+    bool out_aligned;   /* as of an operand */
+    bool out_is_padded; /* columns beyond the end may be stored, up to the end
+                           of their panel */
+    bool even;          /* K is, so that no pair is cut */
+    /* N is whole tiles; single: M and K are whole rows and fours; an item has
+     * all rows of its columns */
+    bool whole_columns, whole_rows, whole_words, all_rows;
     bool one_chunk; /* K is at most a chunk */
     bool has_sums;  /* in scratch: C cannot hold them between chunks */
     struct krsi_lowering *lowering;
@@ -120,8 +124,10 @@ struct krsi_tile {
     bool finishes; /* outs are made of the product: those of the cut, by its
                       expressions; else C is stored as it is */
     krsi_kbuf a_pack, b_pack, sums;
+    krsi_kbuf square; /* small: a finished tile, [rows][its columns] */
     krsi_kv sum_stride;
     krsi_kv sum_start; /* of the rows from m0 on, in sums; none: 0 */
+    bool adds;         /* there are always sums already, whatever the chunk */
     bool decays; /* sums so far are first multiplied by decay[row - decay_from]
                   */
     krsi_kbuf decay;
@@ -148,6 +154,8 @@ krsi_kv krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index,
 krsi_kv krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x,
                          krsi_kv outer, krsi_kv end, krsi_kv word, int lanes,
                          bool whole);
+/* small: declare the scratch of finished tiles */
+void krsi_tile_declare_square(krsi_tile *t, const char *name);
 /* declare what packing A needs: scratch of that name */
 void krsi_tile_declare_a(krsi_tile *t, const char *name);
 /* make the rows from `row` on ready for the chunk; those beyond m1 repeat the

@@ -8,10 +8,18 @@
  * m and n of one item in the other order, because a panel is wider than the
  * first level). The last vector of a tile is masked; the end of N, if
  * narrow, is done by tiles one vector wide.
+ *
+ * Small code has one kind of tile, whose columns beyond the end are computed
+ * and not stored: panels are packed whole. A finished tile goes to scratch, and
+ * loops take it from there to C, so that what is made of a vector of C stands
+ * once in the kernel.
  */
 #include "tile.h"
 
-enum { PREFETCH_BYTES = 1024 }; /* ahead of the panel's vector in use */
+enum {
+    PREFETCH_BYTES = 1024, /* ahead of the panel's vector in use */
+    ALIGN = 64
+};
 
 static krsi_kv
 plus(krsi_tile *t, krsi_kv a, int64_t b)
@@ -72,8 +80,10 @@ b_vector(krsi_tile *t, const place *p, krsi_kv w, int v)
                              krsi_kb_sub(kb, column_of(t, p, v), p->panel));
     at = krsi_kb_add(kb, at, krsi_kb_mul(kb, w, krsi_kb_i64(kb, width)));
     at = krsi_kb_mul(kb, at, krsi_kb_i64(kb, t->unit));
-    krsi_kb_prefetch(
-        kb, (krsi_kmem){.buffer = t->b_pack,
+    if (!t->small)
+        krsi_kb_prefetch(
+            kb,
+            (krsi_kmem){.buffer = t->b_pack,
                         .index = plus(t, at, PREFETCH_BYTES / 4 * t->unit)});
     return krsi_tile_words(t, t->b_pack, at, t->lanes, KRSI_KV_NONE,
                            (size_t)t->lanes * 4);
@@ -195,6 +205,23 @@ krsi_tile_open_row(krsi_tile *t, krsi_kv row, int r)
     return may_repeat;
 }
 
+/* What the chunks before this one left at row m, columns n on; is_masked: some
+ * of them may be beyond the end. */
+static krsi_kv
+sums_before(krsi_tile *t, krsi_kv m, krsi_kv n, bool is_masked)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kmem at = t->has_sums ? sum_place(t, m, n) : out_place(t, m, n);
+    if (is_masked)
+        at.mask = krsi_kb_below(
+            kb, n, t->adds ? t->n1 : krsi_kb_select(kb, t->later, t->n1, n),
+            t->lanes);
+    else if (!t->adds)
+        at.mask = krsi_kb_broadcast(kb, t->lanes, t->later);
+    krsi_kv before = t->adds ? krsi_kb_load(kb, at) : krsi_tile_sums(t, at);
+    return t->decays ? krsi_kb_mul(kb, before, decay_of(t, m)) : before;
+}
+
 /* The sums of a chunk go to C, or are added to those of earlier chunks. All
  * loads come before all stores: rows may be the same one. */
 static void
@@ -202,21 +229,15 @@ deliver(krsi_tile *t, const place *p, square s)
 {
     krsi_kb *kb = t->kb;
     krsi_kv m[KRSI_TILE_ROWS];
-    int masked = t->has_sums ? p->vectors : p->vectors - 1;
+    bool whole = t->has_sums || t->out_is_padded || t->whole_columns;
+    int masked = whole ? p->vectors : p->vectors - 1;
     for (int r = 0; r < t->rows; r++)
         m[r] = krsi_kb_min(kb, plus(t, p->row, r), plus(t, t->m1, -1));
     for (int r = 0; r < t->rows && !t->one_chunk; r++)
         for (int v = 0; v < p->vectors; v++) {
-            krsi_kv n = column_of(t, p, v);
-            krsi_kv stop = krsi_kb_select(kb, t->later, t->n1, n);
-            krsi_kmem at =
-                t->has_sums ? sum_place(t, m[r], n) : out_place(t, m[r], n);
-            at.mask = v == masked ? krsi_kb_below(kb, n, stop, t->lanes)
-                                  : krsi_kb_broadcast(kb, t->lanes, t->later);
-            krsi_kv before = krsi_tile_sums(t, at);
-            if (t->decays)
-                before = krsi_kb_mul(kb, before, decay_of(t, m[r]));
-            s[r][v] = krsi_kb_add(kb, before, s[r][v]);
+            s[r][v] = krsi_kb_add(
+                kb, sums_before(t, m[r], column_of(t, p, v), v == masked),
+                s[r][v]);
         }
     for (int r = 0; r < t->rows; r++) {
         bool is_open =
@@ -233,6 +254,56 @@ deliver(krsi_tile *t, const place *p, square s)
         if (is_open)
             krsi_kb_end(kb);
     }
+}
+
+void
+krsi_tile_declare_square(krsi_tile *t, const char *name)
+{
+    int64_t count = (int64_t)t->rows * t->vectors * t->lanes;
+    t->square =
+        krsi_kb_scratch(t->kb, name, KRS_F32, count, KRSI_KV_NONE, ALIGN);
+}
+
+/* The same by way of scratch, row by row and vector by vector. */
+static void
+deliver_in_turn(krsi_tile *t, const place *p, square s)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    size_t bytes = (size_t)t->lanes * 4;
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < t->vectors; v++)
+            krsi_kb_store(
+                kb,
+                (krsi_kmem){.buffer = t->square,
+                            .index = krsi_kb_i64(kb, (int64_t)r * width +
+                                                         (int64_t)v * t->lanes),
+                            .align_bytes = bytes},
+                s[r][v]);
+    krsi_kv rows = krsi_kb_min(kb, krsi_kb_sub(kb, t->m1, p->row),
+                               krsi_kb_i64(kb, t->rows));
+    krsi_kv stop = krsi_kb_min(kb, plus(t, p->panel, width), t->n1);
+    krsi_kv r = krsi_kb_for(kb, krsi_kb_i64(kb, 0), rows, krsi_kb_i64(kb, 1));
+    krsi_kv m = krsi_kb_add(kb, p->row, r);
+    krsi_kv n = krsi_kb_for(kb, p->panel, stop, krsi_kb_i64(kb, t->lanes));
+    krsi_kv at = krsi_kb_add(kb, krsi_kb_mul(kb, r, krsi_kb_i64(kb, width)),
+                             krsi_kb_sub(kb, n, p->panel));
+    krsi_kv v = krsi_kb_load(kb, (krsi_kmem){.buffer = t->square,
+                                             .index = at,
+                                             .lanes = t->lanes,
+                                             .align_bytes = bytes});
+    bool is_masked = !t->whole_columns && !t->has_sums;
+    if (!t->one_chunk)
+        v = krsi_kb_add(kb, sums_before(t, m, n, is_masked), v);
+    if (t->has_sums)
+        krsi_kb_store(kb, sum_place(t, m, n), v);
+    else
+        krsi_tile_store(t, m, n,
+                        is_masked ? krsi_kb_below(kb, n, t->n1, t->lanes)
+                                  : KRSI_KV_NONE,
+                        v);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
 }
 
 static void
@@ -252,18 +323,25 @@ compute(krsi_tile *t, place p)
         multiply_ahead(t, &p, words, s);
     else
         multiply(t, &p, t->low.ref ? t->low : krsi_kb_i64(kb, 0), words, s);
-    deliver(t, &p, s);
+    if (t->square.ref)
+        deliver_in_turn(t, &p, s);
+    else
+        deliver(t, &p, s);
 }
 
 /* ---- one item ---- */
 
 /* All columns of a panel, or those there are: a whole tile if that wastes
- * less than a vector, else vector by vector. */
+ * less than a vector, or code is small; else vector by vector. */
 static void
 compute_panel(krsi_tile *t, krsi_kv row, krsi_kv panel)
 {
     krsi_kb *kb = t->kb;
     krsi_kv last = plus(t, panel, (int64_t)(t->vectors - 1) * t->lanes);
+    if (t->small) {
+        compute(t, (place){row, panel, panel, t->vectors});
+        return;
+    }
     krsi_tile_if_below(t, last, t->n1);
     compute(t, (place){row, panel, panel, t->vectors});
     krsi_kb_end(kb);

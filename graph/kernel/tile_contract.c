@@ -239,8 +239,8 @@ choose_template(const krsi_tile *t, const product *p)
     if (thin && t->b.along_inner && t->lanes > 1 && t->even &&
         t->reading == KRSI_TILE_IN_PLACE)
         return KRSI_TILE_TURNED;
-    if (plain &&
-        (p->max_m <= DIRECT_ROWS || p->max_k * p->max_n <= DIRECT_BYTES / 4))
+    if (plain && (p->max_m <= DIRECT_ROWS ||
+                  (!t->small && p->max_k * p->max_n <= DIRECT_BYTES / 4)))
         return KRSI_TILE_DIRECT;
     return KRSI_TILE_BLOCKED;
 }
@@ -330,6 +330,9 @@ fit_tile(krsi_tile *t, const product *p)
     }
     for (t->wide = 1; t->wide < t->rows;)
         t->wide *= 2;
+    t->small &= t->template == KRSI_TILE_BLOCKED;
+    t->whole_columns = t->small && is_constant(p->n) &&
+                       p->n.base % ((int64_t)t->vectors * t->lanes) == 0;
 }
 
 static split
@@ -589,6 +592,8 @@ declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
     if (t->template == KRSI_TILE_BLOCKED)
         t->b_pack = krsi_kb_scratch(kb, "b_pack", t->pairs ? KRS_BF16 : KRS_F32,
                                     width * t->chunk * t->unit, panels, ALIGN);
+    if (t->small)
+        krsi_tile_declare_square(t, "square");
     if (t->template == KRSI_TILE_STREAM)
         t->b_pack = krsi_kb_scratch(kb, "chunk_sums", KRS_F32, width * t->rows,
                                     panels, ALIGN);
@@ -701,7 +706,8 @@ krsi_lower_contract(krsi_lowering *l)
         fit_single(&t, &p, l->facts);
         find_fours(&t, cut, &p);
     } else {
-        krsi_tile_choose(&t, l->facts, 0);
+        t.small = l->facts->code_is_dear;
+        krsi_tile_choose(&t, l->facts, t.small ? p.max_n : 0);
         krsi_tile_choose_reading(&t);
         t.template = choose_template(&t, &p);
         fit_tile(&t, &p);

@@ -182,6 +182,35 @@ pack_rows(krsi_tile *t, krsi_kv row)
     krsi_kb_end(kb);
 }
 
+/* The same row by row, in little code. */
+static void
+pack_rows_in_turn(krsi_tile *t, krsi_kv row)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv zero = krsi_kb_i64(kb, 0), last = plus(t, t->m1, -1);
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv r =
+        krsi_kb_for(kb, zero, krsi_kb_i64(kb, t->rows), krsi_kb_i64(kb, 1));
+    krsi_kv m = krsi_kb_min(kb, krsi_kb_add(kb, row, r), last);
+    krsi_kv from = row_address(t, m, 0);
+    krsi_kv to = times(t, r, row_stride(t));
+    krsi_kv w = krsi_kb_for(kb, zero, words, krsi_kb_i64(kb, t->lanes));
+    krsi_kv k = k_of(t, w);
+    krsi_kv mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
+    krsi_kv v = krsi_tile_words(t, t->a.buffer,
+                                krsi_kb_add(kb, from, times(t, w, t->unit)),
+                                t->lanes, mask, 0);
+    v = element(t, &t->a, v,
+                (krsi_tile_point){.outer = m,
+                                  .k = k,
+                                  .along_k = true,
+                                  .lanes = t->lanes,
+                                  .mask = mask});
+    store_words(t, t->a_pack, krsi_kb_add(kb, to, w), 0, v);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+}
+
 static void
 pack_columns(krsi_tile *t, krsi_kv row)
 {
@@ -242,9 +271,12 @@ krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
             break;
         }
         }
-    if (t->reading == KRSI_TILE_IN_PLACE && t->template == KRSI_TILE_BLOCKED)
+    if (t->reading == KRSI_TILE_IN_PLACE && t->template == KRSI_TILE_BLOCKED &&
+        !t->small)
         prefetch_rows(t);
-    if (t->reading == KRSI_TILE_ROWS_PACKED)
+    if (t->reading == KRSI_TILE_ROWS_PACKED && t->small)
+        pack_rows_in_turn(t, row);
+    else if (t->reading == KRSI_TILE_ROWS_PACKED)
         pack_rows(t, row);
     if (t->reading == KRSI_TILE_COLUMNS_PACKED)
         pack_columns(t, row);
@@ -311,6 +343,27 @@ pack_across(krsi_tile *t)
     krsi_kb_end(kb);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
+}
+
+/* The same vector by vector, in little code; zeros beyond n1. */
+static void
+pack_in_turn(krsi_tile *t)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
+    krsi_kv panel = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
+    krsi_kv line = krsi_kb_add(kb, krsi_tile_panel(t, panel),
+                               krsi_kb_sub(kb, times(t, w, width), panel));
+    krsi_kv n = krsi_kb_for(kb, panel, plus(t, panel, width),
+                            krsi_kb_i64(kb, t->lanes));
+    krsi_kv x =
+        krsi_tile_across(t, &t->b, n, t->n1, w, t->lanes, t->whole_columns);
+    store_words(t, t->b_pack, krsi_kb_add(kb, line, n), (size_t)t->lanes * 4,
+                x);
+    for (int i = 0; i < 3; i++)
+        krsi_kb_end(kb);
 }
 
 /* x[i] lane j becomes x[j] lane i, in log2(lanes) rounds: round s exchanges
@@ -383,7 +436,7 @@ turn(krsi_tile *t, krsi_kv panel, krsi_kv n0)
         krsi_kb_add(kb, krsi_tile_panel(t, panel), krsi_kb_sub(kb, n0, panel));
     krsi_kv w =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, t->lanes));
-    for (int j = 0; j < t->lanes; j++)
+    for (int j = 0; j < t->lanes && !t->small; j++)
         krsi_kb_prefetch(
             kb, (krsi_kmem){.buffer = t->b.buffer,
                             .index = krsi_kb_add(kb, next[j], k_of(t, w))});
@@ -401,8 +454,9 @@ pack_turned(krsi_tile *t)
     krsi_kb *kb = t->kb;
     int width = t->vectors * t->lanes;
     krsi_kv panel = krsi_kb_for(kb, t->n0, t->n1, krsi_kb_i64(kb, width));
+    krsi_kv past = plus(t, panel, width);
     krsi_kv n =
-        krsi_kb_for(kb, panel, krsi_kb_min(kb, plus(t, panel, width), t->n1),
+        krsi_kb_for(kb, panel, t->small ? past : krsi_kb_min(kb, past, t->n1),
                     krsi_kb_i64(kb, t->lanes));
     turn(t, panel, n);
     krsi_kb_end(kb);
@@ -414,6 +468,8 @@ krsi_tile_pack_b(krsi_tile *t)
 {
     if (t->b.along_inner && t->lanes > 1)
         pack_turned(t);
+    else if (t->small)
+        pack_in_turn(t);
     else
         pack_across(t);
 }

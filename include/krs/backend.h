@@ -71,6 +71,8 @@ typedef struct krs_backend_limits {
                           register tiles and scratch, no groups */
     bool has_dot2_bf16, has_dot4_i8; /* as one instruction */
     bool has_texel;                  /* a texel view is faster for loads */
+    bool code_is_dear;     /* compiling is slow: small kernels are wanted, with
+                          loops for what is unrolled elsewhere */
     uint32_t workers;      /* items that run at the same time, at least */
     uint32_t vector_lanes; /* f32 in one register; 1 without vectors */
     uint32_t registers;    /* vector registers that a kernel can count on */
