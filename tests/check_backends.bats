@@ -45,12 +45,27 @@ KRS
     [[ "${lines[2]}" == "  gradients      8 passed, 0 failed; "* ]]
     [[ "${lines[3]}" == "  states         4 passed, 0 failed; "* ]]
     [[ "$output" == *"cpu against eval"*"  passed"* ]]
-    grep -q '<h1>cpu against eval</h1>' page.html
-    [ "$(grep -c '<tr><td>node' page.html)" -ge 40 ]
+    grep -q '<h1>cpu against eval: <span class="passed">passed</span></h1>' page.html
+    [ "$(grep -c '<td class="l">node ' page.html)" -ge 40 ]
+    grep -q '^<tr><td>2<td class="l">gradient w1<td class="l">' page.html
     ! grep -q 'class="bad"' page.html
     run -0 "$KERSEY" check llama-tiny --batch 1 --seq 4 --steps 2
     [[ "${lines[0]}" == "cpu against eval" ]]
     [[ "$output" == *"  states         122 passed, 0 failed; "* ]]
+}
+
+@test "outputs and gradients are judged by their largest element where that is asked" {
+    mlp="$TESTS_DIR/graphs/mlp.krs"
+    run -0 --separate-stderr "$KERSEY" check "$mlp" --backends interp --grad \
+        --steps 2 --within 1e-5 --grad-within 1e-5
+    run -3 --separate-stderr "$KERSEY" check "$mlp" --backends interp --grad \
+        --steps 2 --grad-within 1e-12 --report page.html
+    [[ "$stderr" == "kersey check: error: check: the gradient of "*", step "*": "* ]]
+    grep -q '<span class="failed">failed</span></h1>' page.html
+    grep -q '<details open><summary>What failed (' page.html
+    grep -q '<tr class="bad"><td>1<td class="l">gradient ' page.html
+    run -1 --separate-stderr "$KERSEY" check "$mlp" --backends interp --within -1
+    [[ "$stderr" == *"output_within -1 "* ]]
 }
 
 @test "a wrong kernel is named, and its repro fails again" {

@@ -399,6 +399,50 @@ START_TEST(outputs_gradients_and_steps_are_compared)
 }
 END_TEST
 
+/* nodes need not be right to the last bit for what is made of them to be */
+static krs_status
+check_within(krs_device *device, const krs_node *y, double outputs,
+             double gradients)
+{
+    krs_check_options o = {.struct_size = sizeof o,
+                           .gradients = true,
+                           .steps = 2,
+                           .output_within = outputs,
+                           .gradient_within = gradients};
+    return krs_check(device, eval, y, 1, &o, NULL, &err);
+}
+
+START_TEST(outputs_and_gradients_are_judged_by_their_largest_element)
+{
+    krs_graph *g = krs_graph_new();
+    krs_node loss = deep(g);
+    open_eval();
+    krs_device *interp = open_every(1, NULL);
+    ck_assert_msg(check_within(interp, &loss, 1e-5, 1e-5) == KRS_OK, "%s",
+                  err.text);
+    ck_assert_int_eq(check_within(interp, &loss, 1e-12, 0), KRS_E_CHECK);
+    ck_assert_msg(
+        !strncmp(err.text, "check: an output of interp, step 1: ", 36), "%s",
+        err.text);
+    ck_assert_int_eq(check_within(interp, &loss, 0, 1e-12), KRS_E_CHECK);
+    ck_assert_msg(!strncmp(err.text, "check: the gradient of ", 23), "%s",
+                  err.text);
+    ck_assert_int_eq(check_within(interp, &loss, -1, 0), KRS_E_ARGUMENT);
+    ck_assert_int_eq(check_within(interp, &loss, 0, NAN), KRS_E_ARGUMENT);
+    krs_graph_free(g);
+    /* a gradient that is nothing but zeros, of either sign */
+    g = krs_graph_new();
+    krs_node x = krs_state(g, "x", KRS_F32, KRS_SHAPE(3));
+    loss = krs_sum(krs_neg(krs_mul(x, krs_full(g, KRS_F32, KRS_SHAPE(3), 0))),
+                   KRS_ALL_AXES);
+    ck_assert_msg(check_within(interp, &loss, 1e-5, 1e-5) == KRS_OK, "%s",
+                  err.text);
+    krs_device_close(interp);
+    krs_device_close(eval);
+    krs_graph_free(g);
+}
+END_TEST
+
 START_TEST(mistakes_are_refused)
 {
     krs_graph *g = krs_graph_new(), *other = krs_graph_new();
@@ -464,5 +508,6 @@ SUITE(without_a_fault_everything_passes_on_every_device,
       the_first_wrong_node_is_named_and_shown_alone,
       an_output_that_is_an_input_is_what_was_given,
       a_kernel_that_is_wrong_only_when_fused_is_named,
-      outputs_gradients_and_steps_are_compared, mistakes_are_refused,
-      hostile_data_is_refused_with_line_and_column)
+      outputs_gradients_and_steps_are_compared,
+      outputs_and_gradients_are_judged_by_their_largest_element,
+      mistakes_are_refused, hostile_data_is_refused_with_line_and_column)

@@ -226,6 +226,8 @@ check_device(const struct command_line *line, const struct subject *s,
                                  .data = &s->data,
                                  .gradients = f->grad,
                                  .steps = f->steps,
+                                 .output_within = f->within,
+                                 .gradient_within = f->grad_within,
                                  .repro = f->emit_repro != NULL,
                                  .sink = report_row,
                                  .user = report};
@@ -244,8 +246,7 @@ check_device(const struct command_line *line, const struct subject *s,
     report_device(report, name, f->against);
     krs_status status = krs_check(device, against, s->l.outputs, s->l.count,
                                   &options, &found, &err);
-    if (status == KRS_OK || status == KRS_E_CHECK)
-        report_found(report, &found, status == KRS_OK ? "" : err.text);
+    report_found(report, status == KRS_OK ? "" : err.text);
     if (found.repro && write_repro(f->emit_repro, name, found.repro, &io))
         code = complain(&io);
     if (status != KRS_OK)

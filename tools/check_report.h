@@ -7,6 +7,8 @@
 #include "command.h"
 
 enum { REPORT_OPS = 128, REPORT_KINDS = 4 };
+/* tables of rows on the page */
+enum { REPORT_FAILED, REPORT_TENSORS, REPORT_NODES, REPORT_TABLES };
 
 /* Rows of one name summed: of a kind, or of the nodes of an operation. */
 struct report_sum {
@@ -14,12 +16,23 @@ struct report_sum {
     size_t rows, failed;
     int64_t elements, ulps[KRS_ULP_BUCKETS];
     double largest, largest_relative, ratio;
+    double of_scale; /* largest, as a part of the tensor's largest element */
+};
+
+/* Rows of a device as HTML, until its part of the page is written. */
+struct report_rows {
+    FILE *stream; /* into text; NULL: no page is wanted */
+    char *text;
+    size_t bytes, count;
 };
 
 struct check_report {
     struct report_sum kind[REPORT_KINDS], op[REPORT_OPS];
     size_t ops;
     FILE *html; /* NULL: none wanted */
+    struct report_rows rows[REPORT_TABLES];
+    char title[160];
+    bool lacks_memory;
 };
 
 /* report_begin(path, &report, err) -- path NULL: no page. report_end closes it
@@ -29,11 +42,10 @@ krs_status report_begin(const char *path, struct check_report *out,
 krs_status report_end(struct check_report *report, const char *path,
                       krs_error *err);
 /* a heading; then rows (the sink of krs_check, user: the report); then the sums
- * on stdout and what was found, which are forgotten */
+ * on stdout and what is wrong ("": nothing), which are forgotten */
 void report_device(struct check_report *report, const char *device,
                    const char *against);
 void report_row(void *user, const krs_check_row *row);
-void report_found(struct check_report *report, const krs_check_result *found,
-                  const char *sentence);
+void report_found(struct check_report *report, const char *sentence);
 
 #endif

@@ -10,6 +10,7 @@
  */
 #include "check_parts.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,12 @@ check_arguments(const krs_node *outputs, size_t count,
                             "check: output %zu is no node of one graph with "
                             "the others",
                             i);
+    if (!(o->output_within >= 0 && o->output_within < INFINITY) ||
+        !(o->gradient_within >= 0 && o->gradient_within < INFINITY))
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "check: output_within %g and gradient_within %g are "
+                        "to be 0 or more, and finite",
+                        o->output_within, o->gradient_within);
     if (o->steps < 0)
         return krs_fail(err, KRS_E_ARGUMENT, "check: steps %lld is below 0",
                         (long long)o->steps);
@@ -235,6 +242,21 @@ read_state(const struct side *s, size_t i, const char **name, krs_view *v,
                           err);
 }
 
+static double
+within_of(const krs_check_options *o, krs_check_kind kind)
+{
+    return kind == KRS_CHECK_OUTPUT     ? o->output_within
+           : kind == KRS_CHECK_GRADIENT ? o->gradient_within
+                                        : 0;
+}
+
+static bool
+is_judged(const krs_check_options *o, krs_check_kind kind)
+{
+    return o->tolerance.rtol > 0 || o->tolerance.atol > 0 ||
+           within_of(o, kind) > 0;
+}
+
 /* One row of two tensors; judged if there is a tolerance. */
 static void
 compare_tensors(krsi_checking *c, const krs_view *got, const krs_view *want,
@@ -243,11 +265,14 @@ compare_tensors(krsi_checking *c, const krs_view *got, const krs_view *want,
     krs_tolerance t = c->options->tolerance;
     krs_comparison compared = {.worst = -1};
     krsi_differ(got, want, &row->difference);
+    if (within_of(c->options, row->kind) > 0) /* of 0: zeros of either sign */
+        t.atol +=
+            DBL_MIN + row->difference.scale * within_of(c->options, row->kind);
     row->worst = row->difference.worst;
     row->got = row->difference.got;
     row->want = row->difference.want;
     c->result->tensors++;
-    if (t.rtol > 0 || t.atol > 0) {
+    if (is_judged(c->options, row->kind)) {
         krs_error reason;
         if (krs_compare(got, want, NULL, t, &compared, &reason) != KRS_OK) {
             row->failing = compared.failing ? compared.failing : 1;

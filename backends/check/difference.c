@@ -100,11 +100,14 @@ krsi_differ(const krs_view *got, const krs_view *want,
         return;
     }
     for (int64_t i = 0; i < out->elements; i++) {
+        double b = krsi_view_number(want, i);
+        if (isfinite(b))
+            out->scale = fmax(out->scale, fabs(b));
         if (krsi_view_same(got, want, i)) {
             out->ulps[0]++;
             continue;
         }
-        double a = krsi_view_number(got, i), b = krsi_view_number(want, i);
+        double a = krsi_view_number(got, i);
         int bucket = bucket_of(got, want, i, a, b);
         double far = bucket == KRS_ULP_BUCKETS - 1 ? INFINITY : fabs(a - b);
         double part = b != 0 && far < INFINITY ? far / fabs(b) : far;

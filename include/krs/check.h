@@ -110,6 +110,7 @@ typedef struct krs_check_difference {
     int64_t elements;
     int64_t ulps[KRS_ULP_BUCKETS];
     double largest, largest_relative; /* infinite if the last bucket has any */
+    double scale;                     /* the largest |want| that is finite */
     int64_t worst;    /* row-major index of the largest; -1: all the same */
     double got, want; /* there */
 } krs_check_difference;
@@ -172,6 +173,9 @@ typedef struct krs_check_options {
     /* of outputs, gradients and states from `against`, both 0: not judged; for
      * what roundings become over a graph has no bound */
     krs_tolerance tolerance;
+    /* the same of outputs and of gradients, as a part of the largest element
+     * that `against` has in the tensor, which comes on top; 0: nothing does */
+    double output_within, gradient_within;
     bool repro; /* wanted, if something is wrong */
     void (*sink)(void *user, const krs_check_row *row); /* NULL: none */
     void *user;
@@ -181,7 +185,8 @@ typedef struct krs_check_options {
  * device compute what a graph says?
  *
  *   1  Outputs, gradients and steps run on both devices. The differences are
- *      reported, and judged if there is a tolerance.
+ *      reported, and judged if there is a tolerance. Each step begins with the
+ *      states that `against` has, so that differences do not add up.
  *   2  Every node of the graph of primitives is made an output of the device
  *      and judged by itself: eval, in f64, computes it from the operands that
  *      the device had. Most must be the same bits; functions, sums and
