@@ -194,11 +194,11 @@ START_TEST(wrong_sizes_are_refused_by_the_name_of_the_layer)
         int what;
         const char *says;
     } cases[] = {
-        {0, "lstm: x is f32[2,3], the state f32[2,3] "                        },
-        {1, "lstm: x is f32[2,3,4], the state f32[3,3] "                      },
+        {0, "lstm: x is f32[2,3], the state f32[2,3]: "                       },
+        {1, "lstm: x is f32[2,3,4], the state f32[3,3]: "                     },
         {2, "lstm: w_ih is f32[9,4] where 4 gates of 3 units on 4 inputs are "},
         {3, "lstm: b_hh is f32[9] where 4 gates of 3 units on 4 inputs are "  },
-        {4, "lstm: x is f32[2,3,4], w_hh bf16[12,3] "                         },
+        {4, "lstm: x is f32[2,3,4], w_hh bf16[12,3]: "                        },
         {5, "lstm: the cell is f32[3,3] where 4 gates of 3 units "            },
         {6, "lstm: operand 1 is not a node of the graph "                     },
     };

@@ -268,6 +268,28 @@ START_TEST(hostile_text_is_refused_with_place_reason_and_hint)
 }
 END_TEST
 
+START_TEST(a_rank_of_a_million_is_refused_at_the_ninth_size)
+{
+    enum { RANK = 1000000 };
+    static const char begin[] = "%1 = input f32[1", end[] = "] name=\"x\"\n";
+    char *text = malloc(sizeof begin + 2 * RANK + sizeof end);
+    krs_graph *g;
+    krs_error err = {KRS_OK, ""};
+    size_t count;
+    ck_assert_ptr_nonnull(text);
+    char *at = stpcpy(text, begin);
+    for (int a = 1; a < RANK; a++)
+        at = stpcpy(at, ",1");
+    stpcpy(at, end);
+    ck_assert_int_eq(krs_graph_parse(text, &g, NULL, 0, &count, &err),
+                     KRS_E_FORMAT);
+    ck_assert_str_eq(err.text, "graph text, line 1, column 31: a tensor has at "
+                               "most 8 axes; reshape it");
+    ck_assert_ptr_null(g);
+    free(text);
+}
+END_TEST
+
 /* The damaged text must be refused or give a sound graph. */
 static void
 survive(const char *text)
@@ -405,5 +427,6 @@ SUITE(text_becomes_the_graph_that_it_says,
       a_scalar_is_rounded_to_its_type_as_by_the_builder,
       more_outputs_than_room_are_counted, wrong_arguments_are_refused,
       hostile_text_is_refused_with_place_reason_and_hint,
+      a_rank_of_a_million_is_refused_at_the_ninth_size,
       every_prefix_is_survived, every_changed_byte_is_survived,
       every_shuffle_of_words_is_survived, unkind_numbers_are_survived)

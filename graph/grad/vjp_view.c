@@ -162,9 +162,9 @@ krsi_vjp_windows(krsi_vjp *v)
 void
 krsi_vjp_live(krsi_vjp *v)
 {
-    krsi_refuse(v->graph, v->at, "live", KRS_E_UNSUPPORTED,
-                "differentiate a graph without krs_live",
-                "there is no gradient through a live length");
+    krsi_refuse_use(v->graph, v->at, "live", &v->in[0], 1, KRS_E_UNSUPPORTED,
+                    "differentiate a graph without krs_live",
+                    "there is no gradient through a live length");
 }
 
 /* Pairs are turned by R(angle); the transpose of a rotation turns back. */

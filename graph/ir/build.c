@@ -164,8 +164,8 @@ krsi_broadcast(krs_place at, enum krsi_op op, krs_node *in, int count)
                 continue;
             int64_t size = n->dim[from];
             if (size != 1 && shape.dim[a] != 1 && size != shape.dim[a])
-                return krsi_refuse(
-                    g, at, krsi_ops[op].name, KRS_E_SHAPE,
+                return krsi_refuse_use(
+                    g, at, krsi_ops[op].name, in, count, KRS_E_SHAPE,
                     "sizes must be equal or 1, counted from "
                     "the last axis",
                     "shapes do not broadcast: %s and %s",

@@ -76,8 +76,9 @@ pool(krs_place at, enum krsi_op op, int axes, krs_node x,
     if (!options ||
         !krsi_options_ok(at, x, op, options->struct_size, sizeof *options)) {
         if (!options)
-            krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_ARGUMENT, NULL,
-                        "options with the size of the kernel are needed");
+            krsi_refuse_use(x.graph, at, krsi_ops[op].name, &x, 1,
+                            KRS_E_ARGUMENT, NULL,
+                            "options with the size of the kernel are needed");
         return krsi_poison(x.graph);
     }
     put_axes(&words, options->kernel, none, axes);

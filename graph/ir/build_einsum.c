@@ -23,7 +23,9 @@ typedef struct equation {
     krs_place at;
     krs_graph *g;
     const char *text;
-    int count; /* operands */
+    const krs_node *in; /* what is summed */
+    int inputs;
+    int count; /* operands that the text has */
     const char *operand[16];
     int letters[16]; /* of each */
     char result[KRS_MAX_RANK + 1];
@@ -32,9 +34,9 @@ typedef struct equation {
 static bool
 refuse(const equation *e, krs_status status, const char *what, const char *why)
 {
-    return krsi_refuse(e->g, e->at, "einsum", status,
-                       "as \"bij,bjk->bik\", a letter an axis", "\"%s\": %s%s",
-                       e->text, what, why);
+    return krsi_refuse_use(e->g, e->at, "einsum", e->in, e->inputs, status,
+                           "as \"bij,bjk->bik\", a letter an axis",
+                           "\"%s\": %s%s", e->text, what, why);
 }
 
 /* letters that occur once, in order */
@@ -254,7 +256,11 @@ krs_einsum_at(krs_place at, const char *text, const krs_node *operands,
 {
     if (count < 1 || !krsi_operands_ok(at, KRSI_MATMUL, operands, count))
         return count < 1 ? KRS_NONE : krsi_poison(operands[0].graph);
-    equation e = {.at = at, .g = operands[0].graph, .text = text};
+    equation e = {.at = at,
+                  .g = operands[0].graph,
+                  .text = text,
+                  .in = operands,
+                  .inputs = count};
     int64_t size[256];
     term y, next;
     memset(size, -1, sizeof size);

@@ -11,8 +11,9 @@ reduction_ok(krs_place at, krs_node x, enum krsi_op op, krs_reduction reduction)
         return false;
     if ((int)reduction >= 0 && reduction <= most)
         return true;
-    return krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_ARGUMENT, NULL,
-                       "reduction %d", (int)reduction);
+    return krsi_refuse_use(x.graph, at, krsi_ops[op].name, &x, 1,
+                           KRS_E_ARGUMENT, NULL, "reduction %d",
+                           (int)reduction);
 }
 
 static krs_node

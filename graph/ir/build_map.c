@@ -71,9 +71,9 @@ krs_checkpoint_at(krs_place at, krs_node y, const krs_node *inputs,
     krs_node *in = few;
     if (count == 0 || count > INT32_MAX - 1) {
         if (y.graph)
-            krsi_refuse(y.graph, at, "checkpoint", KRS_E_ARGUMENT,
-                        "name the values that are kept, to compute y from",
-                        "%zu inputs", count);
+            krsi_refuse_use(y.graph, at, "checkpoint", &y, 1, KRS_E_ARGUMENT,
+                            "name the values that are kept, to compute y from",
+                            "%zu inputs", count);
         return krsi_poison(y.graph);
     }
     if (count >= 8 && !(in = malloc((count + 1) * sizeof *in))) {
@@ -163,8 +163,8 @@ krs_clamp_at(krs_place at, krs_node x, double low, double high)
 {
     krsi_words words = {.count = 0};
     if (!(low <= high) && x.graph) {
-        krsi_refuse(x.graph, at, "clamp", KRS_E_RANGE, NULL,
-                    "lower bound %g is above upper bound %g", low, high);
+        krsi_refuse_use(x.graph, at, "clamp", &x, 1, KRS_E_RANGE, NULL,
+                        "lower bound %g is above upper bound %g", low, high);
         return krsi_poison(x.graph);
     }
     krsi_put_float(&words, low);
@@ -201,8 +201,9 @@ put_axes(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
         if (axis < 0)
             return false;
         if (set >> axis & 1)
-            return krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_AXIS, NULL,
-                               "axis %d is named twice", axes.axis[i]);
+            return krsi_refuse_use(x.graph, at, krsi_ops[op].name, &x, 1,
+                                   KRS_E_AXIS, NULL, "axis %d is named twice",
+                                   axes.axis[i]);
         set |= 1u << axis;
     }
     for (int a = 0; a < rank; a++)

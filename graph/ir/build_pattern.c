@@ -104,11 +104,12 @@ krs_sinusoidal_positions_at(krs_place at, krs_node positions, int64_t width,
     if (!krsi_operands_ok(at, KRSI_MUL, &positions, 1))
         return krsi_poison(positions.graph);
     if (width < 2 || width % 2 || width > MOST || !(base > 1)) {
-        krsi_refuse(positions.graph, at, "sinusoidal_positions", KRS_E_RANGE,
-                    NULL,
-                    "width %lld, base %g: the width is even and at most %d, "
-                    "the base above 1",
-                    (long long)width, base, MOST);
+        krsi_refuse_use(
+            positions.graph, at, "sinusoidal_positions", &positions, 1,
+            KRS_E_RANGE, NULL,
+            "width %lld, base %g: the width is even and at most %d, "
+            "the base above 1",
+            (long long)width, base, MOST);
         return krsi_poison(positions.graph);
     }
     double *frequency = malloc((size_t)(width / 2) * sizeof *frequency);
@@ -176,8 +177,9 @@ krs_relative_buckets_at(krs_place at, krs_node distance, int64_t buckets,
         return krsi_poison(distance.graph);
     if (own < 2 || (both && buckets % 2) || max_distance <= own / 2 ||
         max_distance > MOST) {
-        krsi_refuse(
-            distance.graph, at, "relative_buckets", KRS_E_RANGE, NULL,
+        krsi_refuse_use(
+            distance.graph, at, "relative_buckets", &distance, 1, KRS_E_RANGE,
+            NULL,
             "%lld buckets up to distance %lld: there are 2 of a side or "
             "more, an even number of both, and half of a side's is "
             "below the distance, which is at most %d",

@@ -51,12 +51,12 @@ check(const layer *l, krs_node x, state s, int time)
                                "operand %d is not a node of the graph", i);
     krs_shape xs = krs_node_shape(x), hs = krs_node_shape(s.h);
     if (xs.rank != 2 + time || hs.rank != 2 || hs.dim[0] != xs.dim[0])
-        return krsi_refuse(g, l->at, l->name, KRS_E_SHAPE,
-                           time ? "they are [B, T, D] and [B, H]"
-                                : "they are [B, D] and [B, H]",
-                           "x is %s, the state %s",
-                           krsi_type_text(a, krsi_get(x)),
-                           krsi_type_text(b, krsi_get(s.h)));
+        return krsi_refuse_use(g, l->at, l->name, all, 7, KRS_E_SHAPE,
+                               time ? "they are [B, T, D] and [B, H]"
+                                    : "they are [B, D] and [B, H]",
+                               "x is %s, the state %s",
+                               krsi_type_text(a, krsi_get(x)),
+                               krsi_type_text(b, krsi_get(s.h)));
     int64_t D = xs.dim[1 + time], H = hs.dim[1], rows = l->gates * H;
     const krs_shape want[] = {xs,
                               hs,
@@ -72,21 +72,21 @@ check(const layer *l, krs_node x, state s, int time)
         if (!n)
             continue;
         if (n->dtype != krsi_get(x)->dtype)
-            return krsi_refuse(g, l->at, l->name, KRS_E_DTYPE,
-                               "types are never promoted; use krs_cast",
-                               "x is %s, %s %s", krsi_type_text(a, krsi_get(x)),
-                               what[i], krsi_type_text(b, n));
+            return krsi_refuse_use(
+                g, l->at, l->name, all, 7, KRS_E_DTYPE,
+                "types are never promoted; use krs_cast", "x is %s, %s %s",
+                krsi_type_text(a, krsi_get(x)), what[i], krsi_type_text(b, n));
         if (!has_shape(all[i], want[i]))
-            return krsi_refuse(
-                g, l->at, l->name, KRS_E_SHAPE, NULL,
+            return krsi_refuse_use(
+                g, l->at, l->name, all, 7, KRS_E_SHAPE, NULL,
                 "%s is %s where %lld gates of %lld units on %lld inputs are "
                 "needed",
                 what[i], krsi_type_text(b, n), (long long)l->gates,
                 (long long)H, (long long)D);
     }
     return (l->kind == KRS_RNN_TANH || l->kind == KRS_RNN_RELU) ||
-           krsi_refuse(g, l->at, l->name, KRS_E_ARGUMENT, NULL, "kind %d",
-                       (int)l->kind);
+           krsi_refuse_use(g, l->at, l->name, all, 7, KRS_E_ARGUMENT, NULL,
+                           "kind %d", (int)l->kind);
 }
 
 /* ---- cells ---- */

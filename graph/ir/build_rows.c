@@ -226,9 +226,10 @@ krsi_options_ok(krs_place at, krs_node x, enum krsi_op op, size_t given,
     if (given == known)
         return true;
     if (x.graph)
-        krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_ARGUMENT,
-                    "set struct_size to sizeof the struct",
-                    "options of %zu bytes where %zu are known", given, known);
+        krsi_refuse_use(x.graph, at, krsi_ops[op].name, &x, 1, KRS_E_ARGUMENT,
+                        "set struct_size to sizeof the struct",
+                        "options of %zu bytes where %zu are known", given,
+                        known);
     return false;
 }
 
@@ -247,8 +248,8 @@ read_loss_options(krs_place at, krs_node x, enum krsi_op op,
     if ((int)out->reduction >= 0 && out->reduction <= KRS_REDUCE_MEAN)
         return true;
     if (x.graph)
-        krsi_refuse(x.graph, at, krsi_ops[op].name, KRS_E_ARGUMENT, NULL,
-                    "reduction %d", (int)out->reduction);
+        krsi_refuse_use(x.graph, at, krsi_ops[op].name, &x, 1, KRS_E_ARGUMENT,
+                        NULL, "reduction %d", (int)out->reduction);
     return false;
 }
 
@@ -354,9 +355,9 @@ krs_attention_at(krs_place at, krs_node q, krs_node k, krs_node v,
     if (o.scale == 0 && shape.rank == 4 && shape.dim[3] > 0)
         o.scale = 1 / sqrt((double)shape.dim[3]);
     if (o.offset.terms < 0 && q.graph) {
-        krsi_refuse(q.graph, at, "attention", KRS_E_RANGE, NULL,
-                    "the offset overflows or has more than %d variables",
-                    KRS_INDEX_TERMS);
+        krsi_refuse_use(q.graph, at, "attention", &q, 1, KRS_E_RANGE, NULL,
+                        "the offset overflows or has more than %d variables",
+                        KRS_INDEX_TERMS);
         return krsi_poison(q.graph);
     }
     krsi_put_float(&words, o.scale);
@@ -416,8 +417,8 @@ krs_rope_angles_at(krs_place at, krs_node positions, const double *frequencies,
         return krsi_poison(positions.graph);
     krs_graph *g = positions.graph;
     if (count < 1) {
-        krsi_refuse(g, at, "rope_angles", KRS_E_ARGUMENT, NULL,
-                    "%d frequencies", count);
+        krsi_refuse_use(g, at, "rope_angles", &positions, 1, KRS_E_ARGUMENT,
+                        NULL, "%d frequencies", count);
         return krsi_poison(g);
     }
     int64_t *turn = malloc((size_t)count * sizeof *turn);
@@ -428,9 +429,9 @@ krs_rope_angles_at(krs_place at, krs_node positions, const double *frequencies,
     for (int i = 0; i < count; i++) {
         double fraction = frequencies[i] / (2 * pi);
         if (!(fabs(fraction) < 0.5)) {
-            krsi_refuse(g, at, "rope_angles", KRS_E_RANGE, NULL,
-                        "frequency %d is %g, outside (-pi, pi)", i,
-                        frequencies[i]);
+            krsi_refuse_use(g, at, "rope_angles", &positions, 1, KRS_E_RANGE,
+                            NULL, "frequency %d is %g, outside (-pi, pi)", i,
+                            frequencies[i]);
             free(turn);
             return krsi_poison(g);
         }

@@ -10,9 +10,9 @@ ok(krs_place at, enum krsi_op op, krs_node x)
 }
 
 /* an error recorded, and poison of x's graph */
-#define REFUSE(at, x, OP, status, hint, ...)                              \
-    (krsi_refuse((x).graph, at, krsi_ops[KRSI_##OP].name, KRS_E_##status, \
-                 hint, __VA_ARGS__),                                      \
+#define REFUSE(at, x, OP, status, hint, ...)                           \
+    (krsi_refuse_use((x).graph, at, krsi_ops[KRSI_##OP].name, &(x), 1, \
+                     KRS_E_##status, hint, __VA_ARGS__),               \
      krsi_poison((x).graph))
 
 krs_node

@@ -134,9 +134,9 @@ krs_topk_at(krs_place at, krs_node x, int64_t k, int axis, bool largest,
         int rank = krs_node_shape(order).rank;
         int64_t size = krs_node_shape(order).dim[axis < 0 ? axis + rank : axis];
         if (k < 0 || k > size) {
-            krsi_refuse(x.graph, at, "topk", KRS_E_RANGE, NULL,
-                        "k %lld is outside [0, %lld], the size of axis %d",
-                        (long long)k, (long long)size, axis);
+            krsi_refuse_use(x.graph, at, "topk", &x, 1, KRS_E_RANGE, NULL,
+                            "k %lld is outside [0, %lld], the size of axis %d",
+                            (long long)k, (long long)size, axis);
             order = krsi_poison(x.graph);
         } else {
             order = krs_slice_at(at, order, axis, 0, k, 1);

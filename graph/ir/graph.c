@@ -1,6 +1,7 @@
 /* graph.c -- a graph's life, its strings, scopes, variables and first error. */
 #include "ir.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,14 +219,55 @@ base_name(const char *path)
     return slash ? slash + 1 : path ? path : "?";
 }
 
+/* Does the text say this type, as a word of its own: f16[2] is not in bf16[2]? */
+static bool
+says_type(const char *text, const char *type)
+{
+    for (const char *at = text; (at = strstr(at, type)); at++)
+        if (at == text || !isalnum((unsigned char)at[-1]))
+            return true;
+    return false;
+}
+
+/* Many operands, and many axes, leave room for the place and the hint. */
+enum { OPERANDS_SAID = 8, REASON_BYTES = KRS_ERROR_TEXT - 256 };
+
+/* ": f32[2,3], i64[4]", unless the reason says them all */
 static void
-record(krs_graph *g, krs_place at, const char *op, krs_status status,
-       const char *hint, const char *format, va_list args)
+append_operands(char reason[REASON_BYTES], const krsi_node *const *in,
+                int count)
+{
+    char type[KRSI_TYPE_TEXT];
+    bool said = true;
+    size_t used = strlen(reason);
+    for (int i = 0; i < count && i < OPERANDS_SAID; i++)
+        said &= !in[i] || says_type(reason, krsi_type_text(type, in[i]));
+    const char *separator = ": ";
+    for (int i = 0; !said && i < count; i++) {
+        if (!in[i])
+            continue;
+        krsi_type_text(type, in[i]);
+        if (i == OPERANDS_SAID ||
+            used + strlen(type) + sizeof ", .." > REASON_BYTES) {
+            snprintf(reason + used, REASON_BYTES - used, "%s..", separator);
+            return;
+        }
+        used += (size_t)snprintf(reason + used, REASON_BYTES - used, "%s%s",
+                                 separator, type);
+        separator = ", ";
+    }
+}
+
+static void
+record(krs_graph *g, krs_place at, const char *op, const krsi_node *const *in,
+       int count, krs_status status, const char *hint, const char *format,
+       va_list args)
 {
     if (g->error.status != KRS_OK)
         return;
-    char reason[KRS_ERROR_TEXT];
+    char reason[REASON_BYTES];
     vsnprintf(reason, sizeof reason, format, args);
+    append_operands(reason, in, count);
     const char *scope = g->string[krsi_scope_now(g)];
     krs_fail(&g->error, status, "%s%s%s%s%s (%s:%d)%s%s", scope,
              *scope ? ": " : "", op, *op ? ": " : "", reason,
@@ -238,7 +280,36 @@ krsi_refuse(krs_graph *g, krs_place at, const char *op, krs_status status,
 {
     va_list args;
     va_start(args, format);
-    record(g, at, op, status, hint, format, args);
+    record(g, at, op, NULL, 0, status, hint, format, args);
+    va_end(args);
+    return false;
+}
+
+bool
+krsi_refuse_use(krs_graph *g, krs_place at, const char *op, const krs_node *in,
+                int count, krs_status status, const char *hint,
+                const char *format, ...)
+{
+    const krsi_node *operand[OPERANDS_SAID + 1] = {NULL};
+    va_list args;
+    if (count > OPERANDS_SAID)
+        count = OPERANDS_SAID + 1;
+    for (int i = 0; i < count; i++)
+        operand[i] = krsi_get(in[i]);
+    va_start(args, format);
+    record(g, at, op, operand, count, status, hint, format, args);
+    va_end(args);
+    return false;
+}
+
+bool
+krsi_refuse_make(const krsi_make *m, krs_status status, const char *hint,
+                 const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    record(m->graph, m->at, krsi_ops[m->op].name, m->in, m->count, status, hint,
+           format, args);
     va_end(args);
     return false;
 }
@@ -259,7 +330,7 @@ krs_graph_fail(krs_graph *g, krs_place at, krs_status status,
 {
     va_list args;
     va_start(args, format);
-    record(g, at, "", status, NULL, format, args);
+    record(g, at, "", NULL, 0, status, NULL, format, args);
     va_end(args);
     return krsi_poison(g);
 }

@@ -180,6 +180,17 @@ uint32_t krsi_scoped_name(krs_graph *g, const char *name);
  * "scope: op: text (file:line); hint". Gives false, for rules. */
 bool krsi_refuse(krs_graph *g, krs_place at, const char *op, krs_status status,
                  const char *hint, const char *format, ...) KRS_PRINTF(6, 7);
+/* The same of a use of operands, which the text names all: those with a type
+ * and shape that the reason does not say follow it, "reason: f32[2,3], i64[4]".
+ * Handles that are no nodes are left out. */
+bool krsi_refuse_use(krs_graph *g, krs_place at, const char *op,
+                     const krs_node *in, int count, krs_status status,
+                     const char *hint, const char *format, ...)
+    KRS_PRINTF(8, 9);
+/* The same of the operation that is being made; for shape rules. */
+bool krsi_refuse_make(const krsi_make *make, krs_status status,
+                      const char *hint, const char *format, ...)
+    KRS_PRINTF(4, 5);
 /* memory is out: recorded without allocating; gives false */
 bool krsi_refuse_memory(krs_graph *g);
 static inline krs_node
@@ -219,6 +230,9 @@ bool krsi_node_place(const krs_graph *g, uint32_t id, int i, krs_place *out);
 /* "f32[2,3]" into the text, for messages; live axes as "<=3" */
 #define KRSI_TYPE_TEXT 200
 const char *krsi_type_text(char text[KRSI_TYPE_TEXT], const krsi_node *n);
+/* the same of a type and a shape that no node has */
+const char *krsi_shape_text(char text[KRSI_TYPE_TEXT], krs_dtype dtype,
+                            krs_shape shape);
 
 /* ---- attr.c: attributes as words ---- */
 

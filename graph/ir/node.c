@@ -9,6 +9,17 @@
 #include <xxhash.h>
 
 const char *
+krsi_shape_text(char text[KRSI_TYPE_TEXT], krs_dtype dtype, krs_shape shape)
+{
+    int used = snprintf(text, KRSI_TYPE_TEXT, "%s[", krs_dtype_name(dtype));
+    for (int a = 0; a < shape.rank; a++)
+        used += snprintf(text + used, (size_t)(KRSI_TYPE_TEXT - used), "%s%lld",
+                         a ? "," : "", (long long)shape.dim[a]);
+    snprintf(text + used, (size_t)(KRSI_TYPE_TEXT - used), "]");
+    return text;
+}
+
+const char *
 krsi_type_text(char text[KRSI_TYPE_TEXT], const krsi_node *n)
 {
     int used = snprintf(text, KRSI_TYPE_TEXT, "%s[",
@@ -51,16 +62,14 @@ check_types(const krsi_make *m)
     char a[KRSI_TYPE_TEXT], b[KRSI_TYPE_TEXT];
     for (int i = 0; i < m->count; i++) {
         if (m->in[i]->dtype != m->in[0]->dtype)
-            return krsi_refuse(m->graph, m->at, info->name, KRS_E_DTYPE,
-                               "types are never promoted; use krs_cast",
-                               "element types differ: %s and %s",
-                               krsi_type_text(a, m->in[0]),
-                               krsi_type_text(b, m->in[i]));
+            return krsi_refuse_make(
+                m, KRS_E_DTYPE, "types are never promoted; use krs_cast",
+                "element types differ: %s and %s", krsi_type_text(a, m->in[0]),
+                krsi_type_text(b, m->in[i]));
         if (!type_accepted(info->types, (krs_dtype)m->in[i]->dtype))
-            return krsi_refuse(m->graph, m->at, info->name, KRS_E_DTYPE, NULL,
-                               "operand %d is %s where %s is needed", i,
-                               krsi_type_text(a, m->in[i]),
-                               wanted[info->types]);
+            return krsi_refuse_make(
+                m, KRS_E_DTYPE, NULL, "operand %d is %s where %s is needed", i,
+                krsi_type_text(a, m->in[i]), wanted[info->types]);
     }
     return true;
 }
@@ -77,11 +86,11 @@ check_live(krsi_make *m)
     for (int i = 0; i < m->count; i++) {
         const krsi_node *n = m->in[i];
         if (info->live == KRSI_LIVE_none && n->live_axes)
-            return krsi_refuse(m->graph, m->at, info->name, KRS_E_UNSUPPORTED,
-                               NULL,
-                               "operand %d %s has a live length, for which "
-                               "this operation has no rule",
-                               i, krsi_type_text(text, n));
+            return krsi_refuse_make(
+                m, KRS_E_UNSUPPORTED, NULL,
+                "operand %d %s has a live length, for which "
+                "this operation has no rule",
+                i, krsi_type_text(text, n));
         if (info->live != KRSI_LIVE_same)
             continue;
         bool equal = n->live_axes == m->in[0]->live_axes;
@@ -89,9 +98,9 @@ check_live(krsi_make *m)
             equal = !(n->live_axes >> a & 1) ||
                     krs_index_equal(n->live[a], m->in[0]->live[a]);
         if (!equal)
-            return krsi_refuse(m->graph, m->at, info->name, KRS_E_SHAPE, NULL,
-                               "operands 0 and %d have different live lengths",
-                               i);
+            return krsi_refuse_make(
+                m, KRS_E_SHAPE, NULL,
+                "operands 0 and %d have different live lengths", i);
     }
     if (info->live == KRSI_LIVE_same && m->in[0]->live_axes) {
         m->live_axes = m->in[0]->live_axes;
@@ -111,8 +120,8 @@ check_live_bounds(const krsi_make *m)
         if (m->live_axes >> a & 1 &&
             (!krsi_index_bounds(m->graph, m->live[a], &low, &high) || low < 0 ||
              high > m->shape.dim[a]))
-            return krsi_refuse(
-                m->graph, m->at, krsi_ops[m->op].name, KRS_E_RANGE, NULL,
+            return krsi_refuse_make(
+                m, KRS_E_RANGE, NULL,
                 "live length %s reaches [%lld, %lld], axis %d "
                 "has size %lld",
                 krsi_index_text(text, m->graph, m->live[a]), (long long)low,
@@ -224,30 +233,32 @@ krsi_node_place(const krs_graph *g, uint32_t id, int i, krs_place *out)
 static bool
 check_result(const krsi_make *m)
 {
-    const char *name = krsi_ops[m->op].name;
+    char text[KRSI_TYPE_TEXT];
     int64_t elements, largest = 1;
     size_t bytes;
     bool fits = true;
     if (m->shape.rank < 0 || m->shape.rank > KRS_MAX_RANK)
-        return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
-                           "rank %d is outside 0..%d", (int)m->shape.rank,
-                           KRS_MAX_RANK);
+        return krsi_refuse_make(m, KRS_E_SHAPE, NULL,
+                                "rank %d is outside 0..%d", (int)m->shape.rank,
+                                KRS_MAX_RANK);
     for (int a = 0; a < m->shape.rank; a++)
         if (m->shape.dim[a] < 0)
-            return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
-                               "axis %d has size %lld", a,
-                               (long long)m->shape.dim[a]);
+            return krsi_refuse_make(m, KRS_E_SHAPE, NULL,
+                                    "axis %d has size %lld", a,
+                                    (long long)m->shape.dim[a]);
     for (int a = 0; a < m->shape.rank; a++)
         fits &= !m->shape.dim[a] ||
                 !__builtin_mul_overflow(largest, m->shape.dim[a], &largest);
     if (!fits || largest > INT64_MAX / 8)
-        return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
-                           "the product of the sizes does not fit in 60 bits");
+        return krsi_refuse_make(
+            m, KRS_E_SHAPE, NULL,
+            "the product of the sizes of %s does not fit in 60 bits",
+            krsi_shape_text(text, m->dtype, m->shape));
     krs_shape_elements(m->shape, &elements);
     if (!krs_dtype_bytes(m->dtype, elements, &bytes))
-        return krsi_refuse(m->graph, m->at, name, KRS_E_SHAPE, NULL,
-                           "%lld elements of %s are not whole blocks",
-                           (long long)elements, krs_dtype_name(m->dtype));
+        return krsi_refuse_make(
+            m, KRS_E_SHAPE, NULL, "%s: %lld elements are not whole blocks",
+            krsi_shape_text(text, m->dtype, m->shape), (long long)elements);
     return true;
 }
 
@@ -257,9 +268,9 @@ krsi_infer(krsi_make *m)
     const krsi_op_info *info = &krsi_ops[m->op];
     if (m->count < info->min_count ||
         (info->max_count != 255 && m->count > info->max_count))
-        return krsi_refuse(m->graph, m->at, info->name, KRS_E_ARGUMENT, NULL,
-                           "%d operands where %d are needed", m->count,
-                           info->min_count);
+        return krsi_refuse_make(m, KRS_E_ARGUMENT, NULL,
+                                "%d operands where %d are needed", m->count,
+                                info->min_count);
     return check_types(m) && info->shape(m) && check_result(m) &&
            check_live(m) && check_live_bounds(m);
 }

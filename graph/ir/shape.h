@@ -5,9 +5,8 @@
 #include "ir.h"
 
 /* `return REFUSE(m, SHAPE, hint, "format", ...)` from a rule */
-#define REFUSE(m, status, hint, ...)                                         \
-    krsi_refuse((m)->graph, (m)->at, krsi_ops[(m)->op].name, KRS_E_##status, \
-                hint, __VA_ARGS__)
+#define REFUSE(m, status, hint, ...) \
+    krsi_refuse_make(m, KRS_E_##status, hint, __VA_ARGS__)
 
 /* k-th attribute of the node being made */
 static inline int64_t

@@ -15,7 +15,7 @@
  *
  *     exp 1.02 0.99     exp2 0.87 1.07    log 0.80 0.80      log2 0.79 0.80
  *     log1p 1.29 1.29   tanh 1.30 1.30    sigmoid 1.39 1.48  rsqrt 1.48 1.48
- *     erf 1.08 1.36     erfc 1.91 3.33    sin 1.01 1.01      cos 0.98 1.02
+ *     erf 1.08 1.36     erfc 1.91 3.33    sin 1.03 1.01      cos 0.98 1.02
  *     pow 1.13 1.11     exp_fall 0.99 0.98
  *
  * Nothing needs mad to be exact: where an error term must be, products are
