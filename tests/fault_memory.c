@@ -18,18 +18,21 @@ static atomic_bool for_good;  /* those after it fail too */
 static atomic_bool has_struck;
 static atomic_long alive;
 
+/* for modules too */
+#define EXPORTED __attribute__((visibility("default")))
+
 void *__real_malloc(size_t bytes);
-void *__wrap_malloc(size_t bytes);
+EXPORTED void *__wrap_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
+EXPORTED void *__wrap_calloc(size_t count, size_t bytes);
 void *__real_realloc(void *old, size_t bytes);
-void *__wrap_realloc(void *old, size_t bytes);
+EXPORTED void *__wrap_realloc(void *old, size_t bytes);
 char *__real_strdup(const char *text);
-char *__wrap_strdup(const char *text);
+EXPORTED char *__wrap_strdup(const char *text);
 int __real_posix_memalign(void **out, size_t align, size_t bytes);
-int __wrap_posix_memalign(void **out, size_t align, size_t bytes);
+EXPORTED int __wrap_posix_memalign(void **out, size_t align, size_t bytes);
 void __real_free(void *data);
-void __wrap_free(void *data);
+EXPORTED void __wrap_free(void *data);
 
 bool
 memory_strikes(void)
@@ -113,6 +116,12 @@ memory_fail_from(long n)
     memory_fail_at(0);
     atomic_store(&for_good, true);
     atomic_store(&countdown, n);
+}
+
+long
+memory_left(void)
+{
+    return atomic_load(&countdown);
 }
 
 bool

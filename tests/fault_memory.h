@@ -4,7 +4,8 @@
  * that malloc, calloc, realloc, strdup, posix_memalign and free of the library
  * come to fault_memory.c first. Those of Check do too: assert nothing until
  * memory_struck() was called. Those of shared libraries do not; jansson's do
- * after memory_watch_json().
+ * after memory_watch_json(), those of the module fault_cpu where the program
+ * exports these functions.
  *
  *     memory_fail_at(n);
  *     status = f();
@@ -20,6 +21,9 @@
 /* the n-th allocation from now fails, n from 1; or it and all after it */
 void memory_fail_at(long n);
 void memory_fail_from(long n);
+
+/* how many more succeed before one fails; asked before memory_struck() */
+long memory_left(void);
 
 /* did one fail? From here on none does. */
 bool memory_struck(void);
