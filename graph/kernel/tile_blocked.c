@@ -264,44 +264,78 @@ krsi_tile_declare_square(krsi_tile *t, const char *name)
         krsi_kb_scratch(t->kb, name, KRS_F32, count, KRSI_KV_NONE, ALIGN);
 }
 
+/* A vector of the tile in scratch, and where it belongs in C. */
+typedef struct turn {
+    krsi_kv m, n, mask;
+    krsi_kmem at;
+} turn;
+
+/* Loops over the rows and vectors of a tile that are in C; two ends. */
+static turn
+open_turns(krsi_tile *t, const place *p)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    turn x = {
+        .at = {.buffer = t->square,
+               .lanes = t->lanes,
+               .align_bytes = (size_t)t->lanes * 4}
+    };
+    krsi_kv rows = krsi_kb_min(kb, krsi_kb_sub(kb, t->m1, p->row),
+                               krsi_kb_i64(kb, t->rows));
+    krsi_kv stop = krsi_kb_min(kb, plus(t, p->panel, width), t->n1);
+    krsi_kv r = krsi_kb_for(kb, krsi_kb_i64(kb, 0), rows, krsi_kb_i64(kb, 1));
+    x.m = krsi_kb_add(kb, p->row, r);
+    x.n = krsi_kb_for(kb, p->panel, stop, krsi_kb_i64(kb, t->lanes));
+    x.at.index = krsi_kb_add(kb, krsi_kb_mul(kb, r, krsi_kb_i64(kb, width)),
+                             krsi_kb_sub(kb, x.n, p->panel));
+    if (!t->whole_columns && !t->has_sums)
+        x.mask = krsi_kb_below(kb, x.n, t->n1, t->lanes);
+    return x;
+}
+
+/* What earlier chunks left is added in a branch, not by masks: those would be
+ * kept in registers, of which the loop over k needs all. */
+static void
+add_before(krsi_tile *t, const place *p)
+{
+    krsi_kb *kb = t->kb;
+    if (!t->adds)
+        krsi_tile_if_below(t, krsi_kb_i64(kb, 0), t->first);
+    turn x = open_turns(t, p);
+    krsi_kmem from =
+        t->has_sums ? sum_place(t, x.m, x.n) : out_place(t, x.m, x.n);
+    from.mask = x.mask;
+    krsi_kv before = krsi_kb_load(kb, from);
+    if (t->decays)
+        before = krsi_kb_mul(kb, before, decay_of(t, x.m));
+    krsi_kb_store(kb, x.at, krsi_kb_add(kb, before, krsi_kb_load(kb, x.at)));
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+    if (!t->adds)
+        krsi_kb_end(kb);
+}
+
 /* The same by way of scratch, row by row and vector by vector. */
 static void
 deliver_in_turn(krsi_tile *t, const place *p, square s)
 {
     krsi_kb *kb = t->kb;
     int width = t->vectors * t->lanes;
-    size_t bytes = (size_t)t->lanes * 4;
+    krsi_kmem to = {.buffer = t->square, .align_bytes = (size_t)t->lanes * 4};
     for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            krsi_kb_store(
-                kb,
-                (krsi_kmem){.buffer = t->square,
-                            .index = krsi_kb_i64(kb, (int64_t)r * width +
-                                                         (int64_t)v * t->lanes),
-                            .align_bytes = bytes},
-                s[r][v]);
-    krsi_kv rows = krsi_kb_min(kb, krsi_kb_sub(kb, t->m1, p->row),
-                               krsi_kb_i64(kb, t->rows));
-    krsi_kv stop = krsi_kb_min(kb, plus(t, p->panel, width), t->n1);
-    krsi_kv r = krsi_kb_for(kb, krsi_kb_i64(kb, 0), rows, krsi_kb_i64(kb, 1));
-    krsi_kv m = krsi_kb_add(kb, p->row, r);
-    krsi_kv n = krsi_kb_for(kb, p->panel, stop, krsi_kb_i64(kb, t->lanes));
-    krsi_kv at = krsi_kb_add(kb, krsi_kb_mul(kb, r, krsi_kb_i64(kb, width)),
-                             krsi_kb_sub(kb, n, p->panel));
-    krsi_kv v = krsi_kb_load(kb, (krsi_kmem){.buffer = t->square,
-                                             .index = at,
-                                             .lanes = t->lanes,
-                                             .align_bytes = bytes});
-    bool is_masked = !t->whole_columns && !t->has_sums;
+        for (int v = 0; v < t->vectors; v++) {
+            to.index = krsi_kb_i64(kb, (int64_t)r * width + v * t->lanes);
+            krsi_kb_store(kb, to, s[r][v]);
+        }
     if (!t->one_chunk)
-        v = krsi_kb_add(kb, sums_before(t, m, n, is_masked), v);
+        add_before(t, p);
+    turn x = open_turns(t, p);
+    krsi_kv v = krsi_kb_load(kb, x.at);
     if (t->has_sums)
-        krsi_kb_store(kb, sum_place(t, m, n), v);
+        krsi_kb_store(kb, sum_place(t, x.m, x.n), v);
     else
-        krsi_tile_store(t, m, n,
-                        is_masked ? krsi_kb_below(kb, n, t->n1, t->lanes)
-                                  : KRSI_KV_NONE,
-                        v);
+        krsi_tile_store(t, x.m, x.n, x.mask, v);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
 }
