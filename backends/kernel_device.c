@@ -99,20 +99,34 @@ open_machine(const char *name, const krs_device_options *options,
     return KRS_OK;
 }
 
+/* 0 for what no size comes near */
+static uint64_t
+bound_of(uint64_t bytes)
+{
+    return bytes >= INT64_MAX ? 0 : bytes;
+}
+
 static void
 describe(const void *state, krs_device_info *out)
 {
     const krsi_machine *m = state;
     const krs_backend_limits *limits = m->limits;
-    *out = (krs_device_info){.struct_size = sizeof *out,
-                             .model = limits->name,
-                             .target = limits->target,
-                             .threads = limits->workers,
-                             .has_fma = limits->facts.has_fma,
-                             .updates_in_place = m->sharing == KRSI_SHARE,
-                             .memory_align = limits->memory_align,
-                             .bytes = atomic_load(&m->bytes),
-                             .most_bytes = atomic_load(&m->most_bytes)};
+    *out =
+        (krs_device_info){.struct_size = sizeof *out,
+                          .model = limits->name,
+                          .target = limits->target,
+                          .threads = limits->workers,
+                          .has_fma = limits->facts.has_fma,
+                          .updates_in_place = m->sharing == KRSI_SHARE,
+                          .memory_align = limits->memory_align,
+                          .bytes = atomic_load(&m->bytes),
+                          .most_bytes = atomic_load(&m->most_bytes),
+                          .memory_bytes = limits->memory_bytes,
+                          .max_alloc_bytes = bound_of(limits->max_alloc_bytes),
+                          .max_bind_bytes = bound_of(limits->max_bind_bytes),
+                          .shared_bytes = limits->shared_bytes,
+                          .group_items = limits->group_items,
+                          .item_turns = limits->item_turns};
 }
 
 /* ---- memory ---- */

@@ -156,6 +156,19 @@ read_kernel(const char *name)
     return parse(text);
 }
 
+/* A blob is a header (hash, count of bindings, bytes that the driver keeps),
+ * bindings, the module, and those bytes. */
+enum { CACHE_BYTES_AT = 20 };
+
+static uint32_t
+cache_bytes_of(const krs_backend_blob *blob)
+{
+    uint32_t bytes;
+    memcpy(&bytes, (char *)blob->data + CACHE_BYTES_AT, sizeof bytes);
+    ck_assert_uint_lt(bytes, blob->bytes);
+    return bytes;
+}
+
 /* The module of a blob begins with the magic number of SPIR-V. */
 static void
 check_module(const parity_device *d, krs_kernel *kernel)
@@ -176,8 +189,8 @@ check_module(const parity_device *d, krs_kernel *kernel)
     snprintf(path, sizeof path, "%s/module.spv", temp_folder());
     FILE *file = fopen(path, "w");
     ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite((char *)blob.data + at, blob.bytes - at, 1, file),
-                      1);
+    size_t end = blob.bytes - cache_bytes_of(&blob);
+    ck_assert_uint_eq(fwrite((char *)blob.data + at, end - at, 1, file), 1);
     fclose(file);
     snprintf(command, sizeof command, "spirv-val --target-env vulkan1.1 '%s'",
              path);
@@ -525,6 +538,43 @@ START_TEST(code_of_something_else_is_refused)
 }
 END_TEST
 
+/* What another driver kept, and what is no such thing, is left out of account. */
+START_TEST(code_that_another_driver_kept_is_compiled_anew)
+{
+    enum { UUID = 16 }; /* in the header of VkPipelineCache */
+    adding a = begin_adding(sizeof(int32_t) * ELEMENTS);
+    const krs_backend *b = a.d.entry.backend;
+    const krs_kernel *list = a.kernel;
+    krs_backend_blob blob;
+    krs_error err;
+    ck_assert(b->build(a.d.device, &list, 1, &blob, &err) == KRS_OK);
+    uint32_t bytes = cache_bytes_of(&blob), none = 0, most = UINT32_MAX;
+    ck_assert_uint_ge(bytes, 2 * UUID);
+    char *header = blob.data, *kept = header + blob.bytes - bytes;
+    for (int turn = 0; turn < 4; turn++) {
+        if (turn == 1)
+            kept[UUID] ^= 1;
+        if (turn == 2)
+            memset(kept, 0xFF, bytes);
+        if (turn == 3) {
+            blob.bytes -= bytes;
+            memcpy(header + CACHE_BYTES_AT, &none, sizeof none);
+        }
+        b->drop(a.d.device, a.code);
+        ck_assert_int_eq(b->load(a.d.device, a.kernel, &blob, &a.code, &err),
+                         KRS_OK);
+        ck_assert_int_eq(add_often(&a, NULL, NULL, &err), KRS_OK);
+        check_sum(&a, WAVES * (turn + 1));
+    }
+    krs_backend_code *code;
+    memcpy(header + CACHE_BYTES_AT, &most, sizeof most);
+    ck_assert_int_eq(b->load(a.d.device, a.kernel, &blob, &code, &err),
+                     KRS_E_FORMAT);
+    free(blob.data);
+    end_adding(&a);
+}
+END_TEST
+
 START_TEST(a_device_that_is_absent_is_refused_by_its_number)
 {
     krsi_registry_entry entry;
@@ -563,6 +613,7 @@ main(void)
         work_that_was_recorded_sees_new_arguments_and_new_memories,
         bindings_that_the_device_cannot_have_are_refused,
         code_of_something_else_is_refused,
+        code_that_another_driver_kept_is_compiled_anew,
         a_device_that_is_absent_is_refused_by_its_number};
     return parity_main(2, arguments, __FILE__, tests,
                        sizeof tests / sizeof *tests);

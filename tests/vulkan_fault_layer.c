@@ -48,6 +48,7 @@ outcome(const char *name, VkResult error)
     X(CreateShaderModule, ShaderModule, NO_HOST)               \
     X(CreateQueryPool, QueryPool, NO_DEVICE)                   \
     X(CreateCommandPool, CommandPool, NO_HOST)                 \
+    X(CreatePipelineCache, PipelineCache, NO_HOST)                        \
     X(CreateFence, Fence, NO_HOST)
 /* Their info and handle have names of the same kind, but for memory. */
 #define VkMemoryCreateInfo VkMemoryAllocateInfo
@@ -77,6 +78,7 @@ MAKERS(MAKER)
     X(DestroyShaderModule, ShaderModule)               \
     X(DestroyQueryPool, QueryPool)                     \
     X(DestroyCommandPool, CommandPool)                 \
+    X(DestroyPipelineCache, PipelineCache)             \
     X(DestroyFence, Fence)                             \
     X(DestroyPipeline, Pipeline)
 

@@ -33,5 +33,6 @@ setup() {
 
 @test "doctor tests the device" {
     run -0 "$KERSEY" doctor
-    [[ "$output" == *"vulkan   works   self-test passed"* ]]
+    [[ "$output" == *"vulkan   works   self-test passed"*" in one memory, "* ]]
+    [[ "$output" == *" of it in a kernel, "*" shared by a group, groups of "* ]]
 }

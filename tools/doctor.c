@@ -177,6 +177,54 @@ struct finding {
     char text[KRS_ERROR_TEXT];
 };
 
+/* bytes with the largest unit of which there is one */
+static const char *
+size_text(uint64_t bytes, char text[32])
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    double size = (double)bytes;
+    size_t unit = 0;
+    while (size >= 1024 && unit + 1 < sizeof units / sizeof *units) {
+        size /= 1024;
+        unit++;
+    }
+    snprintf(text, 32, "%.3g %s", size, units[unit]);
+    return text;
+}
+
+/* "; 62 GiB, at most 2 GiB in one memory" and so on: the limits that there are */
+static void
+add_limits(const krs_device_info *info, char text[KRS_ERROR_TEXT])
+{
+    const struct {
+        uint64_t bytes;
+        const char *before, *behind;
+    } sizes[] = {
+        {info->memory_bytes,    "",         ""                  },
+        {info->max_alloc_bytes, "at most ", " in one memory"    },
+        {info->max_bind_bytes,  "at most ", " of it in a kernel"},
+        {info->shared_bytes,    "",         " shared by a group"},
+    };
+    const char *join = "; ";
+    size_t at = strlen(text);
+    char size[32];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (!sizes[i].bytes || at >= KRS_ERROR_TEXT)
+            continue;
+        at += (size_t)snprintf(text + at, KRS_ERROR_TEXT - at, "%s%s%s%s", join,
+                               sizes[i].before, size_text(sizes[i].bytes, size),
+                               sizes[i].behind);
+        join = ", ";
+    }
+    if (info->group_items > 1 && at < KRS_ERROR_TEXT)
+        at +=
+            (size_t)snprintf(text + at, KRS_ERROR_TEXT - at, "%sgroups of %llu",
+                             join, (unsigned long long)info->group_items);
+    if (info->item_turns && at < KRS_ERROR_TEXT)
+        snprintf(text + at, KRS_ERROR_TEXT - at, ", loops of %llu turns",
+                 (unsigned long long)info->item_turns);
+}
+
 /* "self-test passed; znver4, 2 items at once, fused multiply-add" */
 static void
 praise(const krs_device *device, char text[KRS_ERROR_TEXT])
@@ -189,6 +237,7 @@ praise(const krs_device *device, char text[KRS_ERROR_TEXT])
         snprintf(text, KRS_ERROR_TEXT,
                  "self-test passed; %.64s, %u items at once, %s multiply-add",
                  info.model, info.threads, info.has_fma ? "fused" : "no fused");
+    add_limits(&info, text);
 }
 
 /* Tells what it found into the pipe, from an own process: that the device can

@@ -72,7 +72,8 @@ typedef struct krsi_spv_binding {
 /* What comes before the module in code. */
 typedef struct krsi_spv_header {
     uint64_t hash[2]; /* of the kernel */
-    uint32_t bindings, reserved;
+    uint32_t bindings;
+    uint32_t cache_bytes; /* behind the module: what the driver keeps */
 } krsi_spv_header;
 
 enum { KRSI_NEED_FULL = 1, KRSI_NEED_LOW = 2 };

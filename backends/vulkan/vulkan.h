@@ -1,7 +1,7 @@
 /* vulkan.h -- between the parts of the Vulkan backend.
  *
  * vulkan_device.c opens a device, vulkan_memory.c gives memory and moves
- * bytes, vulkan_code.c makes pipelines, vulkan_measure.c looks at work,
+ * bytes, vulkan_code.c and vulkan_pipeline.c make code, vulkan_measure.c looks at work,
  * vulkan_record.c records it, vulkan_launch.c runs it, spirv_*.c translate
  * kernels.
  */
@@ -93,6 +93,7 @@ struct krs_backend_device {
     VkQueue queue;
     uint32_t family;
     VkPhysicalDeviceLimits offers;
+    VkPhysicalDeviceProperties identity;
     uint32_t memory_type; /* of all memories */
     uint32_t host_type;   /* that the host writes and reads */
     bool is_mapped;       /* memories are the host's too */
@@ -133,6 +134,29 @@ krs_status krsi_vulkan_write(krs_backend_device *device,
 krs_status krsi_vulkan_read(krs_backend_device *device,
                             const krs_backend_memory *memory, size_t offset,
                             void *data, size_t bytes, krs_error *err);
+
+/* A module that becomes a pipeline. */
+typedef struct krsi_vulkan_module {
+    const krs_kernel *kernel;
+    krsi_spv_binding *binding;
+    uint32_t bindings;
+    const uint32_t *words;
+    size_t count;
+    const char *cache; /* what the driver kept of it, or NULL */
+    size_t cache_bytes;
+} krsi_vulkan_module;
+
+/* vulkan_pipeline.c -- layouts and pipeline of code that has its bindings */
+krs_status krsi_vulkan_make_code(krs_backend_device *device,
+                                 const krsi_vulkan_module *module,
+                                 krs_backend_code *code, krs_error *err);
+void krsi_vulkan_unmake_code(krs_backend_device *device,
+                             krs_backend_code *code);
+/* what the driver keeps of the pipeline; to free() */
+krs_status krsi_vulkan_compile(krs_backend_device *device,
+                               const krsi_vulkan_module *module,
+                               void **out_data, size_t *out_bytes,
+                               krs_error *err);
 
 /* vulkan_code.c */
 krs_status krsi_vulkan_build(krs_backend_device *device,

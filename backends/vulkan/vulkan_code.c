@@ -1,8 +1,9 @@
-/* vulkan_code.c -- kernels to SPIR-V, SPIR-V to pipelines.
+/* vulkan_code.c -- kernels to blobs, blobs to code.
  *
- * A blob is a header with the hash of its kernel, what the bindings are, and
- * the words of a module. They depend on the kernel and on the target alone;
- * what the driver makes of them it keeps in a cache of its own.
+ * A blob is a header with the hash of its kernel, what the bindings are, the
+ * words of a module, and what the driver keeps of the pipeline that it made of
+ * them (VkPipelineCache). The first three depend on the kernel and on the target
+ * alone; the last is left out of account where another driver made it.
  */
 #include "vulkan.h"
 
@@ -22,29 +23,13 @@ build_one(krs_backend_device *d, const krs_kernel *kernel,
     return krsi_spv_kernel(kernel, &d->target, &out->data, &out->bytes, err);
 }
 
-krs_status
-krsi_vulkan_build(krs_backend_device *d, const krs_kernel *const *kernels,
-                  size_t count, krs_backend_blob *out_blobs, krs_error *err)
-{
-    krs_status status = KRS_OK;
-    size_t built = 0;
-    while (built < count && status == KRS_OK) {
-        status = build_one(d, kernels[built], &out_blobs[built], err);
-        built += status == KRS_OK;
-    }
-    while (status != KRS_OK && built > 0)
-        free(out_blobs[--built].data);
-    for (size_t i = 0; status != KRS_OK && i < count; i++)
-        out_blobs[i] = (krs_backend_blob){0};
-    return status;
-}
-
 /* The parts of a blob, copied so that they are aligned. */
 typedef struct parts {
     krsi_spv_header header;
     krsi_spv_binding *binding;
     uint32_t *words;
-    size_t count; /* of words */
+    size_t count;      /* of words */
+    const char *cache; /* header.cache_bytes, in the blob */
 } parts;
 
 static void
@@ -84,6 +69,10 @@ take_apart(const krs_kernel *kernel, const krs_backend_blob *blob, parts *out)
     memcpy(&out->header, blob->data, sizeof out->header);
     krs_kernel_hash(kernel, hash);
     size_t bindings = out->header.bindings * sizeof *out->binding;
+    if (out->header.cache_bytes > bytes)
+        return false;
+    bytes -= out->header.cache_bytes;
+    out->cache = data + bytes;
     if (memcmp(hash, out->header.hash, sizeof hash) != 0 || bindings > bytes ||
         (bytes - bindings) % sizeof(uint32_t) != 0 ||
         (bytes - bindings) / sizeof(uint32_t) < MODULE_HEADER)
@@ -100,6 +89,66 @@ take_apart(const krs_kernel *kernel, const krs_backend_blob *blob, parts *out)
         is_good &= out->binding[i].slot <= kernel->param_count + 1 &&
                    out->binding[i].texel < KRSI_VIEWS;
     return is_good;
+}
+
+/* What the driver keeps of the pipeline, behind the words. */
+static krs_status
+add_cache(krs_backend_device *d, const krs_kernel *kernel,
+          krs_backend_blob *blob, krs_error *err)
+{
+    parts p;
+    void *data = NULL;
+    size_t bytes = 0;
+    krs_status status = KRS_E_MEMORY;
+    if (take_apart(kernel, blob, &p) && p.words && p.binding)
+        status = krsi_vulkan_compile(
+            d,
+            &(krsi_vulkan_module){kernel, p.binding, p.header.bindings, p.words,
+                                  p.count, NULL, 0},
+            &data, &bytes, err);
+    else
+        krs_fail(err, status, "vulkan: %s: no memory to build it",
+                 kernel->name);
+    free_parts(&p);
+    char *grown =
+        status == KRS_OK ? realloc(blob->data, blob->bytes + bytes) : NULL;
+    if (grown) {
+        krsi_spv_header header = p.header;
+        header.cache_bytes = (uint32_t)bytes;
+        memcpy(grown, &header, sizeof header);
+        if (bytes)
+            memcpy(grown + blob->bytes, data, bytes);
+        *blob = (krs_backend_blob){grown, blob->bytes + bytes};
+    } else {
+        if (status == KRS_OK)
+            status = krs_fail(err, KRS_E_MEMORY,
+                              "vulkan: %s: no memory for %zu bytes of code",
+                              kernel->name, bytes);
+        free(blob->data);
+        *blob = (krs_backend_blob){0};
+    }
+    free(data);
+    return status;
+}
+
+krs_status
+krsi_vulkan_build(krs_backend_device *d, const krs_kernel *const *kernels,
+                  size_t count, krs_backend_blob *out_blobs, krs_error *err)
+{
+    krs_status status = KRS_OK;
+    size_t built = 0;
+    while (built < count && status == KRS_OK) {
+        out_blobs[built] = (krs_backend_blob){0};
+        status = build_one(d, kernels[built], &out_blobs[built], err);
+        if (status == KRS_OK)
+            status = add_cache(d, kernels[built], &out_blobs[built], err);
+        built += status == KRS_OK;
+    }
+    while (status != KRS_OK && built > 0)
+        free(out_blobs[--built].data);
+    for (size_t i = 0; status != KRS_OK && i < count; i++)
+        out_blobs[i] = (krs_backend_blob){0};
+    return status;
 }
 
 krs_status
@@ -124,67 +173,6 @@ krsi_vulkan_listing(krs_backend_device *d, const krs_kernel *kernel,
 }
 
 /* ---- loading ---- */
-
-static VkResult
-make_layout(krs_backend_device *d, krs_backend_code *code)
-{
-    VkDescriptorSetLayoutBinding *binding =
-        calloc((size_t)code->binding_count + 1, sizeof *binding);
-    if (!binding)
-        return VK_ERROR_OUT_OF_HOST_MEMORY;
-    for (uint32_t i = 0; i <= code->binding_count; i++)
-        binding[i] = (VkDescriptorSetLayoutBinding){
-            .binding = i,
-            .descriptorType = i == 0 ? VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC
-                                     : krsi_vulkan_kind(&code->binding[i - 1]),
-            .descriptorCount = 1,
-            .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
-    VkDescriptorSetLayoutCreateInfo set = {
-        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
-        .bindingCount = code->binding_count + 1,
-        .pBindings = binding};
-    VkResult result = d->vk.vkCreateDescriptorSetLayout(d->device, &set, NULL,
-                                                        &code->set_layout);
-    free(binding);
-    if (result != VK_SUCCESS)
-        return result;
-    VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
-                                .size = KRSI_PUSH_WORDS * sizeof(uint32_t)};
-    VkPipelineLayoutCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
-        .setLayoutCount = 1,
-        .pSetLayouts = &code->set_layout,
-        .pushConstantRangeCount = 1,
-        .pPushConstantRanges = &push};
-    return d->vk.vkCreatePipelineLayout(d->device, &info, NULL, &code->layout);
-}
-
-static VkResult
-make_pipeline(krs_backend_device *d, krs_backend_code *code,
-              const uint32_t *words, size_t bytes)
-{
-    VkShaderModule module;
-    VkShaderModuleCreateInfo info = {
-        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
-        .codeSize = bytes,
-        .pCode = words};
-    VkResult result =
-        d->vk.vkCreateShaderModule(d->device, &info, NULL, &module);
-    if (result != VK_SUCCESS)
-        return result;
-    VkComputePipelineCreateInfo pipeline = {
-        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
-        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
-                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
-                  .module = module,
-                  .pName = "main"},
-        .layout = code->layout
-    };
-    result = d->vk.vkCreateComputePipelines(d->device, VK_NULL_HANDLE, 1,
-                                            &pipeline, NULL, &code->pipeline);
-    d->vk.vkDestroyShaderModule(d->device, module, NULL);
-    return result;
-}
 
 krs_status
 krsi_vulkan_load(krs_backend_device *d, const krs_kernel *kernel,
@@ -213,11 +201,12 @@ krsi_vulkan_load(krs_backend_device *d, const krs_kernel *kernel,
     pthread_mutex_lock(&d->lock);
     code->serial = ++d->serials;
     pthread_mutex_unlock(&d->lock);
-    VkResult result = make_layout(d, code);
-    if (result == VK_SUCCESS)
-        result = make_pipeline(d, code, p.words, p.count * sizeof *p.words);
+    krs_status status = krsi_vulkan_make_code(
+        d,
+        &(krsi_vulkan_module){kernel, p.binding, p.header.bindings, p.words,
+                              p.count, p.cache, p.header.cache_bytes},
+        code, err);
     free(p.words);
-    krs_status status = krsi_vulkan_check(result, kernel->name, err);
     if (status != KRS_OK)
         krsi_vulkan_drop(d, code);
     else
@@ -230,9 +219,7 @@ krsi_vulkan_drop(krs_backend_device *d, krs_backend_code *code)
 {
     if (!code)
         return;
-    d->vk.vkDestroyPipeline(d->device, code->pipeline, NULL);
-    d->vk.vkDestroyPipelineLayout(d->device, code->layout, NULL);
-    d->vk.vkDestroyDescriptorSetLayout(d->device, code->set_layout, NULL);
+    krsi_vulkan_unmake_code(d, code);
     free(code->binding);
     free(code);
 }

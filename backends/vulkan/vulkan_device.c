@@ -27,7 +27,7 @@ enum {
     /* LP_MAX_TGSI_LOOP_ITERATIONS of Mesa: all loops of an invocation end after
      * so many turns */
     LLVMPIPE_TURNS = 65535,
-    WRITER = 3 /* counts changes of what spirv_*.c write */
+    WRITER = 4 /* counts changes of what spirv_*.c write */
 };
 
 /* ---- errors ---- */
@@ -442,6 +442,7 @@ open_physical(krs_backend_device *d, const krs_backend_options *options,
     KRS_TRY(require(d, &o, err));
     KRS_TRY(choose_memory(d, &o, plain, err));
     d->offers = o.properties.limits;
+    d->identity = o.properties;
     choose_target(d, &o, plain);
     fill_limits(d, &o);
     KRS_TRY(make_device(d, &o, err));

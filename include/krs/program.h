@@ -121,6 +121,11 @@ typedef struct krs_device_info {
     /* memory of stores and programs on the device now, and the most there was;
      * not counted: the scratch of its workers. eval counts none. */
     uint64_t bytes, most_bytes;
+    /* limits; 0: unknown, or none. Bytes: all its memory; one memory of it; what
+     * a kernel sees of one memory; shared by a group of items. Then items of a
+     * group, and turns of all loops of an item. */
+    uint64_t memory_bytes, max_alloc_bytes, max_bind_bytes, shared_bytes;
+    uint64_t group_items, item_turns;
 } krs_device_info;
 
 /* krs_device_describe(device, &info, err) -- fill info. Errors: ARGUMENT for

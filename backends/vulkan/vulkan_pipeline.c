@@ -1,0 +1,169 @@
+/* vulkan_pipeline.c -- modules to pipelines.
+ *
+ * In: a module and, perhaps, what the driver kept of its pipeline when it was
+ * made first. Out: layouts and a pipeline; or what the driver keeps. Bytes of
+ * another device or driver, or that are too short to say so, are not shown to
+ * the driver: the pipeline is compiled as if there were none.
+ */
+#include "vulkan.h"
+
+#include <krs/status.h>
+#include <stdlib.h>
+#include <string.h>
+
+static VkResult
+make_layout(krs_backend_device *d, krs_backend_code *code)
+{
+    VkDescriptorSetLayoutBinding *binding =
+        calloc((size_t)code->binding_count + 1, sizeof *binding);
+    if (!binding)
+        return VK_ERROR_OUT_OF_HOST_MEMORY;
+    for (uint32_t i = 0; i <= code->binding_count; i++)
+        binding[i] = (VkDescriptorSetLayoutBinding){
+            .binding = i,
+            .descriptorType = i == 0 ? VK_DESCRIPTOR_TYPE_UNIFORM_BUFFER_DYNAMIC
+                                     : krsi_vulkan_kind(&code->binding[i - 1]),
+            .descriptorCount = 1,
+            .stageFlags = VK_SHADER_STAGE_COMPUTE_BIT};
+    VkDescriptorSetLayoutCreateInfo set = {
+        .sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_LAYOUT_CREATE_INFO,
+        .bindingCount = code->binding_count + 1,
+        .pBindings = binding};
+    VkResult result = d->vk.vkCreateDescriptorSetLayout(d->device, &set, NULL,
+                                                        &code->set_layout);
+    free(binding);
+    if (result != VK_SUCCESS)
+        return result;
+    VkPushConstantRange push = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT,
+                                .size = KRSI_PUSH_WORDS * sizeof(uint32_t)};
+    VkPipelineLayoutCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_LAYOUT_CREATE_INFO,
+        .setLayoutCount = 1,
+        .pSetLayouts = &code->set_layout,
+        .pushConstantRangeCount = 1,
+        .pPushConstantRanges = &push};
+    return d->vk.vkCreatePipelineLayout(d->device, &info, NULL, &code->layout);
+}
+
+static VkResult
+make_pipeline(krs_backend_device *d, krs_backend_code *code,
+              const uint32_t *words, size_t bytes, VkPipelineCache cache)
+{
+    VkShaderModule module;
+    VkShaderModuleCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
+        .codeSize = bytes,
+        .pCode = words};
+    VkResult result =
+        d->vk.vkCreateShaderModule(d->device, &info, NULL, &module);
+    if (result != VK_SUCCESS)
+        return result;
+    VkComputePipelineCreateInfo pipeline = {
+        .sType = VK_STRUCTURE_TYPE_COMPUTE_PIPELINE_CREATE_INFO,
+        .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
+                  .stage = VK_SHADER_STAGE_COMPUTE_BIT,
+                  .module = module,
+                  .pName = "main"},
+        .layout = code->layout
+    };
+    result = d->vk.vkCreateComputePipelines(d->device, cache, 1, &pipeline,
+                                            NULL, &code->pipeline);
+    d->vk.vkDestroyShaderModule(d->device, module, NULL);
+    return result;
+}
+
+/* ---- what drivers keep ---- */
+
+/* VkPipelineCacheHeaderVersionOne, which drivers must check themselves, and
+ * some did not. */
+static bool
+is_of_driver(const krs_backend_device *d, const char *data, size_t bytes)
+{
+    enum { VENDOR = 8, DEVICE = 12, UUID = 16, HEADER = 32 };
+    uint32_t words[2], vendor, device;
+    if (bytes < HEADER)
+        return false;
+    memcpy(words, data, sizeof words);
+    memcpy(&vendor, data + VENDOR, sizeof vendor);
+    memcpy(&device, data + DEVICE, sizeof device);
+    return words[0] >= HEADER && words[0] <= bytes &&
+           words[1] == VK_PIPELINE_CACHE_HEADER_VERSION_ONE &&
+           vendor == d->identity.vendorID && device == d->identity.deviceID &&
+           memcmp(data + UUID, d->identity.pipelineCacheUUID, VK_UUID_SIZE) ==
+               0;
+}
+
+static VkResult
+make_cache(krs_backend_device *d, const krsi_vulkan_module *module,
+           VkPipelineCache *out)
+{
+    bool is_ours = is_of_driver(d, module->cache, module->cache_bytes);
+    VkPipelineCacheCreateInfo info = {
+        .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
+        .initialDataSize = is_ours ? module->cache_bytes : 0,
+        .pInitialData = is_ours ? module->cache : NULL};
+    return d->vk.vkCreatePipelineCache(d->device, &info, NULL, out);
+}
+
+void
+krsi_vulkan_unmake_code(krs_backend_device *d, krs_backend_code *code)
+{
+    d->vk.vkDestroyPipeline(d->device, code->pipeline, NULL);
+    d->vk.vkDestroyPipelineLayout(d->device, code->layout, NULL);
+    d->vk.vkDestroyDescriptorSetLayout(d->device, code->set_layout, NULL);
+}
+
+static VkResult
+make_all(krs_backend_device *d, const krsi_vulkan_module *module,
+         krs_backend_code *code, VkPipelineCache *out_cache)
+{
+    *out_cache = VK_NULL_HANDLE;
+    VkResult result = make_cache(d, module, out_cache);
+    if (result == VK_SUCCESS)
+        result = make_layout(d, code);
+    if (result == VK_SUCCESS)
+        result =
+            make_pipeline(d, code, module->words,
+                          module->count * sizeof *module->words, *out_cache);
+    return result;
+}
+
+krs_status
+krsi_vulkan_make_code(krs_backend_device *d, const krsi_vulkan_module *module,
+                      krs_backend_code *code, krs_error *err)
+{
+    VkPipelineCache cache;
+    VkResult result = make_all(d, module, code, &cache);
+    d->vk.vkDestroyPipelineCache(d->device, cache, NULL);
+    return krsi_vulkan_check(result, module->kernel->name, err);
+}
+
+krs_status
+krsi_vulkan_compile(krs_backend_device *d, const krsi_vulkan_module *module,
+                    void **out_data, size_t *out_bytes, krs_error *err)
+{
+    krs_backend_code code = {.kernel = module->kernel,
+                             .binding = module->binding,
+                             .binding_count = module->bindings};
+    VkPipelineCache cache;
+    *out_data = NULL;
+    *out_bytes = 0;
+    VkResult result = make_all(d, module, &code, &cache);
+    if (result == VK_SUCCESS)
+        result =
+            d->vk.vkGetPipelineCacheData(d->device, cache, out_bytes, NULL);
+    if (result == VK_SUCCESS) {
+        *out_data = malloc(*out_bytes + 1);
+        result = *out_data ? d->vk.vkGetPipelineCacheData(d->device, cache,
+                                                          out_bytes, *out_data)
+                           : VK_ERROR_OUT_OF_HOST_MEMORY;
+    }
+    krsi_vulkan_unmake_code(d, &code);
+    d->vk.vkDestroyPipelineCache(d->device, cache, NULL);
+    krs_status status = krsi_vulkan_check(result, module->kernel->name, err);
+    if (status != KRS_OK) {
+        free(*out_data);
+        *out_data = NULL;
+    }
+    return status;
+}
