@@ -11,7 +11,7 @@
 
 enum {
     KRSI_STRIP_LANES = 4,  /* f32 that are read and stored at once */
-    KRSI_STRIP_ROWS = 8,   /* of a strip, at most */
+    KRSI_STRIP_ROWS = 4,   /* of a strip, at most */
     KRSI_STRIP_VECTORS = 2 /* of a tile of scores */
 };
 
