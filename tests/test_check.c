@@ -331,6 +331,33 @@ START_TEST(an_output_that_is_an_input_is_what_was_given)
 }
 END_TEST
 
+START_TEST(attention_of_scores_without_digits_is_an_average_all_the_same)
+{
+    static const float large[] = {1e6F, -2e6F, 3e6F, 5e5F,
+                                  2e6F, 1e6F,  1,    -4e6F};
+    krs_check_value value = {
+        "q", {KRS_F32, KRS_SHAPE(1, 1, 2, 4), large, sizeof large}
+    };
+    krs_check_data data = {
+        .struct_size = sizeof data, .values = &value, .value_count = 1};
+    krs_check_options o = {.struct_size = sizeof o, .data = &data};
+    krs_graph *g = krs_graph_new();
+    krs_node q = krs_input(g, "q", KRS_F32, KRS_SHAPE(1, 1, 2, 4));
+    krs_node k = krs_input(g, "k", KRS_F32, KRS_SHAPE(1, 1, 3, 4));
+    krs_node v = krs_input(g, "v", KRS_F32, KRS_SHAPE(1, 1, 3, 4));
+    krs_node y = krs_attention(q, k, v, KRS_NONE, NULL);
+    krs_device *good = open_mutant("none"), *bad = open_mutant("one_is_nan");
+    open_eval();
+    ck_assert_msg(krs_check(good, eval, &y, 1, &o, NULL, &err) == KRS_OK, "%s",
+                  err.text);
+    ck_assert_int_eq(krs_check(bad, eval, &y, 1, &o, NULL, &err), KRS_E_CHECK);
+    krs_device_close(good);
+    krs_device_close(bad);
+    krs_device_close(eval);
+    krs_graph_free(g);
+}
+END_TEST
+
 START_TEST(a_kernel_that_is_wrong_only_when_fused_is_named)
 {
     krs_check_result r;
@@ -507,6 +534,7 @@ SUITE(without_a_fault_everything_passes_on_every_device,
       every_planted_fault_is_caught,
       the_first_wrong_node_is_named_and_shown_alone,
       an_output_that_is_an_input_is_what_was_given,
+      attention_of_scores_without_digits_is_an_average_all_the_same,
       a_kernel_that_is_wrong_only_when_fused_is_named,
       outputs_gradients_and_steps_are_compared,
       outputs_and_gradients_are_judged_by_their_largest_element,

@@ -12,13 +12,23 @@
  *      dv <= rows g, chains over S or rows
  *
  * (Higham 2002, section 3.1, to first order). Where M is so large that the
- * roundings of a score are of the order of 1, e^score has no digits: no bound.
+ * roundings of a score are of the order of 1, e^score has no digits:
+ *
+ *      out   p is of the scores' own sum, so out is an average of v whatever
+ *            the weights are, here and there: 2 v is allowed, and no NaN
+ *      lse   no power of e is left in it: the same bound
+ *      grad  p = e^(score - lse), with an operand lse that f32 has rounded by
+ *            up to 2^-25 M: not below 1 but e^that, here and there another
+ *            number, 0 or infinite (and 0 * inf): no bound
+ *
+ * Nor is there one where M is beyond f32.
  */
 #include "alone.h"
 
 #include <math.h>
 
-#define MOST_SCORE 0x1p16 /* some 2^8 roundings of 2^-24 */
+#define MOST_SCORE  0x1p16 /* some 2^8 roundings of 2^-24 */
+#define FLOAT_SCORE 0x1p126
 
 static bool
 is_attention(const krsi_node *n)
@@ -27,16 +37,22 @@ is_attention(const krsi_node *n)
            n->op == KRSI_ATTENTION_GRAD;
 }
 
+/* v: NULL for lse */
+static double
+roundings(const krsi_node *q, const krsi_node *k, const krsi_node *v)
+{
+    double rows = (double)(q->dim[1] / k->dim[1] * q->dim[2]);
+    double values = v ? (double)v->dim[3] : 0;
+    return 32 + 2 * ((double)(k->dim[2] + q->dim[3]) + rows + values);
+}
+
 double
 krsi_attention_roundings(const krs_graph *g, const krsi_node *n)
 {
     if (!is_attention(n))
         return 0;
-    const krsi_node *q = g->node[n->in[0]], *k = g->node[n->in[1]];
-    double rows = (double)(q->dim[1] / k->dim[1] * q->dim[2]);
-    double values =
-        n->op == KRSI_ATTENTION_LSE ? 0 : (double)g->node[n->in[2]]->dim[3];
-    return 32 + 2 * ((double)(k->dim[2] + q->dim[3]) + rows + values);
+    return roundings(g->node[n->in[0]], g->node[n->in[1]],
+                     n->op == KRSI_ATTENTION_LSE ? NULL : g->node[n->in[2]]);
 }
 
 /* the largest magnitude of x, a scalar */
@@ -63,9 +79,17 @@ krsi_attention_rounded(const krsi_node *n, krs_node alone, const krs_node *in)
     scores = krs_add(scores, krs_like(scores, 1)); /* M */
     if (mask < n->count && krs_node_dtype(in[mask]) == KRS_F32)
         scores = krs_add(scores, largest(in[mask]));
-    krs_node bound = scores;
-    if (!is_lse)
-        bound = krs_mul(scores, largest(in[2]));
+    krs_node over = krs_like(scores, (double)INFINITY);
+    if (is_lse)
+        return krsi_expand_like(KRS_HERE, scores, alone);
+    krs_node average = krs_like(
+        scores, 2 * 0x1p24 / roundings(q, k, krsi_get(in[2]))); /* 2 v */
+    if (!is_grad)
+        over = krs_where(krs_lt(scores, krs_like(scores, FLOAT_SCORE)), average,
+                         over);
+    krs_node inside = krs_lt(scores, krs_like(scores, MOST_SCORE));
+    scores = krs_where(inside, scores, over);
+    krs_node bound = krs_mul(scores, largest(in[2]));
     if (is_grad) {
         double E = (double)krsi_get(in[2])->dim[3];
         krs_node g = largest(in[5]);
@@ -76,7 +100,5 @@ krsi_attention_rounded(const krsi_node *n, krs_node alone, const krs_node *in)
         bound = krs_add(krs_add(dq, dk), krs_scale(g, rows));
         bound = krs_mul(scores, bound);
     }
-    krs_node inside = krs_lt(scores, krs_like(scores, MOST_SCORE));
-    bound = krs_where(inside, bound, krs_like(bound, (double)INFINITY));
     return krsi_expand_like(KRS_HERE, bound, alone);
 }
