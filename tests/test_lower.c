@@ -5,6 +5,7 @@
  * Products have test_tile_contract.c, functions test_kernel_math.c.
  */
 #include "graph/kernel/lower.h"
+#include "graph/opt/opt.h"
 #include "suite.h"
 
 #include <krs/random.h>
@@ -685,7 +686,61 @@ START_TEST(a_loop_in_a_loop_binds_nothing_between_the_steps_of_the_device)
 }
 END_TEST
 
-SUITE(sums_take_64_lanes_and_a_tree_along_and_across_rows,
+/* ---- attention ---- */
+
+enum { HEADS = 2, QUERIES = 37, SIZE = 20, ELEMENTS = HEADS * QUERIES * SIZE };
+
+/* 0: the result; else the gradient of q, k or v. */
+static krs_node
+attention_or_gradient(krs_node q, krs_node k, krs_node v, int which)
+{
+    krs_attention_options o = {.struct_size = sizeof o, .causal = true};
+    krs_node y = krs_attention(q, k, v, KRS_NONE, &o), made;
+    if (which == 0)
+        return y;
+    const krs_node of[] = {q, k, v};
+    krs_node loss = krs_sum(krs_mul(y, y), KRS_ALL_AXES);
+    ck_assert_int_eq(krs_grad(loss, &of[which - 1], 1, &made), KRS_OK);
+    return made;
+}
+
+START_TEST(attention_has_the_same_bits_for_every_width_and_in_small_code)
+{
+    static float x[3][ELEMENTS], first[ELEMENTS], got[ELEMENTS];
+    for (int i = 0; i < 3 * ELEMENTS; i++)
+        x[i / ELEMENTS][i % ELEMENTS] = uneven(i) * 1e-4F;
+    for (int which = 0; which < 4; which++) {
+        krs_graph *g = krs_graph_new(), *made;
+        krs_node in[3];
+        static const char *const names[] = {"q", "k", "v"};
+        for (int i = 0; i < 3; i++)
+            in[i] = krs_input(g, names[i], KRS_F32,
+                              KRS_SHAPE(1, HEADS, QUERIES, SIZE));
+        krs_node y = attention_or_gradient(in[0], in[1], in[2], which);
+        uint32_t roots[] = {y.id, in[0].id, in[1].id, in[2].id};
+        krs_error err;
+        ck_assert_int_eq(
+            krsi_expand_to_families(g, roots, 4, &made, roots, &err), KRS_OK);
+        leaves given = {.count = 0};
+        for (int i = 0; i < 3; i++)
+            give(&given, krsi_handle(made, roots[i + 1]), x[i]);
+        for (size_t w = 0; w < COUNT(widths); w++) {
+            if (widths[w].turns)
+                continue; /* too few for attention */
+            run(krsi_handle(made, roots[0]), w, &given, w ? got : first);
+            ck_assert_msg(!w || !memcmp(got, first, sizeof got),
+                          "out or gradient %d, width %zu: other bits", which,
+                          w);
+        }
+        ck_assert(isfinite(first[ELEMENTS - 1]) && first[ELEMENTS - 1] != 0);
+        krs_graph_free(made);
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
+SUITE(attention_has_the_same_bits_for_every_width_and_in_small_code,
+      sums_take_64_lanes_and_a_tree_along_and_across_rows,
       long_sums_keep_the_order_within_the_turns_that_there_are,
       a_node_whose_loops_cannot_be_so_short_is_refused,
       sums_of_strided_views_keep_the_order, several_axes_sum_as_one_merged_axis,
