@@ -68,3 +68,22 @@ setup() {
     done
     [ -z "$(find "$BATS_TEST_TMPDIR" -maxdepth 1 -name 'kersey-*')" ]
 }
+
+# oclgrind 21.10 has no llvm.roundeven, which exp needs; of a buffer that is
+# written from an offset on it takes the beginning for what was written, so what
+# it says of uninitialised memory is of no use here.
+@test "oclgrind finds no race and no access outside in a kernel of each family" {
+    library=/usr/lib/oclgrind/liboclgrind-rt-icd.so
+    [ -e "$library" ] || skip "no oclgrind"
+    mkdir "$BATS_TEST_TMPDIR/vendors"
+    echo "$library" >"$BATS_TEST_TMPDIR/vendors/oclgrind.icd"
+    export OCL_ICD_VENDORS="$BATS_TEST_TMPDIR/vendors"
+    export OCLGRIND_DATA_RACES=1 OCLGRIND_CHECK_API=1 KRS_CACHE=off
+    for only in relu cumsum linear_no_bias index_add sort; do
+        run -0 "$KERSEY" conform --cases "$ops" --only "$only" --backend opencl
+        [[ "$(tail -n 1 <<<"$output")" == *[1-9]*" passed, 0 failed, 0 skipped" ]]
+        # it speaks of what it finds, and of nothing else but the compiler
+        [ -z "$(grep -vE 'warnings? generated|passed, 0 failed' <<<"$output" |
+            grep .)" ]
+    done
+}
