@@ -81,6 +81,12 @@ gap(const turns *t, uint32_t b, uint32_t a, int depth)
     if (depth == 0)
         return best;
     depth--;
+    if (is_scalar(upper, KRS_KS_SUB) && is_scalar(lower, KRS_KS_SUB) &&
+        upper->b == lower->b)
+        best = least(best, gap(t, upper->a, lower->a, depth));
+    if (is_scalar(upper, KRS_KS_ADD) && is_scalar(lower, KRS_KS_ADD) &&
+        upper->a == lower->a)
+        best = least(best, gap(t, upper->b, lower->b, depth));
     if (is_scalar(upper, KRS_KS_MIN)) {
         best = least(best, gap(t, upper->a, a, depth));
         best = least(best, gap(t, upper->b, a, depth));

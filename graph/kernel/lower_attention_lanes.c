@@ -355,7 +355,7 @@ soften(forward *w, krsi_kv r, krsi_kv from, krsi_kv limit)
     s.start = krsi_kb_mul(kb, r, krsi_kb_i64(kb, KEYS));
     krsi_kv whole = krsi_kb_i64(kb, 0);
     krsi_kv end = up(f, limit, whole, KRSI_ROW_LANES);
-    krsi_kv done = krsi_kb_sub(kb, limit, from);
+    krsi_kv done = krsi_kb_max(kb, krsi_kb_sub(kb, limit, from), whole);
     done = krsi_kb_add(kb, from,
                        up(f, done, whole, (int64_t)w->s.vectors * LANES));
     krsi_strip_fill(f, w->scores, s.start, krsi_kb_add(kb, s.start, from),
