@@ -29,13 +29,13 @@ one_sentence() {
 
 @test "a run that is interrupted at a hundred random moments goes on each time" {
     from=
-    # up to twice as late as the first checkpoint
+    # up to twice as late as the first checkpoint; once (a second signal kills)
     began=$(date +%s%N)
     "$KERSEY" train --data text $tiny --steps 7 --out first >/dev/null 2>&1
     most=$((($(date +%s%N) - began) / 500000 + 20)) # ms
     for i in $(seq 100); do
         code=0
-        timeout --preserve-status -s INT \
+        timeout --foreground --preserve-status -s INT \
             "$(printf '0.%03d' $((RANDOM % (most < 990 ? most : 990) + 10)))" \
             "$KERSEY" train --data text $tiny --steps 1000000 --save-every 7 \
             --out run $from >out 2>err || code=$?

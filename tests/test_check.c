@@ -324,10 +324,11 @@ START_TEST(an_output_that_is_an_input_is_what_was_given)
     ck_assert_msg(strstr(err.text, "output 0, input (") &&
                       strstr(err.text, "), is not what was given: kernel 0"),
                   "%s", err.text);
+    krs_device_close(device);
+    krs_device_close(eval);
+    krs_graph_free(g);
     replay(r.repro, "reversed");
     free(r.repro);
-    krs_device_close(device);
-    krs_graph_free(g);
 }
 END_TEST
 
