@@ -22,6 +22,16 @@ is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+static bool
+is_of_llama_family(const char *type)
+{
+    for (int a = 0; a < KRS_ARCHITECTURES; a++)
+        if (krs_architecture_family((krs_architecture)a) == KRS_FAMILY_LLAMA &&
+            strcmp(type, krs_architecture_type((krs_architecture)a)) == 0)
+            return true;
+    return false;
+}
+
 /* Is it of the family of LLaMA, between GGUF and the format of Hugging Face? */
 static bool
 is_llama(const char *model, const krs_weights *w, bool to_gguf)
@@ -30,15 +40,11 @@ is_llama(const char *model, const krs_weights *w, bool to_gguf)
     const krs_gguf *g = krs_weights_gguf(w);
     const char *name = NULL;
     struct stat info;
-    if (g && (to_gguf || krs_gguf_string_or(g, "general.architecture", NULL,
-                                            &name, NULL) != KRS_OK))
-        return false;
-    for (int a = 0; name && a < KRS_ARCHITECTURES; a++)
-        if (krs_architecture_family((krs_architecture)a) == KRS_FAMILY_LLAMA &&
-            strcmp(name, krs_architecture_type((krs_architecture)a)) == 0)
-            return true;
     if (g)
-        return false;
+        return !to_gguf &&
+               krs_gguf_string_or(g, "general.architecture", NULL, &name,
+                                  NULL) == KRS_OK &&
+               name && is_of_llama_family(name);
     snprintf(path, sizeof path, "%s/config.json", model);
     return is_folder(model) && stat(path, &info) == 0;
 }
