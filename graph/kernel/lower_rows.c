@@ -366,6 +366,23 @@ krsi_rows_take_turn(krsi_rows *r, krsi_kv (*carry)[KRSI_ROW_LANES],
     }
 }
 
+/* The virtual lanes of the pass out of scratch, loaded as `from` says; the row
+ * is over. */
+static void
+read_partials(krsi_rows *r, krsi_kmem from, krsi_kv (*value)[KRSI_ROW_LANES])
+{
+    krsi_lowering *l = r->l;
+    krsi_kb *kb = l->kb;
+    for (int i = 0; i < r->reduces; i++)
+        for (int p = 0; p < KRSI_ROW_LANES / l->lanes; p++) {
+            from.buffer = r->partial[i];
+            from.index = krsi_kb_i64(kb, (int64_t)p * l->lanes);
+            value[i][p] = krsi_kb_load(kb, from);
+        }
+    l->mask = KRSI_KV_NONE;
+    krsi_lower_move(l);
+}
+
 /* The virtual lanes in turn, some vectors of them at a time. */
 static void
 reduce_in_turn(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
@@ -398,14 +415,7 @@ reduce_in_turn(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
             krsi_kb_store(kb, to, krsi_kb_result(kb, carry[i][v]));
         }
     krsi_kb_end(kb);
-    for (int i = 0; i < r->reduces; i++)
-        for (int p = 0; p < KRSI_ROW_LANES / l->lanes; p++) {
-            to.buffer = r->partial[i];
-            to.index = krsi_kb_i64(kb, (int64_t)p * l->lanes);
-            value[i][p] = krsi_kb_load(kb, to);
-        }
-    l->mask = KRSI_KV_NONE;
-    krsi_lower_move(l);
+    read_partials(r, to, value);
 }
 
 /* A vector of the row at a time, added to its virtual lanes in scratch: the
@@ -442,14 +452,7 @@ reduce_by_vectors(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
     store_kept(r);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
-    for (int i = 0; i < r->reduces; i++)
-        for (int p = 0; p < KRSI_ROW_LANES / l->lanes; p++) {
-            lane.buffer = r->partial[i];
-            lane.index = krsi_kb_i64(kb, (int64_t)p * l->lanes);
-            value[i][p] = krsi_kb_load(kb, lane);
-        }
-    l->mask = KRSI_KV_NONE;
-    krsi_lower_move(l);
+    read_partials(r, lane, value);
 }
 
 /* All reductions of the pass. */
