@@ -238,6 +238,34 @@ START_TEST(a_module_is_listed_an_instruction_a_line)
 }
 END_TEST
 
+static bool
+lists(const parity_device *d, const char *kernel_text, const char *part)
+{
+    krs_kernel *kernel = parse(kernel_text);
+    krs_error err;
+    char *text;
+    ck_assert_msg(d->entry.backend->listing(d->device, kernel, "spirv", &text,
+                                            &err) == KRS_OK,
+                  "%s", err.text);
+    bool has_part = strstr(text, part) != NULL;
+    free(text);
+    krs_kernel_free(kernel);
+    return has_part;
+}
+
+/* Without groups an item is alone, and the pipeline says how many are side by
+ * side: that the constant is set, all launches below show, which count on it. */
+START_TEST(the_size_of_a_work_group_is_a_constant_of_the_pipeline)
+{
+    parity_device d = open_device(KRS_EFFORT_NORMAL);
+    ck_assert(lists(&d, narrow_text, " = SpecConstantComposite "));
+    ck_assert(!lists(&d, group_text, " = SpecConstant"));
+    ck_assert_ptr_null(strstr(d.limits->target, "local"));
+    ck_assert_uint_gt(d.limits->workers, 1);
+    parity_close(&d);
+}
+END_TEST
+
 /* ---- launches ---- */
 
 static const char *const add_text = "kernel add\n"
@@ -607,6 +635,7 @@ main(void)
         nothing_optional_gives_the_same_bits,
         modules_are_valid,
         a_module_is_listed_an_instruction_a_line,
+        the_size_of_a_work_group_is_a_constant_of_the_pipeline,
         waves_see_what_earlier_ones_wrote_and_tell_when_they_ran,
         a_request_to_stop_ends_the_work_at_a_wave,
         a_loop_that_the_driver_ends_early_is_an_error_not_a_result,

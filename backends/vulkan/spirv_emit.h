@@ -15,6 +15,7 @@
  *                    2, f32: 1)
  *   binding 1 ...    krsi_spv_binding, in their order; all scratch is one
  *   push constants   KRSI_PUSH_*
+ *   specialisation   KRSI_SPECIAL_*
  */
 #ifndef KRSI_SPIRV_EMIT_H
 #define KRSI_SPIRV_EMIT_H
@@ -36,12 +37,14 @@ enum {
     KRSI_PUSH_WORDS = KRSI_PUSH_GRID + 2
 };
 enum {
+    KRSI_SPECIAL_LOCAL /* items of a work-group, of kernels without groups */
+};
+enum {
     KRSI_UNIT_BYTES = 16 /* of starts of scratch: the widest access */
 };
 
 /* What code may use. */
 typedef struct krsi_spv_target {
-    uint32_t local; /* items of a work-group, of kernels without groups */
     bool keeps_nans, rounds_even, keeps_denormals; /* as execution modes */
     bool has_bytes, has_shorts;                    /* 8- and 16-bit storage */
     bool has_texels; /* loads through texel views are faster */

@@ -130,12 +130,34 @@ find_item(krsi_spv_emit *e, frame *f)
         built_in(e, f, SpvBuiltInLocalInvocationIndex, uint));
 }
 
+/* Items of a work-group: as many as the groups of a kernel have; without groups
+ * as many as the pipeline is given, which take the place of LocalSize. */
+static void
+write_group(krsi_spv_emit *e, const frame *f)
+{
+    krsi_spv *m = e->m;
+    const krs_kernel *kernel = e->kernel;
+    krsi_spv_put(m, KRSI_SPV_FRAME, SpvOpExecutionMode, f->function,
+                 SpvExecutionModeLocalSize, kernel->group[0], kernel->group[1],
+                 kernel->group[2]);
+    if (group_items(kernel) > 1)
+        return;
+    uint32_t uint = krsi_spv_uint(m, 32), three = krsi_spv_vector(m, uint, 3);
+    uint32_t one = krsi_spv_u32(m, 1);
+    uint32_t local = krsi_spv_id(m), size = krsi_spv_id(m);
+    krsi_spv_put(m, KRSI_SPV_TYPES, SpvOpSpecConstant, uint, local, 1);
+    krsi_spv_put(m, KRSI_SPV_NOTES, SpvOpDecorate, local, SpvDecorationSpecId,
+                 KRSI_SPECIAL_LOCAL);
+    krsi_spv_put(m, KRSI_SPV_TYPES, SpvOpSpecConstantComposite, three, size,
+                 local, one, one);
+    krsi_spv_put(m, KRSI_SPV_NOTES, SpvOpDecorate, size, SpvDecorationBuiltIn,
+                 SpvBuiltInWorkgroupSize);
+}
+
 static void
 write_modes(krsi_spv_emit *e, const frame *f)
 {
     krsi_spv *m = e->m;
-    const krs_kernel *kernel = e->kernel;
-    bool single = group_items(kernel) == 1;
     const struct {
         bool wanted;
         SpvExecutionMode mode;
@@ -154,10 +176,7 @@ write_modes(krsi_spv_emit *e, const frame *f)
                  SpvMemoryModelGLSL450);
     krsi_spv_put_words(m, KRSI_SPV_FRAME, SpvOpEntryPoint, entry,
                        4 + f->input_count);
-    krsi_spv_put(m, KRSI_SPV_FRAME, SpvOpExecutionMode, f->function,
-                 SpvExecutionModeLocalSize,
-                 single ? e->target->local : kernel->group[0], kernel->group[1],
-                 kernel->group[2]);
+    write_group(e, f);
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (!modes[i].wanted)
             continue;

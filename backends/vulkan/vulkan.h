@@ -86,6 +86,7 @@ typedef struct krsi_vulkan_room {
 struct krs_backend_device {
     krs_backend_limits limits;
     krsi_spv_target target;
+    uint32_t local; /* items of a work-group, of kernels without groups */
     VkInstance instance;
     VkPhysicalDevice physical;
     VkDevice device;

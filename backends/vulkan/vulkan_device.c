@@ -27,7 +27,7 @@ enum {
     /* LP_MAX_TGSI_LOOP_ITERATIONS of Mesa: all loops of an invocation end after
      * so many turns */
     LLVMPIPE_TURNS = 65535,
-    WRITER = 4 /* counts changes of what spirv_*.c write */
+    WRITER = 5 /* counts changes of what spirv_*.c write */
 };
 
 /* ---- errors ---- */
@@ -287,8 +287,8 @@ static void
 choose_target(krs_backend_device *d, const offer *o, bool plain)
 {
     bool is_processor = o->properties.deviceType == VK_PHYSICAL_DEVICE_TYPE_CPU;
+    d->local = is_processor ? o->subgroup.subgroupSize : GROUP_LANES;
     d->target = (krsi_spv_target){
-        .local = is_processor ? o->subgroup.subgroupSize : GROUP_LANES,
         .keeps_nans = o->floats.shaderSignedZeroInfNanPreserveFloat32,
         .rounds_even = o->floats.shaderRoundingModeRTEFloat32,
         .keeps_denormals = o->floats.shaderDenormPreserveFloat32,
@@ -306,19 +306,19 @@ fill_limits(krs_backend_device *d, const offer *o)
     to->struct_size = sizeof *to;
     snprintf(to->name, sizeof to->name, "%.63s", o->properties.deviceName);
     snprintf(to->target, sizeof to->target,
-             "vulkan writer %d %s %u.%u.%u driver %x local %u%s%s%s%s%s%s",
-             WRITER, o->properties.deviceName,
+             "vulkan writer %d %s %u.%u.%u driver %x%s%s%s%s%s%s", WRITER,
+             o->properties.deviceName,
              VK_API_VERSION_MAJOR(o->properties.apiVersion),
              VK_API_VERSION_MINOR(o->properties.apiVersion),
              VK_API_VERSION_PATCH(o->properties.apiVersion),
-             o->properties.driverVersion, t->local,
-             t->keeps_nans ? " nans" : "", t->rounds_even ? " rte" : "",
+             o->properties.driverVersion, t->keeps_nans ? " nans" : "",
+             t->rounds_even ? " rte" : "",
              t->keeps_denormals ? " denormals" : "",
              t->has_bytes ? " bytes" : "", t->has_shorts ? " shorts" : "",
              t->has_texels ? " texels" : "");
     to->facts = (krs_kfacts){.struct_size = sizeof to->facts};
     to->dtypes = (1U << KRS_Q8_0) - 1;
-    to->workers = t->local;
+    to->workers = d->local;
     to->vector_lanes = 4;
     to->registers = 8; /* tiles of little code: it is the driver's to compile */
     to->group_items = from->maxComputeWorkGroupInvocations;

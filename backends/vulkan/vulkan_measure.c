@@ -68,7 +68,7 @@ measure(const krs_backend_device *d, const krs_backend_launch *launch,
         if (launch->grid[i] < 0 ||
             __builtin_mul_overflow(out->items, (uint64_t)launch->grid[i],
                                    &out->items) ||
-            out->items > UINT32_MAX - d->target.local)
+            out->items > UINT32_MAX - d->local)
             return krs_fail(
                 err, KRS_E_ARGUMENT, "vulkan: %s: a grid of %lld x %lld x %lld",
                 kernel->name, (long long)launch->grid[0],

@@ -50,6 +50,12 @@ make_pipeline(krs_backend_device *d, krs_backend_code *code,
               const uint32_t *words, size_t bytes, VkPipelineCache cache)
 {
     VkShaderModule module;
+    const VkSpecializationMapEntry local = {.constantID = KRSI_SPECIAL_LOCAL,
+                                            .size = sizeof d->local};
+    const VkSpecializationInfo special = {.mapEntryCount = 1,
+                                          .pMapEntries = &local,
+                                          .dataSize = sizeof d->local,
+                                          .pData = &d->local};
     VkShaderModuleCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_SHADER_MODULE_CREATE_INFO,
         .codeSize = bytes,
@@ -63,7 +69,8 @@ make_pipeline(krs_backend_device *d, krs_backend_code *code,
         .stage = {.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO,
                   .stage = VK_SHADER_STAGE_COMPUTE_BIT,
                   .module = module,
-                  .pName = "main"},
+                  .pName = "main",
+                  .pSpecializationInfo = &special},
         .layout = code->layout
     };
     result = d->vk.vkCreateComputePipelines(d->device, cache, 1, &pipeline,

@@ -265,9 +265,8 @@ dispatch(const recorder *r, const krs_backend_launch *launch,
          const krsi_vulkan_shape *s)
 {
     krs_backend_device *d = r->d;
-    uint32_t local = krsi_vulkan_group_items(launch->code->kernel) == 1
-                         ? d->target.local
-                         : 1;
+    uint32_t local =
+        krsi_vulkan_group_items(launch->code->kernel) == 1 ? d->local : 1;
     uint64_t most = (uint64_t)d->offers.maxComputeWorkGroupCount[0] * local;
     uint64_t step = s->at_once < most ? s->at_once : most;
     for (uint64_t first = 0; first < s->items; first += step) {
