@@ -402,7 +402,7 @@ forget_refusal(fuzz_gen *g)
 }
 
 void
-fuzz_build(uint64_t seed, fuzz_case *out, fuzz_counts *counts)
+fuzz_build(uint64_t seed, int most, fuzz_case *out, fuzz_counts *counts)
 {
     fuzz_gen g = {.state = fuzz_mix(seed, 7), .graph = krs_graph_new()};
     memset(out, 0, sizeof *out);
@@ -418,6 +418,8 @@ fuzz_build(uint64_t seed, fuzz_case *out, fuzz_counts *counts)
     /* most faults need few nodes, and a small graph costs little */
     int nodes =
         fuzz_chance(&g, 70) ? 3 + fuzz_below(&g, 10) : 10 + fuzz_below(&g, 31);
+    if (most && nodes > g.count + most)
+        nodes = g.count + most;
     for (int tries = 0; tries < 3 * nodes && g.count < nodes; tries++) {
         krs_node x = fuzz_use(&g);
         counts->asked++;

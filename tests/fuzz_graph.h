@@ -76,8 +76,9 @@ typedef struct fuzz_devices {
 
 /* ---- fuzz_graph.c ---- */
 
-/* Free with fuzz_free. */
-void fuzz_build(uint64_t seed, fuzz_case *out, fuzz_counts *counts);
+/* At most `most` uses of builders, before gradients and updates; 0: as the seed
+ * has it. Free with fuzz_free. */
+void fuzz_build(uint64_t seed, int most, fuzz_case *out, fuzz_counts *counts);
 void fuzz_free(fuzz_case *c);
 /* value of a runtime integer in a setting, within its bounds */
 int64_t fuzz_var(const fuzz_case *c, int setting, const char *name, int64_t low,

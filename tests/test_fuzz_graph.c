@@ -2,7 +2,8 @@
  *
  *     test_fuzz_graph                          2,500 graphs, as in CI
  *     test_fuzz_graph --seed 7 --count 20000 --cpu-every 10   others, by hand
- *     test_fuzz_graph --count 60 --backend vulkan  on another backend
+ *     test_fuzz_graph --count 60 --most 3 --backend vulkan  on another backend,
+ *                                              of three uses of builders each
  *
  * A failure prints the seed, what is wrong, and the text of the smallest graph
  * in which it still is; with the data of its leaves it is written as a file.
@@ -89,10 +90,10 @@ write_case(const fuzz_case *c, const char *why)
     free(text);
 }
 
-/* number of wrong graphs */
+/* number of wrong graphs; most: uses of builders in one, 0: any number */
 static size_t
 fuzz(const fuzz_devices *d, uint64_t first, uint64_t count, uint64_t cpu_every,
-     fuzz_counts *counts)
+     int most, fuzz_counts *counts)
 {
     size_t bad = 0;
     for (uint64_t seed = first; seed < first + count && bad < 5; seed++) {
@@ -101,7 +102,7 @@ fuzz(const fuzz_devices *d, uint64_t first, uint64_t count, uint64_t cpu_every,
         some.on_cpu = seed % cpu_every == 0;
         some.way =
             fuzz_way_of(some.on_cpu, some.on_cpu ? seed / cpu_every : seed);
-        fuzz_build(seed, &c, counts);
+        fuzz_build(seed, most, &c, counts);
         char *why = fuzz_judge(&c, &some, counts);
         if (why) {
             printf("seed %llu: %s\n", (unsigned long long)seed, why);
@@ -135,7 +136,8 @@ START_TEST(random_graphs_give_what_each_primitive_gives_alone)
     fuzz_counts counts = {0};
     fuzz_devices d;
     ck_assert(fuzz_open(temp_folder(), KERSEY_MODULE_DIR, NULL, &d));
-    size_t bad = fuzz(&d, 1, graphs, is_slow ? SLOW_EVERY : CPU_EVERY, &counts);
+    size_t bad =
+        fuzz(&d, 1, graphs, is_slow ? SLOW_EVERY : CPU_EVERY, 0, &counts);
     print_counts(&counts);
     ck_assert_uint_eq(bad, 0);
     for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT && !is_slow; op++)
@@ -204,7 +206,7 @@ find_fault(const char *fault)
     char *why = NULL;
     for (uint64_t seed = 1; !why; seed++) {
         ck_assert_uint_le(seed, 200);
-        fuzz_build(seed, &c, &counts);
+        fuzz_build(seed, 0, &c, &counts);
         why = fuzz_judge(&c, &d, &counts);
         if (!why)
             fuzz_free(&c);
@@ -249,7 +251,7 @@ START_TEST(a_seed_gives_one_graph)
         for (int i = 0; i < 2; i++) {
             fuzz_case c;
             krs_error err;
-            fuzz_build(seed, &c, &counts);
+            fuzz_build(seed, 0, &c, &counts);
             ck_assert_int_eq(krs_graph_print(c.graph, c.output, c.outputs, NULL,
                                              &text[i], &err),
                              KRS_OK);
@@ -266,6 +268,7 @@ static int
 by_hand(int argc, char **argv)
 {
     unsigned long long seed = 1, count = 1000, every = CPU_EVERY;
+    int most = 0;
     const char *only = NULL;
     fuzz_counts counts = {0};
     for (int i = 1; i + 1 < argc; i += 2) {
@@ -278,6 +281,8 @@ by_hand(int argc, char **argv)
             every = value;
         else if (strcmp(argv[i], "--backend") == 0)
             only = argv[i + 1];
+        else if (strcmp(argv[i], "--most") == 0 && value <= 40)
+            most = (int)value;
         else
             return 2;
     }
@@ -285,7 +290,7 @@ by_hand(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!fuzz_open(temp_folder(), KERSEY_MODULE_DIR, only, &d))
         return only ? 77 : 1;
-    size_t bad = fuzz(&d, seed, count, every, &counts);
+    size_t bad = fuzz(&d, seed, count, every, most, &counts);
     print_counts(&counts);
     for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++)
         if (!counts.op[op])
