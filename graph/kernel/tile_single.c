@@ -13,7 +13,10 @@
  */
 #include "tile.h"
 
-enum { STEPS = 4 }; /* words of k taken together; lanes of a vector, too */
+enum {
+    STEPS = 4, /* words of k taken together; lanes of a vector, too */
+    STRIP = 4  /* rows that are stored by the same code */
+};
 
 /* vector v of lanes along m or n, at word i */
 typedef krsi_kv block[STEPS][KRSI_TILE_VECTORS];
@@ -164,25 +167,65 @@ krsi_tile_single_sums(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
 }
 
 static void
+store_row(krsi_tile *t, krsi_kv m, const krsi_kv *sums)
+{
+    krsi_kb *kb = t->kb;
+    bool is_open = !t->whole_rows && t->rows > 1;
+    if (is_open)
+        krsi_tile_if_below(t, m, t->m1);
+    for (int v = 0; v < t->vectors; v++) {
+        krsi_kv n = plus(t, t->n0, (int64_t)v * t->lanes);
+        krsi_tile_store(t, m, n,
+                        t->whole_columns
+                            ? KRSI_KV_NONE
+                            : krsi_kb_below(kb, n, t->n1, t->lanes),
+                        sums[v]);
+    }
+    if (is_open)
+        krsi_kb_end(kb);
+}
+
+/* Row `strip` + r of the tile: one of those STRIP rows apart, of which there
+ * is a power of two. */
+static void
+choose_row(krsi_tile *t, krsi_kv strip, int r, krsi_tile_registers s,
+           krsi_kv *out)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv from[KRSI_TILE_ROWS / STRIP];
+    for (int v = 0; v < t->vectors; v++) {
+        for (int i = 0; i < t->rows / STRIP; i++)
+            from[i] = s[i * STRIP + r][v];
+        for (int apart = STRIP; apart < t->rows; apart *= 2) {
+            krsi_kv bit = krsi_kb_and(kb, strip, krsi_kb_i64(kb, apart));
+            krsi_kv is_low = krsi_kb_eq(kb, bit, krsi_kb_i64(kb, 0));
+            for (int i = 0; i < t->rows / apart / 2; i++)
+                from[i] =
+                    krsi_kb_select(kb, is_low, from[2 * i], from[2 * i + 1]);
+        }
+        out[v] = from[0];
+    }
+}
+
+/* A few rows at a time, in a loop: every access of memory is dear code. */
+static void
 store_tile(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
 {
     krsi_kb *kb = t->kb;
-    for (int r = 0; r < t->rows; r++) {
-        krsi_kv m = plus(t, row, r);
-        bool is_open = !t->whole_rows && r > 0;
-        if (is_open)
-            krsi_tile_if_below(t, m, t->m1);
-        for (int v = 0; v < t->vectors; v++) {
-            krsi_kv n = plus(t, t->n0, (int64_t)v * t->lanes);
-            krsi_tile_store(t, m, n,
-                            t->whole_columns
-                                ? KRSI_KV_NONE
-                                : krsi_kb_below(kb, n, t->n1, t->lanes),
-                            s[r][v]);
-        }
-        if (is_open)
-            krsi_kb_end(kb);
+    if (t->rows <= STRIP) {
+        for (int r = 0; r < t->rows; r++)
+            store_row(t, plus(t, row, r), s[r]);
+        return;
     }
+    krsi_kv strip =
+        krsi_kb_for(kb, krsi_kb_i64(kb, 0), krsi_kb_i64(kb, t->rows),
+                    krsi_kb_i64(kb, STRIP));
+    for (int r = 0; r < STRIP; r++) {
+        krsi_kv sums[KRSI_TILE_VECTORS];
+        choose_row(t, strip, r, s, sums);
+        store_row(t, plus(t, krsi_kb_add(kb, row, strip), r), sums);
+    }
+    krsi_kb_end(kb);
 }
 
 /* Sums of chunks are added up; -0 is what no chunk is. */
