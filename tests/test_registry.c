@@ -46,6 +46,18 @@ START_TEST(a_name_may_carry_the_number_of_a_device)
 }
 END_TEST
 
+START_TEST(graphics_come_before_processors_then_the_drivers_order)
+{
+    static const krs_backend_kind kinds[] = {
+        KRS_BACKEND_PROCESSOR, KRS_BACKEND_INTEGRATED, KRS_BACKEND_DISCRETE,
+        KRS_BACKEND_OTHER,     KRS_BACKEND_DISCRETE,   KRS_BACKEND_PROCESSOR};
+    static const uint32_t order[] = {2, 4, 1, 3, 0, 5};
+    for (uint32_t i = 0; i < 6; i++)
+        ck_assert_uint_eq(krs_backend_pick(kinds, 6, i), order[i]);
+    ck_assert_uint_eq(krs_backend_pick(kinds, 1, 0), 0);
+}
+END_TEST
+
 START_TEST(what_is_no_name_is_refused)
 {
     const char *bad[] = {"",
@@ -124,6 +136,7 @@ START_TEST(modules_are_looked_for_beside_the_program)
 END_TEST
 
 SUITE(the_interpreter_is_always_there, a_name_may_carry_the_number_of_a_device,
+      graphics_come_before_processors_then_the_drivers_order,
       what_is_no_name_is_refused,
       an_absent_module_is_named_with_the_folders_searched,
       a_file_that_is_no_module_is_refused,

@@ -1,9 +1,10 @@
 /* opencl_open.c -- the devices of all OpenCL platforms, and the one table of
  * the module.
  *
- * Devices are numbered through all platforms in the order of the ICD loader.
- * One is taken if it has the full profile of OpenCL 1.2, a compiler, 64-bit
- * integers, round to nearest, infinities and NaNs; all else is in its limits.
+ * Devices are numbered through all platforms, by kind (krs_backend_pick), those
+ * of one kind in the order of the ICD loader. One is taken if it has the full
+ * profile of OpenCL 1.2, a compiler, 64-bit integers, round to nearest,
+ * infinities and NaNs; all else is in its limits.
  */
 #include "opencl_device.h"
 
@@ -214,6 +215,26 @@ take_part(krs_backend_device *d, uint32_t workers, krs_error *err)
     return KRS_OK;
 }
 
+/* The device with this number, less than count. */
+static cl_device_id
+pick_device(const krsi_cl *cl, const cl_device_id *devices, cl_uint count,
+            uint32_t index)
+{
+    krs_backend_kind kinds[MAX_DEVICES];
+    for (cl_uint i = 0; i < count; i++) {
+        cl_device_type type = 0;
+        cl_bool shares = CL_FALSE;
+        cl->GetDeviceInfo(devices[i], CL_DEVICE_TYPE, sizeof type, &type, NULL);
+        cl->GetDeviceInfo(devices[i], CL_DEVICE_HOST_UNIFIED_MEMORY,
+                          sizeof shares, &shares, NULL);
+        kinds[i] = type & CL_DEVICE_TYPE_GPU
+                       ? shares ? KRS_BACKEND_INTEGRATED : KRS_BACKEND_DISCRETE
+                   : type & CL_DEVICE_TYPE_CPU ? KRS_BACKEND_PROCESSOR
+                                               : KRS_BACKEND_OTHER;
+    }
+    return devices[krs_backend_pick(kinds, count, index)];
+}
+
 static krs_status
 open_index(krs_backend_device *d, uint32_t index, uint32_t workers,
            krs_error *err)
@@ -228,7 +249,7 @@ open_index(krs_backend_device *d, uint32_t index, uint32_t workers,
         return krs_fail(err, KRS_E_ARGUMENT,
                         "opencl: no device %u; there are 0 to %u", index,
                         count - 1);
-    d->id = devices[index];
+    d->id = pick_device(&d->cl, devices, count, index);
     text(d, CL_DEVICE_NAME, name);
     snprintf(d->limits.name, sizeof d->limits.name, "%.63s", name);
     KRS_TRY(check_features(d, err));

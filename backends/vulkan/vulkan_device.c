@@ -103,6 +103,29 @@ list_devices(VkInstance instance, VkPhysicalDevice devices[MAX_DEVICES])
     return result < VK_SUCCESS ? 0 : count;
 }
 
+static krs_backend_kind
+kind_of(VkPhysicalDeviceType type)
+{
+    return type == VK_PHYSICAL_DEVICE_TYPE_DISCRETE_GPU ? KRS_BACKEND_DISCRETE
+           : type == VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU
+               ? KRS_BACKEND_INTEGRATED
+           : type == VK_PHYSICAL_DEVICE_TYPE_CPU ? KRS_BACKEND_PROCESSOR
+                                                 : KRS_BACKEND_OTHER;
+}
+
+/* The device with this number, less than count. */
+static VkPhysicalDevice
+pick_device(const VkPhysicalDevice *devices, uint32_t count, uint32_t index)
+{
+    krs_backend_kind kinds[MAX_DEVICES];
+    for (uint32_t i = 0; i < count; i++) {
+        VkPhysicalDeviceProperties properties;
+        vkGetPhysicalDeviceProperties(devices[i], &properties);
+        kinds[i] = kind_of(properties.deviceType);
+    }
+    return devices[krs_backend_pick(kinds, count, index)];
+}
+
 uint32_t
 krsi_vulkan_count(krs_error *err)
 {
@@ -437,7 +460,7 @@ open_physical(krs_backend_device *d, const krs_backend_options *options,
         return krs_fail(err, KRS_E_ARGUMENT,
                         "vulkan: no device %u; there are %u, from 0 on", index,
                         count);
-    d->physical = devices[index];
+    d->physical = pick_device(devices, count, index);
     KRS_TRY(look(d->physical, &o, err));
     KRS_TRY(require(d, &o, err));
     KRS_TRY(choose_memory(d, &o, plain, err));

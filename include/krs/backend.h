@@ -219,6 +219,32 @@ typedef struct krs_backend {
                           const char *stage, char **out_text, krs_error *err);
 } krs_backend;
 
+/* What kind of device it is, the one that most users want first. Devices are
+ * numbered by it, so that NAME:0 is the fastest kind on a machine that has a
+ * processor's driver too. */
+typedef enum krs_backend_kind {
+    KRS_BACKEND_DISCRETE,   /* a processor of graphics with its own memory */
+    KRS_BACKEND_INTEGRATED, /* one in the host's memory */
+    KRS_BACKEND_OTHER,      /* an accelerator, a part of one, unknown */
+    KRS_BACKEND_PROCESSOR   /* the host's own processors */
+} krs_backend_kind;
+
+/* krs_backend_pick(kinds, count, index) -- which of a driver's devices has the
+ * number `index`: by kind, those of one kind as the driver lists them. index is
+ * less than count. Cost: count^2 comparisons. */
+static inline uint32_t
+krs_backend_pick(const krs_backend_kind *kind, uint32_t count, uint32_t index)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t before = 0;
+        for (uint32_t k = 0; k < count; k++)
+            before += kind[k] < kind[i] || (kind[k] == kind[i] && k < i);
+        if (before == index)
+            return i;
+    }
+    return index;
+}
+
 /* A module exports this function under this name; the struct is constant. */
 #define KRS_BACKEND_ENTRY "krs_backend_entry"
 typedef const krs_backend *krs_backend_entry_function(void);
