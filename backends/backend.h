@@ -55,6 +55,9 @@ bool krsi_cache_find(krsi_cache *cache, const krs_kernel *kernel,
 /* Failures are warnings: the program runs without a cache too. */
 void krsi_cache_store(krsi_cache *cache, const krs_kernel *kernel,
                       const char *target, const krs_backend_blob *blob);
+/* Tell whoever listens: the folder, then the text. */
+void krsi_cache_warn(krsi_cache *cache, const char *format, ...)
+    KRS_PRINTF(2, 3);
 
 /* How far the building of a program is, which may take several calls. */
 typedef struct krsi_build_watch {

@@ -106,23 +106,32 @@ build_missing(job *j, size_t first, size_t end, krs_error *err)
     return KRS_OK;
 }
 
-/* What the cache has, loaded; what is refused is as if it were not there. */
+/* What the cache has, loaded; what is refused is as if it were not there, and
+ * the first of that is named. A part of a build whose others are not asked for
+ * is nobody's fault. */
 static krs_status
 load_cached(job *j, krs_error *err)
 {
+    krs_error reason, first;
+    size_t refused = 0;
     for (size_t i = 0; j->cache && i < j->part_count; i++) {
         part *p = &j->parts[i];
         if (!krsi_cache_find(j->cache, p->kernel, j->target, &p->blob))
             continue;
         krs_status status =
-            j->backend->load(j->device, p->kernel, &p->blob, &p->code, err);
+            j->backend->load(j->device, p->kernel, &p->blob, &p->code, &reason);
         if (status == KRS_OK)
             continue;
-        if (status != KRS_E_FORMAT)
-            return status;
+        if (status != KRS_E_FORMAT && status != KRS_E_NAME)
+            return krs_fail(err, status, "%s", reason.text);
+        if (status == KRS_E_FORMAT && refused++ == 0)
+            first = reason;
         free(p->blob.data);
         p->blob = (krs_backend_blob){0};
     }
+    if (refused)
+        krsi_cache_warn(j->cache, "%s; %zu of %zu kernels are compiled again",
+                        first.text, refused, j->part_count);
     return KRS_OK;
 }
 

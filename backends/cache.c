@@ -59,10 +59,8 @@ struct krsi_cache {
     char *name;         /* of the folder, for texts */
 };
 
-static void warn(krsi_cache *cache, const char *format, ...) KRS_PRINTF(2, 3);
-
-static void
-warn(krsi_cache *cache, const char *format, ...)
+void
+krsi_cache_warn(krsi_cache *cache, const char *format, ...)
 {
     krsi_string text = {0};
     va_list args;
@@ -363,8 +361,8 @@ krsi_cache_find(krsi_cache *cache, const krs_kernel *kernel, const char *target,
         close(file);
     }
     if (fault)
-        warn(cache, "%s %s; the kernel %s is compiled again", name, fault,
-             kernel->name);
+        krsi_cache_warn(cache, "%s %s; the kernel %s is compiled again", name,
+                        fault, kernel->name);
     return !fault;
 }
 
@@ -400,8 +398,8 @@ krsi_cache_store(krsi_cache *cache, const krs_kernel *kernel,
     unlinkat(cache->folder, temporary, 0); /* of a dead process of our number */
     if (!write_entry(cache, temporary, &header, blob) ||
         renameat(cache->folder, temporary, cache->folder, name) != 0) {
-        warn(cache, "the kernel %s cannot be stored: %s", kernel->name,
-             strerror(errno));
+        krsi_cache_warn(cache, "the kernel %s cannot be stored: %s",
+                        kernel->name, strerror(errno));
         unlinkat(cache->folder, temporary, 0);
         return;
     }

@@ -188,6 +188,7 @@ facts_of(const krsi_machine *m)
                         .bindings = limits->max_params,
                         .offset_align = offset_align_of(limits),
                         .item_turns = (int64_t)limits->item_turns,
+                        .dtypes = limits->dtypes,
                         .has_dot2_bf16 = limits->has_dot2_bf16,
                         .items_are_lanes = !limits->is_processor,
                         .code_is_dear = limits->code_is_dear,

@@ -57,10 +57,6 @@ krs_program_set_input(krs_program *p, const char *name, const void *data,
     krs_error reason;
     krs_status status =
         memory ? KRS_OK : p->kind->alloc(device, bytes, &memory, &reason);
-    if (status == KRS_E_MEMORY)
-        return krs_fail(err, status,
-                        "program_set_input: '%s': no memory for %zu bytes",
-                        name, bytes);
     if (status != KRS_OK)
         return krs_fail(err, status, "program_set_input: '%s': %s", name,
                         reason.text);

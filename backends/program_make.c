@@ -214,10 +214,6 @@ krsi_program_make_outputs(krs_program *p, const krs_store *store,
         krs_error reason;
         krs_status status =
             p->kind->alloc(p->device->state, bytes, &p->memory[i], &reason);
-        if (status == KRS_E_MEMORY)
-            return krs_fail(err, status,
-                            "program_new: output %zu: no memory for %zu bytes",
-                            i, bytes);
         if (status != KRS_OK)
             return krs_fail(err, status, "program_new: output %zu: %s", i,
                             reason.text);

@@ -150,11 +150,12 @@ make_tensor(const krs_device *device, const char *name, krsi_tensor of,
 {
     krsi_tensor *tensor = malloc(sizeof *tensor);
     krs_error reason;
+    krs_status status = krs_fail(&reason, KRS_E_MEMORY,
+                                 "no memory for %zu bytes", of.bytes);
     if (tensor) {
         *tensor = of;
         tensor->name = strdup(name);
     }
-    krs_status status = KRS_E_MEMORY;
     if (tensor && tensor->name)
         status = of.bound
                      ? device->kind->wrap(device->state, of.bound, of.bytes,
@@ -167,12 +168,8 @@ make_tensor(const krs_device *device, const char *name, krsi_tensor of,
     }
     if (tensor)
         tensor_free(device, tensor);
-    if (status != KRS_E_MEMORY)
-        return krs_fail(err, status, "%s: '%s': %s",
-                        of.bound ? "store_bind" : "store_add", name,
-                        reason.text);
-    return krs_fail(err, KRS_E_MEMORY,
-                    "store_add: '%s': no memory for %zu bytes", name, of.bytes);
+    return krs_fail(err, status, "%s: '%s': %s",
+                    of.bound ? "store_bind" : "store_add", name, reason.text);
 }
 
 krs_status

@@ -306,6 +306,27 @@ START_TEST(a_node_whose_loops_cannot_be_so_short_is_refused)
 }
 END_TEST
 
+START_TEST(a_node_of_a_type_that_the_device_lacks_is_refused)
+{
+    krs_graph *g = krs_graph_new();
+    krs_node x = krs_input(g, "x", KRS_F16, KRS_SHAPE(50));
+    krs_node y = krs_exp(krs_cast(x, KRS_F32));
+    krsi_facts facts = {.lanes = 4, .dtypes = 1U << KRS_F32 | 1U << KRS_I64};
+    krsi_plan plan;
+    krs_error err;
+    ck_assert_int_eq(krsi_plan_make(&plan, g, &y, 1, &facts, KRSI_SHARE, &err),
+                     KRS_E_UNSUPPORTED);
+    ck_assert_msg(strstr(err.text, "cannot be lowered: the device has no f16, "
+                                   "which buffer ") != NULL,
+                  "%s", err.text);
+    facts.dtypes |= 1U << KRS_F16;
+    ck_assert_int_eq(krsi_plan_make(&plan, g, &y, 1, &facts, KRSI_SHARE, &err),
+                     KRS_OK);
+    krsi_plan_free(&plan);
+    krs_graph_free(g);
+}
+END_TEST
+
 /* every other row, backwards, every third element; an expanded axis */
 START_TEST(sums_of_strided_views_keep_the_order)
 {
@@ -743,6 +764,7 @@ SUITE(attention_has_the_same_bits_for_every_width_and_in_small_code,
       sums_take_64_lanes_and_a_tree_along_and_across_rows,
       long_sums_keep_the_order_within_the_turns_that_there_are,
       a_node_whose_loops_cannot_be_so_short_is_refused,
+      a_node_of_a_type_that_the_device_lacks_is_refused,
       sums_of_strided_views_keep_the_order, several_axes_sum_as_one_merged_axis,
       extrema_pass_nan_on_and_see_every_element,
       argmax_names_the_first_of_ties_and_the_first_nan,

@@ -566,36 +566,114 @@ START_TEST(code_of_something_else_is_refused)
 }
 END_TEST
 
-/* What another driver kept, and what is no such thing, is left out of account. */
-START_TEST(code_that_another_driver_kept_is_compiled_anew)
+/* Warnings of a cache: how many, and the last. */
+typedef struct noted {
+    int count;
+    char text[512];
+} noted;
+
+static void
+note(void *context, const char *text)
+{
+    noted *n = context;
+    n->count++;
+    snprintf(n->text, sizeof n->text, "%s", text);
+}
+
+/* The code of a, through a cache, and used; so many warnings. */
+static void
+use_cache(adding *a, krsi_cache *cache, noted *notes, int warnings)
+{
+    const krs_backend *b = a->d.entry.backend;
+    const krs_kernel *list = a->kernel;
+    int32_t zeros[ELEMENTS] = {0};
+    krs_error err;
+    notes->count = 0;
+    b->drop(a->d.device, a->code);
+    ck_assert_msg(krsi_backend_build(b, a->d.device, cache, &list, 1, NULL,
+                                     &a->code, &err) == KRS_OK,
+                  "%s", err.text);
+    ck_assert_msg(notes->count == warnings, "%d warnings, not %d: %s",
+                  notes->count, warnings, notes->text);
+    ck_assert(b->write(a->d.device, a->memory, 0, zeros, sizeof zeros, &err) ==
+              KRS_OK);
+    ck_assert_int_eq(add_often(a, NULL, NULL, &err), KRS_OK);
+    check_sum(a, WAVES);
+}
+
+enum damage { OTHER_DRIVER, NO_HEADER, SHORT, DAMAGES };
+
+/* What a driver kept, damaged in a way that its holder cannot know of. */
+static void
+damage_kept(krs_backend_blob *blob, enum damage how)
 {
     enum { UUID = 16 }; /* in the header of VkPipelineCache */
+    uint32_t bytes = cache_bytes_of(blob), few = UUID;
+    char *header = blob->data, *kept = header + blob->bytes - bytes;
+    ck_assert_uint_ge(bytes, 2 * UUID);
+    if (how == OTHER_DRIVER)
+        kept[UUID] ^= 1;
+    else if (how == NO_HEADER)
+        memset(kept, 0xFF, bytes);
+    else {
+        blob->bytes -= bytes - few;
+        memcpy(header + CACHE_BYTES_AT, &few, sizeof few);
+    }
+}
+
+START_TEST(a_pipeline_cache_that_is_damaged_is_named_once_and_made_anew)
+{
+    adding a = begin_adding(sizeof(int32_t) * ELEMENTS);
+    const krs_backend *b = a.d.entry.backend;
+    noted notes = {0};
+    krsi_cache *cache;
+    krs_error err;
+    ck_assert_msg(
+        krsi_cache_open(temp_folder(), 0, note, &notes, &cache, &err) == KRS_OK,
+        "%s", err.text);
+    use_cache(&a, cache, &notes, 0);
+    use_cache(&a, cache, &notes, 0);
+    for (enum damage how = 0; how < DAMAGES; how++) {
+        krs_backend_blob blob;
+        krs_backend_code *code;
+        ck_assert(krsi_cache_find(cache, a.kernel, a.d.limits->target, &blob));
+        damage_kept(&blob, how);
+        krsi_cache_store(cache, a.kernel, a.d.limits->target, &blob);
+        ck_assert_int_eq(b->load(a.d.device, a.kernel, &blob, &code, &err),
+                         KRS_E_FORMAT);
+        free(blob.data);
+        use_cache(&a, cache, &notes, 1);
+        ck_assert_msg(
+            strstr(notes.text, ": vulkan: add: the ") &&
+                strstr(notes.text, " bytes that a driver kept of its pipeline "
+                                   "are damaged, or not of ") &&
+                strstr(notes.text, "; 1 of 1 kernels are compiled again"),
+            "%s", notes.text);
+        use_cache(&a, cache, &notes, 0);
+    }
+    krsi_cache_close(cache);
+    end_adding(&a);
+}
+END_TEST
+
+START_TEST(code_of_which_a_driver_keeps_nothing_is_loaded)
+{
     adding a = begin_adding(sizeof(int32_t) * ELEMENTS);
     const krs_backend *b = a.d.entry.backend;
     const krs_kernel *list = a.kernel;
+    const uint32_t none = 0, most = UINT32_MAX;
     krs_backend_blob blob;
+    krs_backend_code *code;
     krs_error err;
     ck_assert(b->build(a.d.device, &list, 1, &blob, &err) == KRS_OK);
-    uint32_t bytes = cache_bytes_of(&blob), none = 0, most = UINT32_MAX;
-    ck_assert_uint_ge(bytes, 2 * UUID);
-    char *header = blob.data, *kept = header + blob.bytes - bytes;
-    for (int turn = 0; turn < 4; turn++) {
-        if (turn == 1)
-            kept[UUID] ^= 1;
-        if (turn == 2)
-            memset(kept, 0xFF, bytes);
-        if (turn == 3) {
-            blob.bytes -= bytes;
-            memcpy(header + CACHE_BYTES_AT, &none, sizeof none);
-        }
-        b->drop(a.d.device, a.code);
-        ck_assert_int_eq(b->load(a.d.device, a.kernel, &blob, &a.code, &err),
-                         KRS_OK);
-        ck_assert_int_eq(add_often(&a, NULL, NULL, &err), KRS_OK);
-        check_sum(&a, WAVES * (turn + 1));
-    }
-    krs_backend_code *code;
-    memcpy(header + CACHE_BYTES_AT, &most, sizeof most);
+    blob.bytes -= cache_bytes_of(&blob);
+    memcpy((char *)blob.data + CACHE_BYTES_AT, &none, sizeof none);
+    b->drop(a.d.device, a.code);
+    ck_assert_int_eq(b->load(a.d.device, a.kernel, &blob, &a.code, &err),
+                     KRS_OK);
+    ck_assert_int_eq(add_often(&a, NULL, NULL, &err), KRS_OK);
+    check_sum(&a, WAVES);
+    memcpy((char *)blob.data + CACHE_BYTES_AT, &most, sizeof most);
     ck_assert_int_eq(b->load(a.d.device, a.kernel, &blob, &code, &err),
                      KRS_E_FORMAT);
     free(blob.data);
@@ -642,7 +720,8 @@ main(void)
         work_that_was_recorded_sees_new_arguments_and_new_memories,
         bindings_that_the_device_cannot_have_are_refused,
         code_of_something_else_is_refused,
-        code_that_another_driver_kept_is_compiled_anew,
+        a_pipeline_cache_that_is_damaged_is_named_once_and_made_anew,
+        code_of_which_a_driver_keeps_nothing_is_loaded,
         a_device_that_is_absent_is_refused_by_its_number};
     return parity_main(2, arguments, __FILE__, tests,
                        sizeof tests / sizeof *tests);

@@ -31,7 +31,7 @@ drift() {
 
 is_there() {
     local code=0
-    "$KERSEY" graph "$TESTS_DIR/graphs/mlp.krs" --backend "$1" \
+    "$KERSEY" graph "$TESTS_DIR/graphs/mlp.krs" --stage expand --backend "$1" \
         >/dev/null 2>&1 || code=$?
     [ "$code" -ne 77 ]
 }

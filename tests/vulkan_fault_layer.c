@@ -1,20 +1,25 @@
 /* vulkan_fault_layer.c -- a layer of Vulkan in which the n-th call that can
- * fail does so, once; a device that was lost stays lost. It also counts what
- * was made and not destroyed.
+ * fail does so, once; a device that was lost stays lost. Or all calls of a name
+ * fail, or devices have less than they have. It also counts what was made and
+ * not destroyed.
  *
- * In: a number, by fault_layer. Out: what failed, and how. test_vulkan_fault.c
- * opens this file to reach both; the loader opens it because
+ * In: what shall be wrong, by driver_fault. Out: what failed, and how.
+ * test_driver_fault.c opens this file to reach both; the loader opens it because
  * VK_INSTANCE_LAYERS names it.
  */
-#include "vulkan_fault_layer.h"
+#include "driver_fault.h"
 
 #include <string.h>
 #include <vulkan/vk_layer.h>
 
-static struct fault_layer layer;
+#define NO_DEVICE VK_ERROR_OUT_OF_DEVICE_MEMORY
+#define NO_HOST   VK_ERROR_OUT_OF_HOST_MEMORY
+#define LOST      VK_ERROR_DEVICE_LOST
 
-struct fault_layer *
-fault_layer(void)
+static struct driver_fault layer;
+
+struct driver_fault *
+driver_fault(void)
 {
     return &layer;
 }
@@ -23,19 +28,19 @@ static VkResult
 outcome(const char *name, VkResult error)
 {
     layer.calls++;
+    if (layer.refuses && strcmp(layer.refuses, name) == 0)
+        return (VkResult)layer.refusal;
     if (layer.is_lost && error == VK_ERROR_DEVICE_LOST)
         return error;
     if (layer.calls != layer.fail_at)
         return VK_SUCCESS;
     layer.is_lost = error == VK_ERROR_DEVICE_LOST;
     layer.name = name;
-    layer.result = error;
+    layer.is_memory = error == NO_DEVICE || error == NO_HOST ||
+                      error == VK_ERROR_OUT_OF_POOL_MEMORY ||
+                      error == VK_ERROR_MEMORY_MAP_FAILED;
     return error;
 }
-
-#define NO_DEVICE VK_ERROR_OUT_OF_DEVICE_MEMORY
-#define NO_HOST   VK_ERROR_OUT_OF_HOST_MEMORY
-#define LOST      VK_ERROR_DEVICE_LOST
 
 /* Calls that make something: the info, what is made, how it fails. */
 #define MAKERS(X)                                              \
@@ -48,7 +53,7 @@ outcome(const char *name, VkResult error)
     X(CreateShaderModule, ShaderModule, NO_HOST)               \
     X(CreateQueryPool, QueryPool, NO_DEVICE)                   \
     X(CreateCommandPool, CommandPool, NO_HOST)                 \
-    X(CreatePipelineCache, PipelineCache, NO_HOST)                        \
+    X(CreatePipelineCache, PipelineCache, NO_HOST)             \
     X(CreateFence, Fence, NO_HOST)
 /* Their info and handle have names of the same kind, but for memory. */
 #define VkMemoryCreateInfo VkMemoryAllocateInfo
@@ -160,41 +165,53 @@ static PFN_vkGetInstanceProcAddr next_instance;
 static PFN_vkGetDeviceProcAddr next_device;
 static VkInstance instance;
 static PFN_vkDestroyInstance next_DestroyInstance;
+static PFN_vkEnumeratePhysicalDevices next_EnumeratePhysicalDevices;
+static PFN_vkGetPhysicalDeviceProperties next_GetPhysicalDeviceProperties;
+static PFN_vkGetPhysicalDeviceQueueFamilyProperties
+    next_GetPhysicalDeviceQueueFamilyProperties;
+static PFN_vkGetPhysicalDeviceMemoryProperties
+    next_GetPhysicalDeviceMemoryProperties;
 static PFN_vkDestroyDevice next_DestroyDevice;
 
 static PFN_vkVoidFunction find(const char *name);
 
-/* The link to what comes below, which is taken off the chain. */
-static const VkLayerInstanceLink *
-take_instance_link(const VkInstanceCreateInfo *info)
+/* The structure of the chain that links to what comes below. Those of instances
+ * and of devices begin with the same members. */
+static void *
+find_link(const void *chain, VkStructureType type)
 {
-    VkLayerInstanceCreateInfo *link = (VkLayerInstanceCreateInfo *)info->pNext;
+    VkLayerInstanceCreateInfo *link = (VkLayerInstanceCreateInfo *)chain;
     while (link &&
-           (link->sType != VK_STRUCTURE_TYPE_LOADER_INSTANCE_CREATE_INFO ||
-            link->function != VK_LAYER_LINK_INFO))
+           (link->sType != type || link->function != VK_LAYER_LINK_INFO))
         link = (VkLayerInstanceCreateInfo *)link->pNext;
-    const VkLayerInstanceLink *next = link ? link->u.pLayerInfo : NULL;
-    if (next)
-        link->u.pLayerInfo = next->pNext;
-    return next;
+    return link;
 }
 
 static VKAPI_ATTR VkResult VKAPI_CALL
 fault_CreateInstance(const VkInstanceCreateInfo *info,
                      const VkAllocationCallbacks *a, VkInstance *out)
 {
-    const VkLayerInstanceLink *link = take_instance_link(info);
+    VkLayerInstanceCreateInfo *link =
+        find_link(info->pNext, VK_STRUCTURE_TYPE_LOADER_INSTANCE_CREATE_INFO);
     if (!link)
         return VK_ERROR_INITIALIZATION_FAILED;
-    next_instance = link->pfnNextGetInstanceProcAddr;
+    next_instance = link->u.pLayerInfo->pfnNextGetInstanceProcAddr;
+    link->u.pLayerInfo = link->u.pLayerInfo->pNext;
     PFN_vkCreateInstance create =
         (PFN_vkCreateInstance)next_instance(VK_NULL_HANDLE, "vkCreateInstance");
     VkResult r = outcome("CreateInstance", VK_ERROR_INITIALIZATION_FAILED);
     r = r == VK_SUCCESS ? create(info, a, out) : r;
     if (r == VK_SUCCESS) {
         instance = *out;
-        next_DestroyInstance =
-            (PFN_vkDestroyInstance)next_instance(*out, "vkDestroyInstance");
+#define NEXT_OF_INSTANCE(call) \
+    next_##call = (PFN_vk##call)next_instance(*out, "vk" #call);
+        /* clang-format off */
+        NEXT_OF_INSTANCE(DestroyInstance)
+        NEXT_OF_INSTANCE(EnumeratePhysicalDevices)
+        NEXT_OF_INSTANCE(GetPhysicalDeviceProperties)
+        NEXT_OF_INSTANCE(GetPhysicalDeviceQueueFamilyProperties)
+        NEXT_OF_INSTANCE(GetPhysicalDeviceMemoryProperties)
+        /* clang-format on */
         layer.live++;
     }
     return r;
@@ -207,15 +224,62 @@ fault_DestroyInstance(VkInstance i, const VkAllocationCallbacks *a)
     next_DestroyInstance(i, a);
 }
 
+/* ---- devices that have less ---- */
+
+static VKAPI_ATTR VkResult VKAPI_CALL
+fault_EnumeratePhysicalDevices(VkInstance i, uint32_t *count,
+                               VkPhysicalDevice *out)
+{
+    VkResult r =
+        outcome("EnumeratePhysicalDevices", VK_ERROR_INITIALIZATION_FAILED);
+    if (r == VK_SUCCESS)
+        r = next_EnumeratePhysicalDevices(i, count, out);
+    if (layer.lacks == LACKS_DEVICES)
+        *count = 0;
+    return r;
+}
+
+static VKAPI_ATTR void VKAPI_CALL
+fault_GetPhysicalDeviceProperties(VkPhysicalDevice d,
+                                  VkPhysicalDeviceProperties *out)
+{
+    next_GetPhysicalDeviceProperties(d, out);
+    if (layer.lacks == LACKS_VULKAN_1_1)
+        out->apiVersion = VK_API_VERSION_1_0;
+    if (layer.lacks == LACKS_FINE_OFFSETS)
+        out->limits.minStorageBufferOffsetAlignment = 256;
+}
+
+static VKAPI_ATTR void VKAPI_CALL
+fault_GetPhysicalDeviceQueueFamilyProperties(VkPhysicalDevice d,
+                                             uint32_t *count,
+                                             VkQueueFamilyProperties *out)
+{
+    next_GetPhysicalDeviceQueueFamilyProperties(d, count, out);
+    for (uint32_t i = 0; out && i < *count; i++)
+        if (layer.lacks == LACKS_COMPUTE)
+            out[i].queueFlags &= ~(VkQueueFlags)VK_QUEUE_COMPUTE_BIT;
+}
+
+static VKAPI_ATTR void VKAPI_CALL
+fault_GetPhysicalDeviceMemoryProperties(VkPhysicalDevice d,
+                                        VkPhysicalDeviceMemoryProperties *out)
+{
+    next_GetPhysicalDeviceMemoryProperties(d, out);
+    for (uint32_t i = 0; i < out->memoryTypeCount; i++)
+        if (layer.lacks == LACKS_MAPPING)
+            out->memoryTypes[i].propertyFlags &=
+                ~(VkMemoryPropertyFlags)VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
+}
+
+/* ---- the device ---- */
+
 static VKAPI_ATTR VkResult VKAPI_CALL
 fault_CreateDevice(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
                    const VkAllocationCallbacks *a, VkDevice *out)
 {
-    VkLayerDeviceCreateInfo *link = (VkLayerDeviceCreateInfo *)info->pNext;
-    while (link &&
-           (link->sType != VK_STRUCTURE_TYPE_LOADER_DEVICE_CREATE_INFO ||
-            link->function != VK_LAYER_LINK_INFO))
-        link = (VkLayerDeviceCreateInfo *)link->pNext;
+    VkLayerDeviceCreateInfo *link =
+        find_link(info->pNext, VK_STRUCTURE_TYPE_LOADER_DEVICE_CREATE_INFO);
     if (!link)
         return VK_ERROR_INITIALIZATION_FAILED;
     next_device = link->u.pLayerInfo->pfnNextGetDeviceProcAddr;
@@ -276,6 +340,10 @@ find(const char *name)
         OWN(CreateComputePipelines)
         OWN(CreateInstance)
         OWN(DestroyInstance)
+        OWN(EnumeratePhysicalDevices)
+        OWN(GetPhysicalDeviceProperties)
+        OWN(GetPhysicalDeviceQueueFamilyProperties)
+        OWN(GetPhysicalDeviceMemoryProperties)
         OWN(CreateDevice)
         OWN(DestroyDevice)
         OWN(GetInstanceProcAddr)

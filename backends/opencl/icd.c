@@ -13,12 +13,14 @@ krsi_cl_open(krsi_cl *out, krs_error *err)
     void *library = NULL;
     for (size_t i = 0; !library && i < sizeof files / sizeof *files; i++)
         library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!library)
+    if (!library) {
+        const char *reason = dlerror();
         return krs_fail(err, KRS_E_DEVICE,
-                        "opencl: no ICD loader: %s is not there (Debian: "
+                        "opencl: no ICD loader %s: %s (Debian: "
                         "ocl-icd-libopencl1, and a driver such as "
                         "pocl-opencl-icd)",
-                        files[0]);
+                        files[0], reason ? reason : "no reason given");
+    }
 #define FIND(name)                                                  \
     {                                                               \
         void *symbol = dlsym(library, "cl" #name);                  \

@@ -4,7 +4,7 @@
  * kernel, so all kernels of a call become one program. Its binary is in the
  * blob of the first kernel; the others name the build that they are part of.
  * So blobs of a call are loaded in their order; one whose first is not loaded
- * is refused by FORMAT, as is a binary that the driver does not take, and both
+ * is refused by NAME, a binary that the driver does not take by FORMAT, and both
  * are built anew by ../build.c.
  */
 #include "opencl_device.h"
@@ -327,7 +327,7 @@ load_into(krs_backend_device *device, krs_backend_code *code, const header *h,
     cl_int failed;
     krsi_cl_program *p = find_program(device, h);
     if (!p && !h->binary_bytes)
-        return krs_fail(err, KRS_E_FORMAT,
+        return krs_fail(err, KRS_E_NAME,
                         "opencl: %s: its code is part of a build whose first "
                         "kernel is not loaded",
                         code->kernel->name);

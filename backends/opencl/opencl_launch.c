@@ -189,14 +189,16 @@ enqueue(krs_backend_device *device, const krs_backend_launch *launch,
     size_t global[KRS_K_AXES], local[KRS_K_AXES] = {1, 1, 1};
     cl_int code =
         cl->SetKernelArg(function, 0, sizeof(cl_mem), &device->block->buffer);
-    code |= cl->SetKernelArg(function, 1, sizeof at, &at);
-    code |=
-        cl->SetKernelArg(function, 2, sizeof(cl_mem), &device->scratch->buffer);
-    for (uint32_t i = 0; i < kernel->param_count; i++)
-        code |= cl->SetKernelArg(function, 3 + i, sizeof(cl_mem),
-                                 &launch->bindings[i].memory->buffer);
+    if (code == CL_SUCCESS)
+        code = cl->SetKernelArg(function, 1, sizeof at, &at);
+    if (code == CL_SUCCESS)
+        code = cl->SetKernelArg(function, 2, sizeof(cl_mem),
+                                &device->scratch->buffer);
+    for (uint32_t i = 0; code == CL_SUCCESS && i < kernel->param_count; i++)
+        code = cl->SetKernelArg(function, 3 + i, sizeof(cl_mem),
+                                &launch->bindings[i].memory->buffer);
     if (code != CL_SUCCESS)
-        return CL_INVALID_KERNEL_ARGS;
+        return code;
     for (int i = 0; i < KRS_K_AXES; i++) {
         if (launch->code->walk == KRSI_CLC_GROUPS)
             local[i] = kernel->group[i];
@@ -283,8 +285,9 @@ krsi_opencl_submit(krs_backend_device *device, const krs_backend_work *work,
     krs_status status = code == CL_SUCCESS
                             ? run_launches(device, work, err)
                             : krsi_cl_fail(err, code, "nothing was submitted");
-    if (status == KRS_OK && cl->Flush(device->queue) != CL_SUCCESS)
-        status = krsi_cl_fail(err, CL_DEVICE_NOT_AVAILABLE, "the queue stands");
+    code = status == KRS_OK ? cl->Flush(device->queue) : CL_SUCCESS;
+    if (code != CL_SUCCESS)
+        status = krsi_cl_fail(err, code, "the queue stands");
     if (status != KRS_OK) {
         cl->Finish(device->queue);
         release_events(device);
@@ -294,21 +297,24 @@ krsi_opencl_submit(krs_backend_device *device, const krs_backend_work *work,
     return KRS_OK;
 }
 
-static void
+/* CL_SUCCESS, or what kept the times back */
+static cl_int
 read_spans(krs_backend_device *device, krs_backend_span *spans)
 {
+    cl_int code = CL_SUCCESS;
     for (size_t i = 0; i < device->event_count; i++) {
         cl_ulong begin = 0, end = 0;
-        if (device->events[i]) {
-            device->cl.GetEventProfilingInfo(device->events[i],
-                                             CL_PROFILING_COMMAND_START,
-                                             sizeof begin, &begin, NULL);
-            device->cl.GetEventProfilingInfo(device->events[i],
-                                             CL_PROFILING_COMMAND_END,
-                                             sizeof end, &end, NULL);
-        }
+        if (device->events[i] && code == CL_SUCCESS)
+            code = device->cl.GetEventProfilingInfo(device->events[i],
+                                                    CL_PROFILING_COMMAND_START,
+                                                    sizeof begin, &begin, NULL);
+        if (device->events[i] && code == CL_SUCCESS)
+            code = device->cl.GetEventProfilingInfo(device->events[i],
+                                                    CL_PROFILING_COMMAND_END,
+                                                    sizeof end, &end, NULL);
         spans[i] = (krs_backend_span){begin, end};
     }
+    return code;
 }
 
 krs_status
@@ -320,12 +326,14 @@ krsi_opencl_wait(krs_backend_device *device, krs_error *err)
     device->outcome = KRS_OK;
     if (!work)
         return KRS_OK;
-    cl_int code = device->cl.Finish(device->queue);
-    if (work->spans)
-        read_spans(device, work->spans);
+    cl_int code = device->cl.Finish(device->queue), timed = CL_SUCCESS;
+    if (work->spans && code == CL_SUCCESS)
+        timed = read_spans(device, work->spans);
     release_events(device);
     if (code != CL_SUCCESS)
         return krsi_cl_fail(err, code, "the device stopped");
+    if (timed != CL_SUCCESS)
+        return krsi_cl_fail(err, timed, "no times of the launches");
     if (outcome == KRS_E_CANCELLED)
         return krs_fail(err, outcome,
                         "opencl: cancelled before all launches ran");

@@ -115,6 +115,7 @@ struct krs_backend_device {
 /* vulkan_device.c -- the status of what a call returned: MEMORY or DEVICE, and
  * a sentence about what was tried */
 krs_status krsi_vulkan_check(VkResult result, const char *what, krs_error *err);
+const char *krsi_vulkan_result(VkResult result);
 uint32_t krsi_vulkan_count(krs_error *err);
 krs_status krsi_vulkan_open(const krs_backend_options *options,
                             krs_backend_device **out, krs_error *err);
@@ -153,6 +154,9 @@ krs_status krsi_vulkan_make_code(krs_backend_device *device,
                                  krs_backend_code *code, krs_error *err);
 void krsi_vulkan_unmake_code(krs_backend_device *device,
                              krs_backend_code *code);
+/* bytes that this driver kept of a pipeline of this device */
+bool krsi_vulkan_is_kept(const krs_backend_device *device, const char *data,
+                         size_t bytes);
 /* what the driver keeps of the pipeline; to free() */
 krs_status krsi_vulkan_compile(krs_backend_device *device,
                                const krsi_vulkan_module *module,

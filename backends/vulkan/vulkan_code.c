@@ -3,7 +3,8 @@
  * A blob is a header with the hash of its kernel, what the bindings are, the
  * words of a module, and what the driver keeps of the pipeline that it made of
  * them (VkPipelineCache). The first three depend on the kernel and on the target
- * alone; the last is left out of account where another driver made it.
+ * alone; a blob whose last part another driver made is refused by FORMAT, and
+ * ../build.c builds it anew.
  */
 #include "vulkan.h"
 
@@ -186,6 +187,14 @@ krsi_vulkan_load(krs_backend_device *d, const krs_kernel *kernel,
         return krs_fail(err, KRS_E_FORMAT,
                         "vulkan: %s: %zu bytes that are not its code",
                         kernel->name, blob->bytes);
+    }
+    if (p.header.cache_bytes &&
+        !krsi_vulkan_is_kept(d, p.cache, p.header.cache_bytes)) {
+        free_parts(&p);
+        return krs_fail(err, KRS_E_FORMAT,
+                        "vulkan: %s: the %u bytes that a driver kept of its "
+                        "pipeline are damaged, or not of %s",
+                        kernel->name, p.header.cache_bytes, d->limits.name);
     }
     krs_backend_code *code = calloc(1, sizeof *code);
     if (!p.words || !p.binding || !code) {

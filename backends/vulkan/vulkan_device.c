@@ -3,7 +3,7 @@
  *
  * In: an index among the devices of the loader. Out: a device with one queue
  * for compute and copies, and the facts that schedules are chosen from. The
- * loader is opened at run time (volk), so that the module loads without it.
+ * loader is opened at run time, so that the module loads without it.
  *
  * Required: Vulkan 1.1, a compute queue, 64-bit integers, offsets of buffers
  * in steps of 64 bytes or less. Used where offered: 8- and 16-bit storage, and
@@ -13,6 +13,7 @@
 #define VOLK_IMPLEMENTATION
 #include "vulkan.h"
 
+#include <dlfcn.h>
 #include <krs/status.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,26 +38,28 @@ static const struct {
     const char *name;
     bool is_memory;
 } results[] = {
-    {VK_ERROR_OUT_OF_HOST_MEMORY,    "no host memory",                true },
-    {VK_ERROR_OUT_OF_DEVICE_MEMORY,  "no device memory",              true },
-    {VK_ERROR_OUT_OF_POOL_MEMORY,    "no memory in a pool",           true },
-    {VK_ERROR_FRAGMENTED_POOL,       "no whole memory in a pool",     true },
-    {VK_ERROR_TOO_MANY_OBJECTS,      "too many objects",              true },
-    {VK_ERROR_MEMORY_MAP_FAILED,     "memory cannot be mapped",       true },
-    {VK_ERROR_DEVICE_LOST,           "the device is lost",            false},
-    {VK_ERROR_INITIALIZATION_FAILED, "it cannot be initialised",      false},
-    {VK_ERROR_INCOMPATIBLE_DRIVER,   "no driver is installed",        false},
-    {VK_ERROR_EXTENSION_NOT_PRESENT, "an extension is absent",        false},
-    {VK_ERROR_FEATURE_NOT_PRESENT,   "a feature is absent",           false},
-    {VK_ERROR_INVALID_SHADER_NV,     "the driver refuses the shader", false}
+    {VK_ERROR_OUT_OF_HOST_MEMORY,    "no host memory",            true },
+    {VK_ERROR_OUT_OF_DEVICE_MEMORY,  "no device memory",          true },
+    {VK_ERROR_OUT_OF_POOL_MEMORY,    "no memory in a pool",       true },
+    {VK_ERROR_FRAGMENTED_POOL,       "no whole memory in a pool", true },
+    {VK_ERROR_TOO_MANY_OBJECTS,      "too many objects",          true },
+    {VK_ERROR_MEMORY_MAP_FAILED,     "memory cannot be mapped",   true },
+    {VK_ERROR_DEVICE_LOST,           "the device is lost",        false},
+    {VK_ERROR_INITIALIZATION_FAILED, "it cannot be initialised",  false},
+    {VK_ERROR_INCOMPATIBLE_DRIVER,   "no driver is installed",    false},
+    {VK_ERROR_EXTENSION_NOT_PRESENT, "an extension is absent",    false},
+    {VK_ERROR_FEATURE_NOT_PRESENT,   "a feature is absent",       false},
+    {VK_ERROR_INVALID_SHADER_NV,     "it is invalid",             false},
+    {VK_ERROR_UNKNOWN,               "no reason given",           false}
 };
+enum { RESULTS = sizeof results / sizeof *results };
 
 krs_status
 krsi_vulkan_check(VkResult result, const char *what, krs_error *err)
 {
     if (result >= VK_SUCCESS)
         return KRS_OK;
-    for (size_t i = 0; i < sizeof results / sizeof *results; i++)
+    for (size_t i = 0; i < RESULTS; i++)
         if (results[i].result == result)
             return krs_fail(err,
                             results[i].is_memory ? KRS_E_MEMORY : KRS_E_DEVICE,
@@ -65,7 +68,35 @@ krsi_vulkan_check(VkResult result, const char *what, krs_error *err)
                     (int)result);
 }
 
+const char *
+krsi_vulkan_result(VkResult result)
+{
+    for (size_t i = 0; i < RESULTS; i++)
+        if (results[i].result == result)
+            return results[i].name;
+    return "an error without a name";
+}
+
 /* ---- the instance ---- */
+
+/* The loader, which is never closed: drivers have threads of their own. */
+static krs_status
+open_loader(PFN_vkGetInstanceProcAddr *out, krs_error *err)
+{
+    static const char file[] = "libvulkan.so.1";
+    void *loader = dlopen(file, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *symbol = loader ? dlsym(loader, "vkGetInstanceProcAddr") : NULL;
+    if (!symbol) {
+        const char *reason = dlerror();
+        return krs_fail(err, KRS_E_DEVICE,
+                        "vulkan: no loader %s: %s (Debian: libvulkan1, and a "
+                        "driver such as mesa-vulkan-drivers)",
+                        file, reason ? reason : "no reason given");
+    }
+    memcpy(out, &symbol, sizeof symbol);
+    dlclose(loader); /* one handle, however often devices are opened */
+    return KRS_OK;
+}
 
 /* volk fills global pointers, with the same values each time. */
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
@@ -79,28 +110,34 @@ make_instance(VkInstance *out, krs_error *err)
     VkInstanceCreateInfo info = {.sType =
                                      VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO,
                                  .pApplicationInfo = &program};
+    PFN_vkGetInstanceProcAddr loader = NULL;
     *out = VK_NULL_HANDLE;
+    KRS_TRY(open_loader(&loader, err));
     pthread_mutex_lock(&loading);
-    VkResult result = volkInitialize();
-    if (result == VK_SUCCESS) {
-        result = vkCreateInstance(&info, NULL, out);
-        if (result == VK_SUCCESS)
-            volkLoadInstanceOnly(*out);
-    } else {
-        pthread_mutex_unlock(&loading);
-        return krs_fail(err, KRS_E_DEVICE,
-                        "vulkan: the loader libvulkan.so.1 is absent");
-    }
+    volkInitializeCustom(loader);
+    VkResult result = vkCreateInstance(&info, NULL, out);
+    if (result == VK_SUCCESS)
+        volkLoadInstanceOnly(*out);
     pthread_mutex_unlock(&loading);
+    if (result == VK_ERROR_INCOMPATIBLE_DRIVER)
+        return krs_fail(err, KRS_E_DEVICE,
+                        "vulkan: the loader knows no driver (Debian: "
+                        "mesa-vulkan-drivers computes on the processors)");
     return krsi_vulkan_check(result, "the instance", err);
 }
 
-static uint32_t
-list_devices(VkInstance instance, VkPhysicalDevice devices[MAX_DEVICES])
+static krs_status
+list_devices(VkInstance instance, VkPhysicalDevice devices[MAX_DEVICES],
+             uint32_t *count, krs_error *err)
 {
-    uint32_t count = MAX_DEVICES;
-    VkResult result = vkEnumeratePhysicalDevices(instance, &count, devices);
-    return result < VK_SUCCESS ? 0 : count;
+    *count = MAX_DEVICES;
+    KRS_TRY(
+        krsi_vulkan_check(vkEnumeratePhysicalDevices(instance, count, devices),
+                          "the list of devices", err));
+    return *count ? KRS_OK
+                  : krs_fail(err, KRS_E_DEVICE,
+                             "vulkan: drivers are installed, but none offers "
+                             "a device");
 }
 
 static krs_backend_kind
@@ -131,12 +168,12 @@ krsi_vulkan_count(krs_error *err)
 {
     VkInstance instance;
     VkPhysicalDevice devices[MAX_DEVICES];
+    uint32_t count;
     if (make_instance(&instance, err) != KRS_OK)
         return 0;
-    uint32_t count = list_devices(instance, devices);
+    if (list_devices(instance, devices, &count, err) != KRS_OK)
+        count = 0;
     vkDestroyInstance(instance, NULL);
-    if (count == 0)
-        krs_fail(err, KRS_E_DEVICE, "vulkan: no driver offers a device");
     return count;
 }
 
@@ -450,16 +487,14 @@ open_physical(krs_backend_device *d, const krs_backend_options *options,
 {
     VkPhysicalDevice devices[MAX_DEVICES];
     offer o;
-    uint32_t index = options ? options->index : 0;
+    uint32_t index = options ? options->index : 0, count;
     bool plain = options && options->effort == KRS_EFFORT_NONE;
     KRS_TRY(make_instance(&d->instance, err));
-    uint32_t count = list_devices(d->instance, devices);
-    if (count == 0)
-        return krs_fail(err, KRS_E_DEVICE, "vulkan: no driver offers a device");
+    KRS_TRY(list_devices(d->instance, devices, &count, err));
     if (index >= count)
         return krs_fail(err, KRS_E_ARGUMENT,
-                        "vulkan: no device %u; there are %u, from 0 on", index,
-                        count);
+                        "vulkan: no device %u; there are 0 to %u", index,
+                        count - 1);
     d->physical = pick_device(devices, count, index);
     KRS_TRY(look(d->physical, &o, err));
     KRS_TRY(require(d, &o, err));

@@ -2,8 +2,8 @@
  *
  * In: a module and, perhaps, what the driver kept of its pipeline when it was
  * made first. Out: layouts and a pipeline; or what the driver keeps. Bytes of
- * another device or driver, or that are too short to say so, are not shown to
- * the driver: the pipeline is compiled as if there were none.
+ * another device or driver, or that are too short to say so, are refused and not
+ * shown to the driver (vulkan_code.c asks krsi_vulkan_is_kept).
  */
 #include "vulkan.h"
 
@@ -83,8 +83,8 @@ make_pipeline(krs_backend_device *d, krs_backend_code *code,
 
 /* VkPipelineCacheHeaderVersionOne, which drivers must check themselves, and
  * some did not. */
-static bool
-is_of_driver(const krs_backend_device *d, const char *data, size_t bytes)
+bool
+krsi_vulkan_is_kept(const krs_backend_device *d, const char *data, size_t bytes)
 {
     enum { VENDOR = 8, DEVICE = 12, UUID = 16, HEADER = 32 };
     uint32_t words[2], vendor, device;
@@ -104,11 +104,10 @@ static VkResult
 make_cache(krs_backend_device *d, const krsi_vulkan_module *module,
            VkPipelineCache *out)
 {
-    bool is_ours = is_of_driver(d, module->cache, module->cache_bytes);
     VkPipelineCacheCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO,
-        .initialDataSize = is_ours ? module->cache_bytes : 0,
-        .pInitialData = is_ours ? module->cache : NULL};
+        .initialDataSize = module->cache_bytes,
+        .pInitialData = module->cache};
     return d->vk.vkCreatePipelineCache(d->device, &info, NULL, out);
 }
 
@@ -135,6 +134,21 @@ make_all(krs_backend_device *d, const krsi_vulkan_module *module,
     return result;
 }
 
+/* A driver that takes no module of ours is wrong, or we are. */
+static krs_status
+judge(const krs_backend_device *d, const krsi_vulkan_module *module,
+      VkResult result, krs_error *err)
+{
+    krs_status status = krsi_vulkan_check(result, module->kernel->name, err);
+    if (status != KRS_E_DEVICE || result == VK_ERROR_DEVICE_LOST)
+        return status;
+    return krs_fail(err, KRS_E_INTERNAL,
+                    "vulkan: %s: %s refuses the shader of %zu words (%s); "
+                    "kersey graph --stage spirv shows it",
+                    module->kernel->name, d->limits.name, module->count,
+                    krsi_vulkan_result(result));
+}
+
 krs_status
 krsi_vulkan_make_code(krs_backend_device *d, const krsi_vulkan_module *module,
                       krs_backend_code *code, krs_error *err)
@@ -142,7 +156,7 @@ krsi_vulkan_make_code(krs_backend_device *d, const krsi_vulkan_module *module,
     VkPipelineCache cache;
     VkResult result = make_all(d, module, code, &cache);
     d->vk.vkDestroyPipelineCache(d->device, cache, NULL);
-    return krsi_vulkan_check(result, module->kernel->name, err);
+    return judge(d, module, result, err);
 }
 
 krs_status
@@ -167,7 +181,7 @@ krsi_vulkan_compile(krs_backend_device *d, const krsi_vulkan_module *module,
     }
     krsi_vulkan_unmake_code(d, &code);
     d->vk.vkDestroyPipelineCache(d->device, cache, NULL);
-    krs_status status = krsi_vulkan_check(result, module->kernel->name, err);
+    krs_status status = judge(d, module, result, err);
     if (status != KRS_OK) {
         free(*out_data);
         *out_data = NULL;

@@ -20,6 +20,7 @@ typedef struct krsi_facts {
     uint64_t cache_bytes[3];
     uint64_t offset_align; /* bytes: where bindings begin; 0 and 1: anywhere */
     int64_t item_turns;    /* of an item's loops, at most; 0: no bound */
+    uint32_t dtypes;       /* bit krs_dtype: of buffers; 0: all */
     bool has_dot2_bf16;
     bool
         items_are_lanes; /* of a processor: many run at once, each has little */

@@ -148,6 +148,22 @@ check_turns(const krs_graph *g, const krsi_lowering *l,
     return KRS_OK;
 }
 
+/* What the device has not, by its first buffer of that type. */
+static krs_status
+check_dtypes(const krs_kernel *kernel, uint32_t dtypes, krs_error *err)
+{
+    for (uint32_t i = 0; dtypes && i < kernel->buffer_count; i++) {
+        const krs_kbuffer *buffer = &kernel->buffers[i];
+        if (!(dtypes >> buffer->dtype & 1))
+            return krs_fail(err, KRS_E_UNSUPPORTED,
+                            "the device has no %s, which buffer %s holds; a "
+                            "cast of the inputs to f32 runs",
+                            krs_dtype_name((krs_dtype)buffer->dtype),
+                            buffer->name);
+    }
+    return KRS_OK;
+}
+
 static krs_status
 lower_cut(krsi_plan *plan, krsi_cut *cut, const krsi_facts *facts,
           krs_error *err)
@@ -167,6 +183,8 @@ lower_cut(krsi_plan *plan, krsi_cut *cut, const krsi_facts *facts,
     krs_status status = krsi_kb_finish(l.kb, &kernel, &reason);
     if (status == KRS_OK) {
         status = check_turns(g, &l, kernel, &reason);
+        if (status == KRS_OK)
+            status = check_dtypes(kernel, facts->dtypes, &reason);
         if (status != KRS_OK)
             krs_kernel_free(kernel);
     }

@@ -66,7 +66,8 @@ typedef struct krs_backend_limits {
      * version, effort. Equal strings: code is interchangeable. */
     char target[KRS_BACKEND_TARGET_TEXT];
     krs_kfacts facts;
-    uint32_t dtypes;   /* bit krs_dtype: values and buffers may have it */
+    uint32_t dtypes;   /* bit krs_dtype: buffers may have it. Indices are i64
+                          on every device. */
     bool is_processor; /* runs on the host's processors and in its memory:
                           register tiles and scratch, no groups */
     bool has_dot2_bf16, has_dot4_i8; /* as one instruction */
@@ -193,8 +194,9 @@ typedef struct krs_backend {
     /* load(device, kernel, blob, &code, err) -- make built code ready to run.
      * blob must come from build for this kernel (or an equal one) and this
      * target, and may be freed afterwards; kernel is borrowed until drop.
-     * Errors: FORMAT (not such a blob, or an earlier one is needed). drop(device, code) -- NULL is fine;
-     * never one that work in flight uses. */
+     * Errors: FORMAT (not such a blob, or what the driver keeps in it is not
+     * its own); NAME (an earlier one is needed, which is not loaded).
+     * drop(device, code) -- NULL is fine; never one that work in flight uses. */
     krs_status (*load)(krs_backend_device *device, const krs_kernel *kernel,
                        const krs_backend_blob *blob, krs_backend_code **out,
                        krs_error *err);
