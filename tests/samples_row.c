@@ -1,4 +1,5 @@
-/* samples_row.c -- uses of norms, losses, attention and loops; see samples.h. */
+/* samples_row.c -- uses of norms, losses, attention and loops; see samples.h.
+ */
 #include "samples_leaf.h"
 
 #include <krs/array.h>

@@ -1,9 +1,11 @@
 /* conform.h -- a golden case on its way from JSON to a verdict.
  *
  * conform.c goes through the cases, conform_case.c runs one and judges it,
- * conform_ops.c and conform_graphs.c know how an operation or an expression
- * of a case is asked of Kersey. Only public builders are used, and an operation that the library
- * does not offer has no row.
+ * conform_ops.c, conform_rows.c, conform_blocks.c and conform_graphs.c know how
+ * an operation or an expression of a case is asked of Kersey. The cases name
+ * attributes as torch and ONNX do; a function translates them, and nothing
+ * else. Only public builders are used, and an operation that the library does
+ * not offer has no row. To add one, add a row to conform_ops.def.
  *
  * Attributes are read through the *_attr functions: a wrong kind becomes the
  * first error of the graph, and an attribute that nobody read fails the case,
@@ -58,6 +60,9 @@ const char *text_attr_or(struct conform_case *c, const char *key,
  * nothing */
 int ints_attr(struct conform_case *c, const char *key,
               int64_t out[KRS_MAX_RANK]);
+/* axes, all of them for null or nothing; the attribute "axis" */
+krs_axes axes_attr(struct conform_case *c, const char *key);
+int axis_attr(struct conform_case *c);
 /* input i, or KRS_NONE */
 krs_node input_at(const struct conform_case *c, int i);
 /* the input of that name; an error if there is none */

@@ -148,3 +148,20 @@ input_named(struct conform_case *c, const char *name)
     return krs_graph_fail(c->graph, KRS_HERE, KRS_E_FORMAT,
                           "the case has no input \"%s\"", name);
 }
+
+krs_axes
+axes_attr(struct conform_case *c, const char *key)
+{
+    int64_t numbers[KRS_MAX_RANK];
+    krs_axes axes = KRS_ALL_AXES;
+    axes.count = ints_attr(c, key, numbers);
+    for (int i = 0; i < axes.count; i++)
+        axes.axis[i] = (int32_t)numbers[i];
+    return axes;
+}
+
+int
+axis_attr(struct conform_case *c)
+{
+    return (int)int_attr(c, "axis");
+}
