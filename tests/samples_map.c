@@ -220,6 +220,8 @@ sample_cast(sample *s, int which)
     case 2: return krs_cast(x, KRS_I32);
     case 3: return krs_cast(leaf_live(s, x, 1), KRS_BOOL);
     case 4: return krs_cast(BOOLS(s, S(2)), KRS_F32);
+    case 5:
+        return krs_cast(krs_input(s->graph, "w", KRS_Q4_1, S(2, 64)), KRS_F32);
     default: return KRS_NONE;
     }
 }

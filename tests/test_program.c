@@ -107,24 +107,6 @@ START_TEST(a_device_describes_itself)
 }
 END_TEST
 
-START_TEST(kernels_refuse_block_quantised_weights_by_name)
-{
-    krs_program *program;
-    g = krs_graph_new();
-    krs_node weight = krs_input(g, "w", KRS_Q8_0, KRS_SHAPE(16, 64));
-    krs_node id = krs_input(g, "id", KRS_I64, KRS_SHAPE(3));
-    krs_node row = krs_take(weight, id, 0);
-    OK(krs_device_open("interp", &device, &err));
-    OK(krs_store_new(device, &store, &err));
-    ck_assert_int_eq(krs_program_new(store, &row, 1, &program, &err),
-                     KRS_E_UNSUPPORTED);
-    ck_assert_ptr_nonnull(strstr(
-        err.text, "take: cannot be lowered: kernel take: no kernel reads q8_0; "
-                  "the device eval does (test_program.c:"));
-    end();
-}
-END_TEST
-
 START_TEST(a_store_keeps_tensors_in_order_of_their_names)
 {
     begin();
@@ -744,8 +726,7 @@ END_TEST
 
 SUITE(an_unknown_device_is_named_with_those_there_are,
       a_device_runs_graphs_optimised_or_as_they_are_defined,
-      what_is_optimised_away_is_still_known,
-      kernels_refuse_block_quantised_weights_by_name, a_device_describes_itself,
+      what_is_optimised_away_is_still_known, a_device_describes_itself,
       a_store_keeps_tensors_in_order_of_their_names,
       a_store_refuses_what_does_not_fit, a_training_step_equals_plain_c,
       updates_see_the_old_values_of_each_other,

@@ -4,12 +4,14 @@
  * Every case is a cut made by hand: sizes, how A, B and C lie, types, facts of
  * the device. Values are random with seed 1 and sums do not come out exact, so
  * another order shows. Buffers have exactly the elements that the views reach;
- * the interpreter refuses any access beyond.
+ * the interpreter refuses any access beyond. Block-quantised matrices are
+ * random blocks, whose numbers krs_block_read gives.
  */
 #include "graph/base/base.h"
 #include "graph/kernel/tile.h"
 #include "suite.h"
 
+#include <krs/block.h>
 #include <krs/random.h>
 
 #include <math.h>
@@ -28,6 +30,7 @@ typedef struct product {
     int64_t spread;     /* elements from column to column; 0 means 1 */
     int64_t spare;      /* sizes at run time are so much below the largest */
     krs_dtype type, out;
+    krs_dtype left, right; /* block types of A and B; 0: type */
     uint32_t lanes, workers;
     bool is_dear; /* code is: small kernels */
 } product;
@@ -37,7 +40,14 @@ typedef struct matrix {
     krs_dtype type;
     int64_t start, row, column, batch[MAX_BATCHES], count;
     unsigned char *data;
+    float *numbers; /* of blocks: their elements */
 } matrix;
+
+static bool
+has_blocks(const matrix *x)
+{
+    return krs_dtype_class_of(x->type) == KRS_CLASS_BLOCK;
+}
 
 static void
 lay_out(matrix *x, const product *p, int64_t rows, int64_t columns, bool turned,
@@ -55,6 +65,8 @@ lay_out(matrix *x, const product *p, int64_t rows, int64_t columns, bool turned,
         size *= shared ? 1 : p->batch[i];
     }
     x->count = p->start + size;
+    if (has_blocks(x)) /* whole ones */
+        x->count = (x->count + 31) / 32 * 32;
     size_t bytes;
     ck_assert(krs_dtype_bytes(x->type, x->count, &bytes));
     x->data = malloc(bytes + 1);
@@ -67,6 +79,8 @@ get(const matrix *x, int64_t i)
 {
     float f;
     uint16_t half;
+    if (x->numbers)
+        return x->numbers[i];
     if (x->type == KRS_F32) {
         memcpy(&f, x->data + 4 * i, 4);
         return f;
@@ -88,10 +102,35 @@ put(matrix *x, int64_t i, float f)
     memcpy(x->data + 2 * i, &half, 2);
 }
 
+/* Random blocks whose scales and minima are between 2^-6 and 2 in size, and
+ * what they stand for. */
+static void
+fill_blocks(matrix *x, uint64_t state)
+{
+    krs_block format;
+    size_t bytes, block, header = x->type == KRS_Q4_1 ? 4 : 2;
+    ck_assert(krs_dtype_block(x->type, &format));
+    krs_dtype_bytes(x->type, x->count, &bytes);
+    krs_dtype_bytes(x->type, 32, &block);
+    for (size_t i = 0; i < bytes; i++) {
+        state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
+        x->data[i] = (unsigned char)(state >> 33);
+        if (i % block < header && i % block % 2)
+            x->data[i] = (unsigned char)((x->data[i] & 0x87) | 0x28);
+    }
+    x->numbers = malloc((size_t)x->count * sizeof *x->numbers + 1);
+    ck_assert_ptr_nonnull(x->numbers);
+    krs_block_read(format, x->data, bytes / block, x->numbers);
+}
+
 static void
 fill(matrix *x, uint64_t seed)
 {
     uint64_t state = seed * 2654435761U + 12345;
+    if (has_blocks(x)) {
+        fill_blocks(x, state);
+        return;
+    }
     for (int64_t i = 0; i < x->count; i++) {
         state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
         put(x, i, (float)((double)(state >> 33) * 0x1p-30 - 1));
@@ -271,16 +310,18 @@ compare(const product *p, const matrix *a, const matrix *b, matrix *c)
                 size_t width = c->type == KRS_F32 ? 4 : 2;
                 if (memcmp(one.data, c->data + (size_t)at * width, width) != 0)
                     ck_abort_msg(
-                        "%lldx%lldx%lld%s%s%s%s batch axes %d, %s to %s, %u "
+                        "%lldx%lldx%lld%s%s%s%s batch axes %d, %s, %s to %s, "
+                        "%u "
                         "lanes, spread %lld: C[%lld,%lld,%lld] is %a, must be "
                         "%a",
                         (long long)p->m, (long long)p->n, (long long)p->k,
                         p->ta ? " ta" : "", p->tb ? " tb" : "",
                         p->tc ? " tc" : "", p->is_dear ? " small code" : "",
-                        p->batches, krs_dtype_name(p->type),
-                        krs_dtype_name(p->out), (unsigned)p->lanes,
-                        (long long)p->spread, (long long)item, (long long)m,
-                        (long long)n, (double)get(c, at), (double)get(&one, 0));
+                        p->batches, krs_dtype_name(a->type),
+                        krs_dtype_name(b->type), krs_dtype_name(p->out),
+                        (unsigned)p->lanes, (long long)p->spread,
+                        (long long)item, (long long)m, (long long)n,
+                        (double)get(c, at), (double)get(&one, 0));
             }
     }
 }
@@ -290,7 +331,8 @@ static uint64_t
 check_one(product p)
 {
     krsi_lowering l;
-    matrix a = {.type = p.type}, b = {.type = p.type}, c = {.type = p.out};
+    matrix a = {.type = p.left ? p.left : p.type},
+           b = {.type = p.right ? p.right : p.type}, c = {.type = p.out};
     lay_out(&a, &p, p.m, p.k, p.ta, false);
     lay_out(&b, &p, p.k, p.n, p.tb, p.shared_b);
     lay_out(&c, &p, p.m, p.n, p.tc, false);
@@ -304,7 +346,9 @@ check_one(product p)
     uint64_t hash = kernel->hash[0];
     krs_kernel_free(kernel);
     free(a.data);
+    free(a.numbers);
     free(b.data);
+    free(b.numbers);
     free(c.data);
     return hash;
 }
@@ -398,6 +442,90 @@ START_TEST(half_types_keep_the_order)
                                         .type = types[type],
                                         .out = out ? KRS_F32 : types[type],
                                         .lanes = widths[lane]});
+}
+END_TEST
+
+static const krs_dtype block_types[] = {KRS_Q8_0, KRS_Q4_0, KRS_Q4_1};
+enum { BLOCK_TYPES = sizeof block_types / sizeof *block_types };
+
+START_TEST(blocks_keep_the_order)
+{
+    static const int64_t sizes[][3] = {
+        {1,  96,  64  },
+        {1,  37,  544 },
+        {2,  64,  32  },
+        {3,  70,  96  },
+        {4,  33,  1056},
+        {8,  64,  64  },
+        {9,  32,  64  },
+        {20, 3,   96  },
+        {65, 64,  32  },
+        {70, 130, 96  }
+    };
+    for (int lane = 0; lane < WIDTHS; lane++)
+        for (int type = 0; type < BLOCK_TYPES; type++)
+            for (int i = 0; i < 10; i++) {
+                product p = {.m = sizes[i][0],
+                             .n = sizes[i][1],
+                             .k = sizes[i][2],
+                             .ta = i % 4 == 1,
+                             .tb = true,
+                             .tc = i % 3 == 2,
+                             .start = 32 * (i % 2),
+                             .pad = 32 * (i % 3),
+                             .right = block_types[type],
+                             .lanes = widths[lane],
+                             .workers = 1 + (uint32_t)i % 2};
+                check(p);
+            }
+}
+END_TEST
+
+/* [K,N] blocks along n, blocks on the left, and batches of blocks */
+START_TEST(blocks_on_either_side_keep_the_order)
+{
+    for (int lane = 0; lane < WIDTHS; lane++)
+        for (int type = 0; type < BLOCK_TYPES; type++)
+            for (int i = 0; i < 3; i++) {
+                product p = {
+                    .m = (int64_t[]){1, 5, 40}
+                      [i],
+                    .n = 96,
+                    .k = 64,
+                    .right = block_types[type],
+                    .lanes = widths[lane]
+                };
+                check(p);
+                p.batches = 1;
+                p.batch[0] = 2;
+                p.tb = true;
+                check(p);
+                p.batches = 0;
+                p.left = p.right;
+                p.right = KRS_F32;
+                check(p);
+                p.ta = true;
+                p.m = 64;
+                p.n = (int64_t[]){1, 9, 40}[i];
+                check(p);
+            }
+}
+END_TEST
+
+START_TEST(blocks_that_no_row_begins_with_keep_the_order)
+{
+    for (int lane = 0; lane < WIDTHS; lane++)
+        for (int type = 0; type < BLOCK_TYPES; type++)
+            for (int form = 0; form < 4; form++)
+                check((product){.m = 1 + form * 4,
+                                .n = 40,
+                                .k = 21,
+                                .tb = form & 1,
+                                .start = 3,
+                                .pad = 2,
+                                .spread = 1 + form / 2,
+                                .right = block_types[type],
+                                .lanes = widths[lane]});
 }
 END_TEST
 
@@ -539,7 +667,9 @@ END_TEST
 
 SUITE(every_size_and_transposition_keeps_the_order,
       large_and_odd_sizes_keep_the_order, chunks_of_512_are_added_in_order,
-      half_types_keep_the_order,
+      half_types_keep_the_order, blocks_keep_the_order,
+      blocks_on_either_side_keep_the_order,
+      blocks_that_no_row_begins_with_keep_the_order,
       strides_offsets_and_turned_results_are_followed, batches_keep_the_order,
       sizes_known_only_at_run_time_keep_the_order,
       empty_sizes_are_fine_and_no_k_gives_zeros, splits_do_not_change_a_bit,

@@ -201,7 +201,7 @@ krs_convert(krs_dtype to, void *dst, krs_dtype from, const void *src,
         krs_dtype_class_of(from) == KRS_CLASS_BLOCK)
         return krs_fail(err, KRS_E_DTYPE,
                         "convert: %s to %s: block-quantised types have no "
-                        "element-wise conversion; use dequantise",
+                        "element-wise conversion; use krs_block_read",
                         krs_dtype_name(from), krs_dtype_name(to));
     size_t bytes;
     if (count > INT64_MAX || !krs_dtype_bytes(to, (int64_t)count, &bytes))

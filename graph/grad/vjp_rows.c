@@ -219,6 +219,8 @@ krsi_vjp_matmul(krsi_vjp *v)
     krs_place at = v->at;
     krs_node a = v->in[0], b = v->in[1], g = v->g;
     bool ta = krsi_int(v->node, 0) != 0, tb = krsi_int(v->node, 1) != 0;
+    if (krs_dtype_class_of(krs_node_dtype(b)) == KRS_CLASS_BLOCK)
+        b = krs_cast_at(at, b, KRS_F32); /* which its rows are packed through */
     if (v->need[0])
         v->out[0] = ta ? krsi_matmul(at, b, g, tb, true)
                        : krsi_matmul(at, g, b, false, !tb);

@@ -91,6 +91,11 @@ krsi_eval_cast(krsi_call *call)
     krs_dtype from = (krs_dtype)in->dtype, to = (krs_dtype)out->dtype;
     if (from == to)
         return krsi_out_alias(call, 0);
+    if (krs_dtype_class_of(from) == KRS_CLASS_BLOCK) { /* to f32 */
+        KRS_TRY(krsi_out_new(call));
+        krsi_dequantise(from, out->f, in->block, 0, out->elements);
+        return KRS_OK;
+    }
     KRS_TRY(krsi_out_reuse(call));
     bool from_float = krs_dtype_is_float(from),
          to_float = krs_dtype_is_float(to);

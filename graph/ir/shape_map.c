@@ -182,10 +182,11 @@ krsi_shape_cast(krsi_make *m)
 {
     krs_dtype to = (krs_dtype)attr_int(m, 0);
     result_like(m, 0);
+    bool from_blocks = krs_dtype_class_of(m->dtype) == KRS_CLASS_BLOCK;
     if (krs_dtype_class_of(to) == KRS_CLASS_BLOCK ||
-        krs_dtype_class_of(m->dtype) == KRS_CLASS_BLOCK)
+        (from_blocks && to != KRS_F32))
         return REFUSE(m, DTYPE, NULL,
-                      "%s to %s: block-quantised types are not cast",
+                      "%s to %s: block-quantised types are cast to f32 alone",
                       krs_dtype_name(m->dtype), krs_dtype_name(to));
     m->dtype = to;
     return true;

@@ -309,6 +309,9 @@ krsi_shape_live(krsi_make *m)
     int axis = krsi_rule_axis(m, 0, m->shape.rank);
     if (axis < 0)
         return false;
+    if (krs_dtype_class_of(m->dtype) == KRS_CLASS_BLOCK)
+        return REFUSE(m, DTYPE, NULL,
+                      "a block-quantised tensor has no live length");
     int count = krsi_attr_index(m->op, m->word, 1, 0, &length);
     if (count != 1 || !krsi_index_bounds(m->graph, length, &low, &high))
         return REFUSE(m, RANGE, NULL,

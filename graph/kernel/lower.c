@@ -48,7 +48,7 @@ buffer(krsi_lowering *l, const char *name, uint32_t value, krs_dtype dtype,
        int access)
 {
     l->binding[l->bindings++] = value;
-    return krsi_kb_param(l->kb, name, dtype, access,
+    return krsi_kb_param(l->kb, name, krsi_lower_stored(dtype), access,
                          l->facts->items_are_lanes ? PLACE_ALIGN : 0);
 }
 
@@ -100,10 +100,6 @@ krsi_lower_declare_load(krsi_lowering *l, int i)
     const krsi_load *load = &l->cut->load[i];
     krs_dtype dtype = krsi_lower_load_type(l->cut, i);
     const char name[] = {"abcdefghrstuwxyz"[i], 0};
-    if (krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK)
-        krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
-                     "no kernel reads %s; the device eval does",
-                     krs_dtype_name(dtype));
     if (load->view.value != KRSI_NO_VALUE)
         l->load[i] = buffer(l, name, load->view.value, dtype, KRS_K_READ);
     l->load_offset[i] = index_argument(l, load->view.offset);
@@ -120,10 +116,14 @@ krsi_lower_declare_out(krsi_lowering *l, int i)
     const krsi_cut *cut = l->cut;
     const krsi_view *v = &cut->out[i].view;
     const char name[] = {'y', (char)('0' + i), 0};
+    krs_dtype dtype = cut->expr[cut->out[i].root].dtype;
     int access = cut->family == KRSI_CUT_SCATTER ? KRS_K_READ | KRS_K_WRITE
                                                  : KRS_K_WRITE;
-    l->out[i] =
-        buffer(l, name, v->value, cut->expr[cut->out[i].root].dtype, access);
+    if (krsi_lower_stored(dtype) != dtype)
+        krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
+                     "no kernel writes %s; krs_cast to f32 gives its numbers",
+                     krs_dtype_name(dtype));
+    l->out[i] = buffer(l, name, v->value, dtype, access);
     l->out_offset[i] = index_argument(l, v->offset);
     for (int a = 0; a < cut->rank; a++)
         l->out_stride[i][a] = stride_argument(l, v->stride[a]);
@@ -290,7 +290,8 @@ lane_numbers(krsi_lowering *l)
 typedef struct address {
     krsi_kv first, lane_step;
     bool varies, contiguous;
-    bool in_fours; /* contiguous vectors begin at multiples of four elements */
+    bool in_fours;  /* contiguous vectors begin at multiples of four elements */
+    bool in_halves; /* of blocks: such vectors lie in half a block each */
 } address;
 
 static address
@@ -300,7 +301,10 @@ address_of(krsi_lowering *l, krsi_kv offset, const krsi_kv *stride,
     krsi_kb *kb = l->kb;
     address at = {.first = offset,
                   .in_fours = l->in_fours && l->facts->items_are_lanes &&
-                              v->offset.terms == 0 && v->offset.base % 4 == 0};
+                              v->offset.terms == 0 && v->offset.base % 4 == 0,
+                  .in_halves = l->lanes <= KRSI_BLOCK / 2 &&
+                               v->offset.terms == 0 &&
+                               v->offset.base % KRSI_BLOCK == 0};
     for (int a = 0; a < l->cut->rank; a++) {
         if (v->stride[a] == 0)
             continue;
@@ -312,6 +316,7 @@ address_of(krsi_lowering *l, krsi_kv offset, const krsi_kv *stride,
             at.lane_step = stride[a];
         } else {
             at.in_fours &= v->stride[a] % 4 == 0;
+            at.in_halves &= v->stride[a] % KRSI_BLOCK == 0;
         }
     }
     return at;
@@ -322,7 +327,8 @@ static krsi_kmem
 memory(krsi_lowering *l, krsi_kbuf buf, krs_dtype dtype, address at,
        krsi_kv moved)
 {
-    size_t element_bytes = (size_t)krsi_kdtype_bytes((int)dtype);
+    size_t element_bytes =
+        (size_t)krsi_kdtype_bytes((int)krsi_lower_stored(dtype));
     krsi_kb *kb = l->kb;
     krsi_kmem m = {.buffer = buf, .index = at.first};
     bool by_lane = moved.ref && krsi_kb_type(kb, moved).lanes > 1;
@@ -393,6 +399,11 @@ load_value(krsi_lowering *l, const krsi_expr *e)
                      : krsi_kb_broadcast(kb, l->lanes, inside);
     else if (indirect)
         m.mask = inside;
+    if (krsi_lower_stored(e->dtype) != e->dtype)
+        return krsi_lower_block(kb, e->dtype, m,
+                                at.contiguous && at.in_halves &&
+                                    !m.offsets.ref &&
+                                    load->indirect_stride % KRSI_BLOCK == 0);
     krsi_kv v = krsi_kb_load(kb, m);
     krs_dtype type = krsi_lower_type(e->dtype);
     return type == e->dtype ? v : krsi_kb_convert(kb, type, v);

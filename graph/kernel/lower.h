@@ -195,8 +195,21 @@ void krsi_lower_deliver(krsi_lowering *l, int i);
 krsi_kv krsi_lower_index(krsi_lowering *l, const krsi_lowered_index *by,
                          krsi_kv index, krsi_kv *inside);
 
+/* lower_block.c -- block-quantised elements; KRSI_BLOCK of them a block */
+enum { KRSI_BLOCK = 32 };
+/* the element type of the buffer that holds a tensor: bytes of one of blocks */
+krs_dtype krsi_lower_stored(krs_dtype dtype);
+/* `at`: as for a load, of elements of a tensor of that type. is_run: its lanes
+ * are elements in a row, within half a block. f32; masked lanes are zero. */
+krsi_kv krsi_lower_block(krsi_kb *kb, krs_dtype dtype, krsi_kmem at,
+                         bool is_run);
+/* integers of a block, i32, with its scale and (q4_1) its minimum: f32 */
+krsi_kv krsi_lower_dequantise(krsi_kb *kb, krs_dtype dtype, krsi_kv integers,
+                              krsi_kv scale, krsi_kv least);
+
 /* lower_expr.c */
-/* the type values of a dtype have in expressions: i8 and u8 count in i32 */
+/* the type values of a dtype have in expressions: i8 and u8 count in i32,
+ * blocks are f32 */
 krs_dtype krsi_lower_type(krs_dtype dtype);
 /* back into the range of the dtype, for i8 and u8 */
 krsi_kv krsi_lower_wrap(krsi_kb *kb, krs_dtype dtype, krsi_kv value);

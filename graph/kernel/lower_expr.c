@@ -10,7 +10,9 @@
 krs_dtype
 krsi_lower_type(krs_dtype dtype)
 {
-    return dtype == KRS_I8 || dtype == KRS_U8 ? KRS_I32 : dtype;
+    return dtype == KRS_I8 || dtype == KRS_U8             ? KRS_I32
+           : krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK ? KRS_F32
+                                                          : dtype;
 }
 
 krsi_kv

@@ -82,7 +82,8 @@ typedef struct krsi_tile_operand {
     krsi_kv outer;                 /* stride along m of A, n of B */
     krsi_kv inner;                 /* stride along k */
     bool along_outer, along_inner; /* stride 1; inner wins */
-    bool aligned; /* single: four elements in a row begin at KRSI_TILE_ALIGNED
+    bool in_blocks; /* block-quantised; with stride 1 rows begin with a block */
+    bool aligned;   /* single: four elements in a row begin at KRSI_TILE_ALIGNED
                      wherever the row's first is a multiple of four */
     /* what is made of the element that is read, before it is packed or
      * multiplied: expression `root` of the cut, in which that element is
@@ -149,6 +150,10 @@ void krsi_tile_if_below(krsi_tile *t, krsi_kv low, krsi_kv high);
 /* words, from an index in elements; mask of elements */
 krsi_kv krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index,
                         int lanes, krsi_kv mask, size_t align_bytes);
+/* elements of A or B as f32 or what they are stored as; is_run: a vector along
+ * the contiguous axis, from a multiple of its lanes on */
+krsi_kv krsi_tile_read(krsi_tile *t, const krsi_tile_operand *x, krsi_kmem at,
+                       bool is_run);
 /* lanes words along m of A or n of B, from row or column `outer` up to `end`,
  * at `word` of k; zeros beyond. whole: none is beyond. */
 krsi_kv krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x,

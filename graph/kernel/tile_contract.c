@@ -127,7 +127,7 @@ main_load(const krsi_cut *cut, int root, int axis)
             cut->load[e->load].indirect >= 0)
             continue;
         const int64_t *stride = cut->load[e->load].view.stride;
-        int score = krs_dtype_is_float(e->dtype) *
+        int score = krs_dtype_is_float(krsi_lower_type(e->dtype)) *
                     (1 + 2 * (stride[k] != 0 && stride[axis] != 0) +
                      (stride[k] == 1 || stride[axis] == 1));
         if (score > best_score) {
@@ -499,7 +499,7 @@ krsi_tile_buffer(krsi_lowering *l, const char *name, uint32_t value,
         return (krsi_kbuf){0};
     }
     l->binding[l->bindings++] = value;
-    return krsi_kb_param(l->kb, name, dtype, access,
+    return krsi_kb_param(l->kb, name, krsi_lower_stored(dtype), access,
                          l->facts->items_are_lanes ? KRSI_TILE_ALIGNED : 0);
 }
 
@@ -602,12 +602,28 @@ declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
                                   number(l, s.rows * s.columns), ALIGN);
 }
 
-/* Roles, types and expressions of A and B. */
+/* Does every row along the contiguous axis begin with a block? */
+static bool
+is_in_blocks(const krsi_view *view, const product *p, const int64_t *batch,
+             int64_t stride)
+{
+    bool blocks = is_constant(view->offset) &&
+                  view->offset.base % KRSI_BLOCK == 0 &&
+                  stride % KRSI_BLOCK == 0;
+    for (int i = 0; i < p->batches; i++)
+        blocks &= batch[i] % KRSI_BLOCK == 0;
+    return blocks;
+}
+
+/* Roles, types and expressions of A and B. A cast of blocks is how they are
+ * read; those that do not begin where rows do are read one by one. */
 static void
-set_operand(const krsi_cut *cut, krsi_tile_operand *x, int load, int side,
-            int axis, int64_t outer, int64_t inner)
+set_operand(const krsi_cut *cut, const product *p, krsi_tile_operand *x,
+            int load, int side, int axis, const int64_t *batch, int64_t outer,
+            int64_t inner)
 {
     x->dtype = krsi_lower_load_type(cut, load);
+    x->in_blocks = krsi_lower_stored(x->dtype) != x->dtype;
     x->root = cut->expr[product_of(cut)].in[side];
     x->axis = axis;
     x->along_outer = outer == 1;
@@ -615,6 +631,13 @@ set_operand(const krsi_cut *cut, krsi_tile_operand *x, int load, int side,
     for (int i = 0; i < cut->exprs; i++)
         if (cut->expr[i].kind == KRSI_X_LOAD && cut->expr[i].load == load)
             x->element = i;
+    const krsi_expr *root = &cut->expr[x->root];
+    if (x->in_blocks && root->kind == KRSI_X_OP && root->op == KRSI_CAST &&
+        root->in[0] == x->element)
+        x->root = x->element;
+    if (x->in_blocks && !is_in_blocks(&cut->load[load].view, p, batch,
+                                      x->along_inner ? outer : inner))
+        x->along_outer = x->along_inner = false;
 }
 
 /* C as it is, or the outs that are made of it. */
@@ -686,9 +709,12 @@ krsi_lower_contract(krsi_lowering *l)
     krsi_tile t = {.kb = l->kb, .lowering = l, .product = product_of(cut)};
     t.finishes = cut->outs > 1 || cut->out[0].root != t.product;
     t.out_dtype = cut->expr[t.product].dtype;
-    set_operand(cut, &t.a, p.a, p.a_side, p.a_axis, p.a_m, p.a_k);
-    set_operand(cut, &t.b, p.b, 1 - p.a_side, p.b_axis, p.b_n, p.b_k);
-    if (!krs_dtype_is_float(t.a.dtype) || !krs_dtype_is_float(t.b.dtype)) {
+    set_operand(cut, &p, &t.a, p.a, p.a_side, p.a_axis, p.batch_a, p.a_m,
+                p.a_k);
+    set_operand(cut, &p, &t.b, p.b, 1 - p.a_side, p.b_axis, p.batch_b, p.b_n,
+                p.b_k);
+    if (!krs_dtype_is_float(krsi_lower_type(t.a.dtype)) ||
+        !krs_dtype_is_float(krsi_lower_type(t.b.dtype))) {
         krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
                      "no product of %s and %s here; the device eval has it",
                      krs_dtype_name(t.a.dtype), krs_dtype_name(t.b.dtype));

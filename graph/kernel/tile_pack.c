@@ -59,6 +59,28 @@ krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index, int lanes,
     return t->pairs ? krsi_kb_bitcast(t->kb, KRS_I32, v) : v;
 }
 
+krsi_kv
+krsi_tile_read(krsi_tile *t, const krsi_tile_operand *x, krsi_kmem at,
+               bool is_run)
+{
+    return x->in_blocks ? krsi_lower_block(t->kb, x->dtype, at, is_run)
+                        : krsi_kb_load(t->kb, at);
+}
+
+/* `lanes` words in a row along k. */
+static krsi_kv
+words_along(krsi_tile *t, const krsi_tile_operand *x, krsi_kv index, int lanes,
+            krsi_kv mask)
+{
+    if (!x->in_blocks)
+        return krsi_tile_words(t, x->buffer, index, lanes, mask, 0);
+    return krsi_tile_read(
+        t, x,
+        (krsi_kmem){
+            .buffer = x->buffer, .index = index, .lanes = lanes, .mask = mask},
+        true);
+}
+
 /* A loaded element as f32, after its expression. Pairs stay as they are. */
 static krsi_kv
 element(krsi_tile *t, const krsi_tile_operand *x, krsi_kv v, krsi_tile_point at)
@@ -86,6 +108,8 @@ krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
     krsi_kv offsets = KRSI_KV_NONE, half[2];
     size_t align_bytes =
         x->aligned && x->along_outer && lanes % 4 == 0 ? KRSI_TILE_ALIGNED : 0;
+    /* columns of B begin at multiples of a vector; rows of A where tiles do */
+    bool is_run = x->along_outer && (x == &t->b || t->rows % lanes == 0);
     if (!x->along_outer && lanes > 1)
         offsets = krsi_kb_mul(
             kb, krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, lanes)),
@@ -102,12 +126,14 @@ krsi_tile_across(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer,
                                              krsi_kb_mul(kb, outer, x->outer)));
         half[i] = element(
             t, x,
-            krsi_kb_load(kb, (krsi_kmem){.buffer = x->buffer,
-                                         .index = at,
-                                         .offsets = offsets,
-                                         .lanes = lanes,
-                                         .mask = inside,
-                                         .align_bytes = align_bytes}),
+            krsi_tile_read(t, x,
+                           (krsi_kmem){.buffer = x->buffer,
+                                       .index = at,
+                                       .offsets = offsets,
+                                       .lanes = lanes,
+                                       .mask = inside,
+                                       .align_bytes = align_bytes},
+                           is_run),
             (krsi_tile_point){
                 .outer = outer, .k = k, .lanes = lanes, .mask = inside});
     }
@@ -168,7 +194,7 @@ pack_rows(krsi_tile *t, krsi_kv row)
     krsi_kv mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
     for (int r = 0; r < t->rows; r++) {
         krsi_kv at = krsi_kb_add(kb, from[r], times(t, w, t->unit));
-        krsi_kv v = krsi_tile_words(t, t->a.buffer, at, t->lanes, mask, 0);
+        krsi_kv v = words_along(t, &t->a, at, t->lanes, mask);
         krsi_kv last = plus(t, t->m1, -1);
         v = element(
             t, &t->a, v,
@@ -197,9 +223,8 @@ pack_rows_in_turn(krsi_tile *t, krsi_kv row)
     krsi_kv w = krsi_kb_for(kb, zero, words, krsi_kb_i64(kb, t->lanes));
     krsi_kv k = k_of(t, w);
     krsi_kv mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
-    krsi_kv v = krsi_tile_words(t, t->a.buffer,
-                                krsi_kb_add(kb, from, times(t, w, t->unit)),
-                                t->lanes, mask, 0);
+    krsi_kv v = words_along(
+        t, &t->a, krsi_kb_add(kb, from, times(t, w, t->unit)), t->lanes, mask);
     v = element(t, &t->a, v,
                 (krsi_tile_point){.outer = m,
                                   .k = k,
@@ -316,6 +341,8 @@ krsi_tile_prefetch_b(krsi_tile *t, krsi_kv n, krsi_kv word)
 {
     krsi_kb *kb = t->kb;
     krsi_kv row = krsi_kb_mul(kb, k_of(t, word), t->b.inner);
+    if (t->b.in_blocks)
+        return;
     krsi_kb_prefetch(
         kb, (krsi_kmem){.buffer = t->b.buffer,
                         .index = krsi_kb_add(kb, t->b.offset,
@@ -407,8 +434,8 @@ krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0, krsi_kv word,
     if (!whole)
         mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
     for (int j = 0; j < t->lanes; j++) {
-        x[j] = krsi_tile_words(t, t->b.buffer, krsi_kb_add(kb, from[j], k),
-                               t->lanes, mask, 0);
+        x[j] =
+            words_along(t, &t->b, krsi_kb_add(kb, from[j], k), t->lanes, mask);
         krsi_kv n = krsi_kb_min(kb, plus(t, n0, j), plus(t, t->n1, -1));
         x[j] = element(t, &t->b, x[j],
                        (krsi_tile_point){.outer = n,
@@ -436,7 +463,7 @@ turn(krsi_tile *t, krsi_kv panel, krsi_kv n0)
         krsi_kb_add(kb, krsi_tile_panel(t, panel), krsi_kb_sub(kb, n0, panel));
     krsi_kv w =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, t->lanes));
-    for (int j = 0; j < t->lanes && !t->small; j++)
+    for (int j = 0; j < t->lanes && !t->small && !t->b.in_blocks; j++)
         krsi_kb_prefetch(
             kb, (krsi_kmem){.buffer = t->b.buffer,
                             .index = krsi_kb_add(kb, next[j], k_of(t, w))});

@@ -35,12 +35,14 @@ line_of(krsi_tile *t, const krsi_tile_operand *x, krsi_kv outer, krsi_kv word)
     krsi_kv k = krsi_kb_add(kb, t->first, word);
     krsi_kv at = krsi_kb_add(
         kb, x->offset, krsi_kb_add(kb, krsi_kb_mul(kb, outer, x->outer), k));
-    krsi_kv v = krsi_kb_load(
-        kb, (krsi_kmem){.buffer = x->buffer,
-                        .index = at,
-                        .lanes = STEPS,
-                        .align_bytes = x->aligned ? KRSI_TILE_ALIGNED : 0,
-                        .flags = x->in_scratch ? 0 : KRS_K_TEXEL});
+    krsi_kv v = krsi_tile_read(
+        t, x,
+        (krsi_kmem){.buffer = x->buffer,
+                    .index = at,
+                    .lanes = STEPS,
+                    .align_bytes = x->aligned ? KRSI_TILE_ALIGNED : 0,
+                    .flags = x->in_scratch ? 0 : KRS_K_TEXEL},
+        true);
     return krsi_tile_element(
         t, x, v,
         (krsi_tile_point){

@@ -26,7 +26,7 @@ multiply_squares(krsi_tile *t, const krsi_kv *from, krsi_kv column,
         kb,
         krsi_kb_add(kb, krsi_kb_add(kb, t->first, w), krsi_kb_i64(kb, AHEAD)),
         krsi_kb_i64(kb, t->unit));
-    for (int j = 0; j < t->lanes; j++)
+    for (int j = 0; j < t->lanes && !t->b.in_blocks; j++)
         krsi_kb_prefetch(kb,
                          (krsi_kmem){.buffer = t->b.buffer,
                                      .index = krsi_kb_add(kb, from[j], ahead)});

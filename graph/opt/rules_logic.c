@@ -190,6 +190,8 @@ krsi_rule_cast_cast(krsi_site *s)
         return KRSI_STAYS;
     krs_dtype a = (krs_dtype)s->g->node[n->in[0]]->dtype;
     krs_dtype b = (krs_dtype)n->dtype, c = (krs_dtype)s->type->dtype;
+    if (krs_dtype_class_of(a) == KRS_CLASS_BLOCK)
+        return KRSI_STAYS; /* blocks are cast to f32 alone */
     bool to_float = is_int(a) && krs_dtype_is_float(b);
     bool lossless = holds(b, a) && !(to_float && is_int(c) && !holds(c, a));
     bool narrower =

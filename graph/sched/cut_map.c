@@ -157,7 +157,11 @@ krsi_cut_gather(krsi_maker *m, uint32_t id)
         }
     }
     int position = krsi_cut_load(c, &where, (krs_dtype)index->dtype);
-    krsi_cut_load(c, &source, (krs_dtype)maker_node(m, n->in[0])->dtype);
+    krsi_expr read = {.kind = KRSI_X_OP, .op = KRSI_CAST, .dtype = n->dtype};
+    read.in[0] =
+        krsi_cut_load(c, &source, (krs_dtype)maker_node(m, n->in[0])->dtype);
+    if (c->expr[read.in[0]].dtype != read.dtype) /* numbers of blocks */
+        krsi_cut_expr(c, read);
     c->load[1].indirect = position;
     c->load[1].indirect_stride = x.stride[axis];
     c->load[1].indirect_bound = x.extent[axis];

@@ -187,8 +187,8 @@ has_main_load(const krsi_cut *p)
 {
     for (int i = 0; i < p->exprs; i++) {
         if (p->expr[i].kind != KRSI_X_LOAD ||
-            !krs_dtype_is_float(p->expr[i].dtype) ||
-            krs_dtype_class_of(p->expr[i].dtype) == KRS_CLASS_BLOCK)
+            !(krs_dtype_is_float(p->expr[i].dtype) ||
+              krs_dtype_class_of(p->expr[i].dtype) == KRS_CLASS_BLOCK))
             continue;
         const krsi_load *load = &p->load[p->expr[i].load];
         bool moves = load->indirect < 0;

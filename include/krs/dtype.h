@@ -4,7 +4,7 @@
  * moved, gathered, cast and multiplied (with f32 accumulation); every other
  * operation works on their f32 value and rounds once at the end. Integers
  * wrap around. The q types are block-quantised weights: 32 elements share a
- * scale; only matmul, take and dequantise read them.
+ * scale; only matmul_nt, take and cast (to f32) read them.
  */
 #ifndef KRS_DTYPE_H
 #define KRS_DTYPE_H

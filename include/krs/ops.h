@@ -217,7 +217,8 @@ KRS_API krs_node krs_clamp_at(krs_place at, krs_node x, double low,
                               double high);
 #define krs_clamp(...) krs_clamp_at(KRS_HERE, __VA_ARGS__)
 
-/* krs_cast(x, dtype) -- conversion by the rules of krs_convert (dtype.h).
+/* krs_cast(x, dtype) -- conversion by the rules of krs_convert (dtype.h); of
+ * block-quantised x, to f32 alone: its numbers (block.h).
  * Gradient: cast back, between float types. */
 KRS_API krs_node krs_cast_at(krs_place at, krs_node x, krs_dtype dtype);
 #define krs_cast(...) krs_cast_at(KRS_HERE, __VA_ARGS__)
@@ -365,6 +366,8 @@ KRS_API krs_node krs_stack_at(krs_place at, const krs_node *parts, int count,
  *   ->     as a [.., M, N]; leading axes broadcast
  *
  * krs_matmul_nt(a, b): b is [.., N, K].  krs_matmul_tn(a, b): a is [.., K, M].
+ * b of krs_matmul_nt may be block-quantised where a is f32: kernels read the
+ * blocks and multiply their numbers, the bits of krs_matmul_nt(a, cast of b).
  *
  * Errors     SHAPE if the inner sizes differ or a rank is below 2; DTYPE.
  * Gradient   a: g b^T, b: a^T g, summed over broadcast axes.
