@@ -285,25 +285,25 @@ START_TEST(an_index_outside_the_rows_is_refused)
 }
 END_TEST
 
-/* Blocks are not written: there is one sentence that says so. */
-START_TEST(blocks_are_no_output_of_a_kernel)
+START_TEST(blocks_are_an_output_as_they_are)
 {
-    krs_graph *g = krs_graph_new();
-    krs_node w = krs_input(g, "w", KRS_Q8_0, KRS_SHAPE(16, 64));
-    krs_node y = krs_reshape(w, KRS_SHAPE(4, 4, 64));
-    krs_device *device = open_every(1, NULL);
-    krs_store *store;
-    krs_program *program;
-    krs_error err;
-    ck_assert_int_eq(krs_store_new(device, &store, &err), KRS_OK);
-    ck_assert_int_eq(krs_program_new(store, &y, 1, &program, &err),
-                     KRS_E_UNSUPPORTED);
-    ck_assert_ptr_nonnull(
-        strstr(err.text, "no kernel writes q8_0; krs_cast to f32 gives its "
-                         "numbers (test_lower_block.c:"));
-    krs_store_free(store);
-    krs_device_close(device);
-    krs_graph_free(g);
+    weights w = random_weights(KRS_Q4_1, 16, 64);
+    uint8_t *got = malloc(w.bytes);
+    void *to = got;
+    const one_input in = {"w", w.blocks, w.bytes};
+    ck_assert_ptr_nonnull(got);
+    FOR_EACH_DEVICE(device)
+    {
+        krs_graph *g = krs_graph_new();
+        krs_node y = krs_reshape(krs_input(g, "w", w.type, KRS_SHAPE(16, 64)),
+                                 KRS_SHAPE(4, 4, 64));
+        memset(got, 0, w.bytes);
+        one_run(device, &y, 1, &in, 1, &to, &w.bytes);
+        ck_assert_int_eq(memcmp(got, w.blocks, w.bytes), 0);
+        krs_graph_free(g);
+    }
+    free(got);
+    free_weights(&w);
 }
 END_TEST
 
@@ -311,4 +311,4 @@ SUITE(products_of_blocks_are_those_of_their_numbers,
       products_along_the_rows_of_blocks_are_those_of_their_numbers,
       casts_and_what_is_fused_with_them_give_the_numbers,
       rows_of_blocks_are_taken_as_numbers, gradients_pass_through_blocks,
-      an_index_outside_the_rows_is_refused, blocks_are_no_output_of_a_kernel)
+      an_index_outside_the_rows_is_refused, blocks_are_an_output_as_they_are)

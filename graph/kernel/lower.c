@@ -119,10 +119,6 @@ krsi_lower_declare_out(krsi_lowering *l, int i)
     krs_dtype dtype = cut->expr[cut->out[i].root].dtype;
     int access = cut->family == KRSI_CUT_SCATTER ? KRS_K_READ | KRS_K_WRITE
                                                  : KRS_K_WRITE;
-    if (krsi_lower_stored(dtype) != dtype)
-        krsi_kb_fail(l->kb, KRS_E_UNSUPPORTED,
-                     "no kernel writes %s; krs_cast to f32 gives its numbers",
-                     krs_dtype_name(dtype));
     l->out[i] = buffer(l, name, v->value, dtype, access);
     l->out_offset[i] = index_argument(l, v->offset);
     for (int a = 0; a < cut->rank; a++)

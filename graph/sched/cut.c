@@ -216,11 +216,43 @@ krsi_cut_operand(krsi_maker *m, krsi_cut *c, uint32_t id, const krsi_view *v)
     return krsi_cut_load(c, v, (krs_dtype)maker_node(m, id)->dtype);
 }
 
+/* the bytes of a value that has blocks, all of them */
+static krsi_view
+bytes_of_blocks(const krsi_maker *m, uint32_t value)
+{
+    int64_t bytes = (int64_t)m->s->values[value].bytes;
+    return (krsi_view){.value = value,
+                       .rank = 1,
+                       .stride = {1},
+                       .extent = {KRS_INDEX(bytes)},
+                       .max = {bytes}};
+}
+
+/* Blocks are copied as bytes: their tensors are always whole. */
+static void
+copy_blocks(krsi_maker *m, uint32_t node, uint32_t from, const krsi_view *out,
+            bool after)
+{
+    krsi_view source = bytes_of_blocks(m, m->s->view[from].value),
+              to = bytes_of_blocks(m, out->value);
+    krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_MAP, node, &to);
+    if (!c)
+        return;
+    c->after = after;
+    krsi_cut_load(c, &source, KRS_U8);
+    krsi_maker_finish(m, c);
+}
+
 void
 krsi_maker_copy(krsi_maker *m, uint32_t node, uint32_t from,
                 const krsi_view *out, bool after)
 {
     krsi_view source = m->s->view[from];
+    if (krs_dtype_class_of((krs_dtype)maker_node(m, from)->dtype) ==
+        KRS_CLASS_BLOCK) {
+        copy_blocks(m, node, from, out, after);
+        return;
+    }
     krsi_cut *c = krsi_maker_cut(m, KRSI_CUT_MAP, node, out);
     if (!c)
         return;
