@@ -41,6 +41,7 @@ typedef struct problem {
     layout layout;
     krs_dtype dtype; /* 0, which is f32, where it is not named */
     double scale;    /* 0: 1/sqrt(D) */
+    bool even;       /* the cotangent of out is one number everywhere */
 } problem;
 
 enum { OUTPUTS = 6 }; /* out, dq, dk, dv; of second order: three of four */
@@ -82,6 +83,7 @@ static const problem problems[] = {
     {1, 2, 2, 6, 10, 4, 5, .mask = BOOL_NO_KEY},
     {1, 2, 2, 6, 10, 4, 5, .mask = BOOL_NO_KEY, .causal = true, .offset = 4},
     {1, 1, 1, 6, 10, 4, 5, .mask = ADDED_NO_KEY},
+    {2, 2, 2, 3, 8, 2, 2, .mask = ADDED, .even = true},
     /* nothing */
     {0, 2, 2, 3, 4, 5, 6, .mask = NO_MASK},
     {1, 2, 2, 0, 4, 5, 6, .mask = NO_MASK},
@@ -133,11 +135,11 @@ mask_of(krs_graph *g, const problem *p)
     return KRS_NONE;
 }
 
-/* sum of y times an input of its shape */
+/* sum of y times an input of that shape */
 static krs_node
-weighed(krs_graph *g, krs_node y, const char *name)
+weighed(krs_graph *g, krs_node y, const char *name, krs_shape shape)
 {
-    krs_node c = krs_input(g, name, KRS_F32, krs_node_shape(y));
+    krs_node c = krs_input(g, name, KRS_F32, shape);
     return krs_sum(krs_mul(krs_cast(y, KRS_F32), c), KRS_ALL_AXES);
 }
 
@@ -156,13 +158,17 @@ build(krs_graph *g, const problem *p, bool twice, krs_node *outputs)
                                .offset = KRS_INDEX(p->offset),
                                .window = p->window};
     outputs[0] = krs_attention(q, k, v, mask_of(g, p), &o);
-    krs_grad(weighed(g, outputs[0], "c"), in, 3, outputs + 1);
+    krs_shape one = KRS_SHAPE(1, 1, 1, 1);
+    krs_grad(
+        weighed(g, outputs[0], "c", p->even ? one : krs_node_shape(outputs[0])),
+        in, 3, outputs + 1);
     if (!twice)
         return 4;
     static const char *const names[3] = {"cq", "ck", "cv"};
-    krs_node sum = weighed(g, outputs[1], names[0]);
+    krs_node sum = weighed(g, outputs[1], names[0], krs_node_shape(outputs[1]));
     for (int i = 1; i < 3; i++)
-        sum = krs_add(sum, weighed(g, outputs[1 + i], names[i]));
+        sum = krs_add(sum, weighed(g, outputs[1 + i], names[i],
+                                   krs_node_shape(outputs[1 + i])));
     krs_grad(sum, in, 3, outputs + 3);
     return 6;
 }

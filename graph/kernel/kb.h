@@ -151,6 +151,11 @@ krsi_kv krsi_kb_result(krsi_kb *kb, krsi_kv carry);
 #define KRSI_ROW_LANES 64
 krsi_kv krsi_kb_row_tree(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts,
                          int lanes);
+/* parts of that tree: `count` vectors, a power of two up to 64, become one, the
+ * first half meeting the second; and the lanes of one a scalar, likewise */
+krsi_kv krsi_kb_join(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts,
+                     int count);
+krsi_kv krsi_kb_fold(krsi_kb *kb, krs_kscalar op, krsi_kv v);
 
 #define KRSI_KB_OPERANDS_1 krsi_kv a
 #define KRSI_KB_OPERANDS_2 krsi_kv a, krsi_kv b

@@ -63,9 +63,28 @@ krsi_kb_below(krsi_kb *kb, krsi_kv first, krsi_kv end, int lanes)
 }
 
 krsi_kv
-krsi_kb_row_tree(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts, int lanes)
+krsi_kb_join(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts, int count)
 {
     krsi_kv v[KRSI_ROW_LANES];
+    memcpy(v, parts, (size_t)count * sizeof *v);
+    for (int half = count / 2; half >= 1; half /= 2)
+        for (int i = 0; i < half; i++)
+            v[i] = krsi_kb_scalar(kb, op, v[i], v[i + half], KRSI_KV_NONE);
+    return v[0];
+}
+
+krsi_kv
+krsi_kb_fold(krsi_kb *kb, krs_kscalar op, krsi_kv v)
+{
+    for (int half = krsi_kb_type(kb, v).lanes / 2; half >= 1; half /= 2)
+        v = krsi_kb_scalar(kb, op, krsi_kb_slice(kb, v, 0, half),
+                           krsi_kb_slice(kb, v, half, half), KRSI_KV_NONE);
+    return v;
+}
+
+krsi_kv
+krsi_kb_row_tree(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts, int lanes)
+{
     if (krsi_kb_failed(kb))
         return KRSI_KV_NONE;
     if (lanes < 1 || lanes > KRSI_ROW_LANES || (lanes & (lanes - 1)) ||
@@ -74,14 +93,6 @@ krsi_kb_row_tree(krsi_kb *kb, krs_kscalar op, const krsi_kv *parts, int lanes)
                      krs_kscalar_name(op), lanes);
         return KRSI_KV_NONE;
     }
-    int count = KRSI_ROW_LANES / lanes;
-    memcpy(v, parts, (size_t)count * sizeof *v);
-    for (int half = count / 2; half >= 1; half /= 2)
-        for (int i = 0; i < half; i++)
-            v[i] = krsi_kb_scalar(kb, op, v[i], v[i + half], KRSI_KV_NONE);
-    for (int half = lanes / 2; half >= 1; half /= 2)
-        v[0] =
-            krsi_kb_scalar(kb, op, krsi_kb_slice(kb, v[0], 0, half),
-                           krsi_kb_slice(kb, v[0], half, half), KRSI_KV_NONE);
-    return v[0];
+    return krsi_kb_fold(kb, op,
+                        krsi_kb_join(kb, op, parts, KRSI_ROW_LANES / lanes));
 }

@@ -177,7 +177,7 @@ row_vector(gradient *w, const krsi_flash_tensor *x, krsi_kv i, krsi_kv e)
     krsi_kmem at = {.buffer = x->buffer,
                     .lanes = LANES,
                     .align_bytes = x->in_fours ? KRSI_TILE_ALIGNED : 0,
-                    .flags = KRS_K_TEXEL};
+                    .flags = x->unit[3] ? KRS_K_TEXEL : 0};
     if (w->f.max_E % LANES || w->f.max_E > SHORT)
         at.mask = krsi_kb_below(kb, e, w->f.E, LANES);
     at.index = krsi_kb_add(kb, krsi_flash_base(&w->f, x, w->f.head),
@@ -226,7 +226,9 @@ lse_of(gradient *w, krsi_kv i, int lanes, krsi_kv end)
 {
     krsi_kb *kb = w->f.kb;
     const krsi_flash_tensor *x = &w->lse;
-    krsi_kmem at = {.buffer = x->buffer, .lanes = lanes, .flags = KRS_K_TEXEL};
+    krsi_kmem at = {.buffer = x->buffer,
+                    .lanes = lanes,
+                    .flags = lanes == 1 || x->unit[2] ? KRS_K_TEXEL : 0};
     at.index = krsi_kb_add(kb, krsi_flash_base(&w->f, x, w->f.head),
                            krsi_kb_mul(kb, i, x->stride[2]));
     if (lanes > 1) {

@@ -15,8 +15,8 @@
  *            one after the other in scratch
  *
  * Where items are lanes of a processor, virtual lanes are taken in turn, some
- * at a time: little code and few values, but no more turns of an item's loops
- * than the device allows. Where code is dear, virtual lanes are in scratch, and
+ * at a time (lower_rows_lanes.c): little code and few values, but no more turns
+ * of an item's loops than the device allows. Where code is dear, virtual lanes are in scratch, and
  * a row is passed over a vector at a time.
  *
  * argmax goes through the last axis one by one, with vectors across.
@@ -27,9 +27,8 @@
 #include <string.h>
 
 enum {
-    ROWS_CHUNK = 4096,  /* points of an item, about */
-    KEPT_ROW = 1 << 16, /* longest row that is kept in scratch */
-    TURN = 16           /* points of a turn where items are lanes, about */
+    ROWS_CHUNK = 4096, /* points of an item, about */
+    KEPT_ROW = 1 << 16 /* longest row that is kept in scratch */
 };
 
 krs_kscalar
@@ -318,22 +317,8 @@ krsi_rows_are_whole(const krsi_rows *r, int64_t points)
     return extent.terms == 0 && extent.base % points == 0;
 }
 
-/* A turn of `elements` points of the row: as few as there may be turns, where
- * `loops` loops go along it. */
-int
-krsi_rows_at_once(const krsi_rows *r, int elements, int loops)
-{
-    int64_t bound = r->l->facts->item_turns, all = r->l->cut->max[r->row];
-    int at_once = elements < TURN ? TURN / elements : 1;
-    while (bound && at_once * elements < KRSI_ROW_LANES &&
-           all / elements / at_once > bound / (loops + 1))
-        at_once *= 2;
-    return at_once;
-}
-
-/* The points of the row at `at`, vector v of those that a turn takes. */
-static void
-go_to(krsi_rows *r, krsi_kv at, int v)
+void
+krsi_rows_go_to(krsi_rows *r, krsi_kv at, int v)
 {
     krsi_lowering *l = r->l;
     krsi_kb *kb = l->kb;
@@ -383,41 +368,6 @@ read_partials(krsi_rows *r, krsi_kmem from, krsi_kv (*value)[KRSI_ROW_LANES])
     krsi_lower_move(l);
 }
 
-/* The virtual lanes in turn, some vectors of them at a time. */
-static void
-reduce_in_turn(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
-{
-    krsi_lowering *l = r->l;
-    krsi_kb *kb = l->kb;
-    krsi_rows_lanes carry[KRSI_CUT_REDUCES], sum[KRSI_CUT_REDUCES];
-    int many = r->at_once;
-    krsi_kv step = krsi_kb_i64(kb, KRSI_ROW_LANES);
-    krsi_kv part = krsi_kb_for(kb, krsi_kb_i64(kb, 0), step,
-                               krsi_kb_i64(kb, (int64_t)many * l->lanes));
-    krsi_kv at = krsi_kb_for(kb, part, l->extent[r->row], step);
-    for (int i = 0; i < r->reduces; i++)
-        for (int v = 0; v < many; v++)
-            carry[i][v] = krsi_kb_carry(kb, value[i][v]);
-    for (int v = 0; v < many; v++) {
-        go_to(r, at, v);
-        krsi_rows_take_turn(r, carry, sum, v);
-    }
-    for (int i = 0; i < r->reduces; i++)
-        for (int v = 0; v < many; v++)
-            krsi_kb_next(kb, carry[i][v], sum[i][v]);
-    krsi_kb_end(kb);
-    krsi_kmem to = {.lanes = l->lanes, .align_bytes = 16};
-    for (int i = 0; i < r->reduces; i++)
-        for (int v = 0; v < many; v++) {
-            to.buffer = r->partial[i];
-            to.index =
-                krsi_kb_add(kb, part, krsi_kb_i64(kb, (int64_t)v * l->lanes));
-            krsi_kb_store(kb, to, krsi_kb_result(kb, carry[i][v]));
-        }
-    krsi_kb_end(kb);
-    read_partials(r, to, value);
-}
-
 /* A vector of the row at a time, added to its virtual lanes in scratch: the
  * operand stands once in the code. */
 static void
@@ -429,6 +379,7 @@ reduce_by_vectors(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
     krsi_kv zero = krsi_kb_i64(kb, 0), block = krsi_kb_i64(kb, KRSI_ROW_LANES);
     krsi_kv step = krsi_kb_i64(kb, l->lanes), n = l->extent[r->row];
     krsi_kmem lane = {.lanes = l->lanes};
+    krsi_rows_declare_partials(r, KRSI_ROW_LANES);
     lane.index = krsi_kb_for(kb, zero, block, step);
     for (int i = 0; i < r->reduces; i++) {
         lane.buffer = r->partial[i];
@@ -438,7 +389,7 @@ reduce_by_vectors(krsi_rows *r, krsi_kv (*value)[KRSI_ROW_LANES])
     krsi_kv first = krsi_kb_for(kb, zero, n, block);
     krsi_kv left = krsi_kb_min(kb, krsi_kb_sub(kb, n, first), block);
     lane.index = krsi_kb_for(kb, zero, left, step);
-    go_to(r, krsi_kb_add(kb, first, lane.index), 0);
+    krsi_rows_go_to(r, krsi_kb_add(kb, first, lane.index), 0);
     load_kept(r);
     for (int i = 0; i < r->reduces; i++) {
         lane.buffer = r->partial[i];
@@ -464,10 +415,13 @@ reduce_pass(krsi_rows *r, int pass)
     int parts = KRSI_ROW_LANES / l->lanes;
     krsi_rows_lanes value[KRSI_CUT_REDUCES];
     krsi_rows_open_pass(r, pass);
-    if (l->facts->items_are_lanes || l->facts->code_is_dear)
-        krsi_rows_declare_partials(r, KRSI_ROW_LANES);
     krsi_lower_fix(l, 1U << r->row, r->needed);
     l->vector_axis = r->row;
+    if (l->facts->items_are_lanes) {
+        krsi_rows_along_in_turn(r);
+        l->vector_axis = -1;
+        return;
+    }
     for (int i = 0; i < r->reduces; i++) {
         enum krsi_op op = l->cut->expr[r->reduce[i]].op;
         krsi_kv none =
@@ -476,9 +430,7 @@ reduce_pass(krsi_rows *r, int pass)
             value[i][p] = krsi_rows_spread(l, none);
     }
     krsi_kv n = l->extent[r->row], block = krsi_kb_i64(kb, KRSI_ROW_LANES);
-    if (l->facts->items_are_lanes) {
-        reduce_in_turn(r, value);
-    } else if (l->facts->code_is_dear) {
+    if (l->facts->code_is_dear) {
         reduce_by_vectors(r, value);
     } else {
         krsi_kv whole = krsi_kb_sub(kb, n, krsi_kb_rem(kb, n, block));
@@ -520,7 +472,7 @@ store_pass(krsi_rows *r)
         krsi_kv at = krsi_kb_for(
             l->kb, zero, n, krsi_kb_i64(l->kb, (int64_t)r->at_once * l->lanes));
         for (int v = 0; v < r->at_once; v++) {
-            go_to(r, at, v);
+            krsi_rows_go_to(r, at, v);
             store_points(l, r);
         }
         krsi_kb_end(l->kb);

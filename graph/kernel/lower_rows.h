@@ -49,9 +49,8 @@ void krsi_rows_open_pass(krsi_rows *r, int pass);
 void krsi_rows_declare_partials(krsi_rows *r, int64_t count);
 /* is the row so many points, as often as it takes? */
 bool krsi_rows_are_whole(const krsi_rows *r, int64_t points);
-/* How many times `elements` points of the row a turn takes, where items are
- * lanes and `loops` loops go along the row. */
-int krsi_rows_at_once(const krsi_rows *r, int elements, int loops);
+/* the points of the row at `at`, vector v of those that a turn takes */
+void krsi_rows_go_to(krsi_rows *r, krsi_kv at, int v);
 /* reductions of the pass at the point where the coordinates are, the v-th of
  * the turn */
 void krsi_rows_take_turn(krsi_rows *r, krsi_rows_lanes *carry,
@@ -60,7 +59,15 @@ void krsi_rows_take_turn(krsi_rows *r, krsi_rows_lanes *carry,
 /* ---- lower_rows_across.c ---- */
 
 void krsi_rows_across(krsi_rows *r);
-/* where items are lanes of a processor */
+
+/* ---- lower_rows_lanes.c ---- */
+
+/* How many times `elements` points of the row a turn takes, if `loops` loops go
+ * along the row: as few as there may be turns. */
+int krsi_rows_at_once(const krsi_rows *r, int elements, int loops);
+/* the reductions of the pass, along the row, settled */
+void krsi_rows_along_in_turn(krsi_rows *r);
+/* all of the cut, across */
 void krsi_rows_across_in_turn(krsi_rows *r);
 
 #endif

@@ -4,8 +4,7 @@
  * In: one level of reductions. Out: vectors along the contiguous axis, each
  * element of the last axis into its virtual lane; then the lanes meet, in the
  * order that lower_rows.c states. The 64 partial sums of a column lie one after
- * the other in scratch: all the time, or, where items are lanes of a processor
- * and scratch is slow, once they are finished.
+ * the other in scratch.
  */
 #include "lower_rows.h"
 
@@ -92,64 +91,6 @@ join_lanes(krsi_rows *r)
         krsi_kb_end(kb);
         krsi_kb_end(kb);
     }
-}
-
-/* The virtual lanes in turn, some rows of the operand at a time; an item has a
- * vector of columns. */
-void
-krsi_rows_across_in_turn(krsi_rows *r)
-{
-    krsi_lowering *l = r->l;
-    krsi_kb *kb = l->kb;
-    krsi_rows_lanes carry[KRSI_CUT_REDUCES], sum[KRSI_CUT_REDUCES];
-    int many = r->at_once = krsi_rows_at_once(r, 1, 1), column = r->row - 1;
-    krsi_kv width = krsi_kb_i64(kb, KRSI_ROW_LANES), n = l->extent[r->row];
-    r->strip = l->lanes;
-    krsi_rows_open_pass(r, 1);
-    krsi_rows_declare_partials(r, (int64_t)KRSI_ROW_LANES * r->strip);
-    krsi_lower_points(l, r->row, r->strip);
-    r->begin = l->coord[column];
-    l->vector_axis = column;
-    krsi_kv columns = krsi_kb_below(kb, r->begin, l->end, l->lanes);
-    krsi_kv first =
-        krsi_kb_for(kb, krsi_kb_i64(kb, 0), width, krsi_kb_i64(kb, many));
-    krsi_kv at = krsi_kb_for(kb, first, n, width);
-    for (int i = 0; i < r->reduces; i++) {
-        enum krsi_op op = l->cut->expr[r->reduce[i]].op;
-        krsi_kv none = krsi_rows_spread(
-            l, krsi_rows_identity(kb, op, krsi_rows_type(l, r->reduce[i])));
-        for (int v = 0; v < many; v++)
-            carry[i][v] = krsi_kb_carry(kb, none);
-    }
-    for (int v = 0; v < many; v++) {
-        krsi_kv k = krsi_kb_add(kb, at, krsi_kb_i64(kb, v));
-        l->coord[r->row] = k;
-        l->mask = columns;
-        if (!krsi_rows_are_whole(r, many))
-            l->mask = krsi_kb_and(
-                kb, columns,
-                krsi_kb_broadcast(kb, l->lanes, krsi_kb_lt(kb, k, n)));
-        krsi_lower_move(l);
-        krsi_rows_take_turn(r, carry, sum, v);
-    }
-    for (int i = 0; i < r->reduces; i++)
-        for (int v = 0; v < many; v++)
-            krsi_kb_next(kb, carry[i][v], sum[i][v]);
-    krsi_kb_end(kb);
-    for (int i = 0; i < r->reduces; i++)
-        for (int v = 0; v < many; v++) {
-            krsi_kv lane = krsi_kb_add(kb, first, krsi_kb_i64(kb, v));
-            krsi_kb_store(kb, partial(r, i, lane),
-                          krsi_kb_result(kb, carry[i][v]));
-        }
-    krsi_kb_end(kb);
-    memset(l->fixed, 0, sizeof l->fixed);
-    join_lanes(r);
-    l->coord[column] = r->begin;
-    l->mask = columns;
-    krsi_lower_move(l);
-    store_columns(l, r);
-    krsi_lower_end_points(l);
 }
 
 /* Row after row of the operand, each from left to right as memory likes it;
