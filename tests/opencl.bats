@@ -39,7 +39,7 @@ setup() {
 @test "the stage opencl shows what is compiled" {
     run -0 --separate-stderr "$KERSEY" graph "$TESTS_DIR/graphs/softmax.krs" \
         --stage opencl --backend opencl
-    [[ "$output" == *"__kernel"*"LOAD(__global, float, "* ]]
+    [[ "$output" == *"LOAD(__global, float, "*"__kernel"* ]]
     run -1 --separate-stderr "$KERSEY" graph "$TESTS_DIR/graphs/softmax.krs" \
         --stage llvm --backend opencl
     [[ "$stderr" == *"no stage 'llvm'"*"opencl"* ]]

@@ -37,10 +37,17 @@ enum {
     KRSI_CLC_OFFSETS = KRSI_CLC_GRID + KRS_K_AXES
 };
 
+/* Parameters of a kernel function before its memories: block, at, scratch. */
+enum { KRSI_CLC_ARGUMENTS = 3 };
+
 /* How items of a grid become work-items. */
 typedef enum krsi_clc_walk {
     KRSI_CLC_TAKE,   /* few work-items, each takes items until none is left:
-                       processors, and kernels with scratch */
+                       kernels with scratch */
+    KRSI_CLC_CALLED, /* the same on processors, in a function that the one
+                       kernel KRSI_CLC_ENTRY of the program calls: their
+                       drivers compile a kernel in several forms and link each
+                       by itself, but what kernels call once */
     KRSI_CLC_SPREAD, /* a work-item each, KRSI_CLC_LOCAL in a group */
     KRSI_CLC_GROUPS  /* groups are the kernel's own */
 } krsi_clc_walk;
@@ -65,12 +72,24 @@ typedef struct krsi_clc_block {
 /* clc_prelude.c -- what a program begins with */
 const char *krsi_clc_prelude(bool is_processor, bool has_fma);
 
-/* clc_kernel.c -- the text of one kernel with the name `symbol`, to stand
- * behind the prelude; free() it. Errors: INTERNAL (no translation), MEMORY. */
-krs_status krsi_clc_print(const krs_kernel *kernel, const char *symbol,
-                          krsi_clc_walk walk, char **out, krs_error *err);
+/* clc_kernel.c -- the text of one kernel, to stand behind the prelude; free()
+ * it. Errors: INTERNAL (no translation), MEMORY. */
+krs_status krsi_clc_print(const krs_kernel *kernel, krsi_clc_walk walk,
+                          char **out, krs_error *err);
+/* what its function is called */
+enum { KRSI_CLC_SYMBOL = 40 };
+void krsi_clc_symbol(const krs_kernel *kernel, char out[KRSI_CLC_SYMBOL]);
+/* The kernel of the functions that are called, to stand behind them; NULL if
+ * there is none. Besides memories, as many as any function has, its last
+ * parameter is the place among `kernels` of the one that runs. */
+#define KRSI_CLC_ENTRY "entry"
+krs_status krsi_clc_print_entry(const krs_kernel *const *kernels,
+                                const krsi_clc_walk *walks, size_t count,
+                                char **out, uint32_t *out_params,
+                                krs_error *err);
 krsi_clc_block krsi_clc_block_of(const krs_kernel *kernel);
-bool krsi_clc_has_scratch(const krs_kernel *kernel);
+/* does the kernel have a buffer of its own in this space? */
+bool krsi_clc_has(const krs_kernel *kernel, uint8_t space);
 
 /* clc_value.c -- names and types. A part is a vector of at most 16 lanes. */
 #define KRSI_CLC_TEXT 24

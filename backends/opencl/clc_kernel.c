@@ -1,7 +1,8 @@
 /* clc_kernel.c -- kernel to OpenCL C: the frame of the function, loops, and
  * the dispatch of every instruction.
  *
- * In: a verified kernel. Out: text with one function, to stand behind the prelude.
+ * In: a verified kernel. Out: text with one function, to stand behind the prelude;
+ * and the kernel that calls all functions of a program which are not kernels.
  *
  * FOR becomes a loop of C; CARRY a variable declared before it, of the same
  * number; NEXT a constant n<i> at the end of the body, all of which are
@@ -10,15 +11,24 @@
  */
 #include "clc.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 
 bool
-krsi_clc_has_scratch(const krs_kernel *kernel)
+krsi_clc_has(const krs_kernel *kernel, uint8_t space)
 {
     for (uint32_t i = kernel->param_count; i < kernel->buffer_count; i++)
-        if (kernel->buffers[i].space == KRS_K_SCRATCH)
+        if (kernel->buffers[i].space == space)
             return true;
     return false;
+}
+
+void
+krsi_clc_symbol(const krs_kernel *kernel, char out[KRSI_CLC_SYMBOL])
+{
+    uint64_t hash[2];
+    krs_kernel_hash(kernel, hash);
+    snprintf(out, KRSI_CLC_SYMBOL, "k_%016llx%016llx",
+             (unsigned long long)hash[0], (unsigned long long)hash[1]);
 }
 
 krsi_clc_block
@@ -38,26 +48,39 @@ access_text(const krs_kbuffer *buffer)
     return buffer->access & KRS_K_WRITE ? "" : "const ";
 }
 
+/* "(__global long *block, ...", without the closing bracket */
 static void
-open_function(krsi_clc *c, const char *symbol)
+add_parameters(krsi_string *out, uint32_t count)
+{
+    krsi_string_add(out, "(__global long *block, const long at, __global "
+                         "uchar *scratch");
+    for (uint32_t i = 0; i < count; i++)
+        krsi_string_format(out, ", __global uchar *m%u", i);
+}
+
+static void
+open_function(krsi_clc *c)
 {
     const krs_kernel *kernel = c->kernel;
-    krsi_clc_line(c, "/* %s */", kernel->name);
+    char symbol[KRSI_CLC_SYMBOL];
     uint32_t local[KRS_K_AXES] = {1, 1, 1};
+    krsi_clc_symbol(kernel, symbol);
+    krsi_clc_line(c, "/* %s */", kernel->name);
     if (c->walk == KRSI_CLC_SPREAD)
         local[0] = KRSI_CLC_LOCAL;
     for (int i = 0; i < KRS_K_AXES && c->walk == KRSI_CLC_GROUPS; i++)
         local[i] = kernel->group[i];
-    krsi_clc_line(c,
-                  "__kernel __attribute__((reqd_work_group_size(%u, %u, %u)))",
-                  local[0], local[1], local[2]);
-    krsi_string_format(&c->out,
-                       "void %s(__global long *block, const long at, "
-                       "__global uchar *scratch",
-                       symbol);
-    for (uint32_t i = 0; i < kernel->param_count; i++)
-        krsi_string_format(&c->out, ", __global uchar *m%u", i);
-    krsi_string_add(&c->out, ")\n{\n");
+    if (c->walk == KRSI_CLC_CALLED)
+        krsi_clc_line(c, "static __attribute__((noinline))");
+    else
+        krsi_clc_line(
+            c, "__kernel __attribute__((reqd_work_group_size(%u, %u, %u)))",
+            local[0], local[1], local[2]);
+    krsi_string_format(&c->out, "void %s", symbol);
+    add_parameters(&c->out, kernel->param_count);
+    krsi_string_add(&c->out, c->walk == KRSI_CLC_CALLED
+                                 ? ", const long taker)\n{\n"
+                                 : ")\n{\n");
     c->depth++;
 }
 
@@ -67,11 +90,14 @@ declare_buffers(krsi_clc *c)
 {
     const krs_kernel *kernel = c->kernel;
     krsi_clc_block block = krsi_clc_block_of(kernel);
-    if (krsi_clc_has_scratch(kernel))
+    if (krsi_clc_has(kernel, KRS_K_SCRATCH))
         krsi_clc_line(c,
                       "__global uchar *const own = scratch + %d + "
-                      "(long)get_global_id(0) * p[%zu];",
-                      KRSI_CLC_SLACK, block.scratch);
+                      "%s * p[%zu];",
+                      KRSI_CLC_SLACK,
+                      c->walk == KRSI_CLC_CALLED ? "taker"
+                                                 : "(long)get_global_id(0)",
+                      block.scratch);
     for (uint32_t i = 0; i < kernel->buffer_count; i++) {
         const krs_kbuffer *b = &kernel->buffers[i];
         krsi_clc_name type = krsi_clc_stored(b->dtype, 1);
@@ -96,7 +122,7 @@ declare_buffers(krsi_clc *c)
 static void
 open_items(krsi_clc *c)
 {
-    if (c->walk == KRSI_CLC_TAKE) {
+    if (c->walk == KRSI_CLC_TAKE || c->walk == KRSI_CLC_CALLED) {
         krsi_clc_line(c, "for (;;) {");
         c->depth++;
         krsi_clc_line(c, "const long item = "
@@ -225,13 +251,25 @@ instruction(krsi_clc *c, uint32_t i)
     c->failure = krs_kop_name(inst->op);
 }
 
+static krs_status
+finish(krsi_string *text, const char *name, char **out, krs_error *err)
+{
+    if (text->failed) {
+        krsi_string_free(text);
+        return krs_fail(err, KRS_E_MEMORY, "opencl: %s: no memory for its text",
+                        name);
+    }
+    *out = text->text;
+    return KRS_OK;
+}
+
 krs_status
-krsi_clc_print(const krs_kernel *kernel, const char *symbol, krsi_clc_walk walk,
-               char **out, krs_error *err)
+krsi_clc_print(const krs_kernel *kernel, krsi_clc_walk walk, char **out,
+               krs_error *err)
 {
     krsi_clc c = {.kernel = kernel, .walk = walk};
     *out = NULL;
-    open_function(&c, symbol);
+    open_function(&c);
     krsi_clc_line(&c, "__global long *const p = block + at;");
     declare_buffers(&c);
     open_items(&c);
@@ -239,19 +277,48 @@ krsi_clc_print(const krs_kernel *kernel, const char *symbol, krsi_clc_walk walk,
         instruction(&c, i);
     for (; c.depth > 0 && !c.failure; c.depth--)
         krsi_string_format(&c.out, "%*s}\n", 4 * (c.depth - 1), "");
-    krs_status status = c.failure      ? KRS_E_INTERNAL
-                        : c.out.failed ? KRS_E_MEMORY
-                                       : KRS_OK;
-    if (status == KRS_E_INTERNAL)
-        krs_fail(err, status, "opencl: %s: no translation of %s", kernel->name,
-                 c.failure);
-    else if (status == KRS_E_MEMORY)
-        krs_fail(err, status, "opencl: %s: no memory for its text",
-                 kernel->name);
-    if (status != KRS_OK) {
-        krsi_string_free(&c.out);
-        return status;
+    if (!c.failure)
+        return finish(&c.out, kernel->name, out, err);
+    krsi_string_free(&c.out);
+    return krs_fail(err, KRS_E_INTERNAL, "opencl: %s: no translation of %s",
+                    kernel->name, c.failure);
+}
+
+krs_status
+krsi_clc_print_entry(const krs_kernel *const *kernels,
+                     const krsi_clc_walk *walks, size_t count, char **out,
+                     uint32_t *out_params, krs_error *err)
+{
+    krsi_string text = {0};
+    size_t called = 0;
+    *out = NULL;
+    *out_params = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (walks[i] != KRSI_CLC_CALLED)
+            continue;
+        called++;
+        if (kernels[i]->param_count > *out_params)
+            *out_params = kernels[i]->param_count;
     }
-    *out = c.out.text;
-    return KRS_OK;
+    if (!called)
+        return KRS_OK;
+    krsi_string_add(&text, "__kernel __attribute__((reqd_work_group_size(1, 1, "
+                           "1)))\nvoid " KRSI_CLC_ENTRY);
+    add_parameters(&text, *out_params);
+    krsi_string_add(&text, ", const int which)\n{\n"
+                           "    const long taker = (long)get_global_id(0);\n"
+                           "    switch (which) {\n");
+    for (size_t i = 0; i < count; i++) {
+        char symbol[KRSI_CLC_SYMBOL];
+        if (walks[i] != KRSI_CLC_CALLED)
+            continue;
+        krsi_clc_symbol(kernels[i], symbol);
+        krsi_string_format(&text, "    case %zu: %s(block, at, scratch", i,
+                           symbol);
+        for (uint32_t k = 0; k < kernels[i]->param_count; k++)
+            krsi_string_format(&text, ", m%u", k);
+        krsi_string_add(&text, ", taker); break;\n");
+    }
+    krsi_string_add(&text, "    }\n}\n");
+    return finish(&text, KRSI_CLC_ENTRY, out, err);
 }

@@ -1,8 +1,9 @@
 /* opencl_build.c -- kernels to blobs, blobs to code.
  *
  * The compiler of a driver takes long to start and little for each further
- * kernel, so all kernels of a call become one program. Its binary is in the
- * blob of the first kernel; the others name the build that they are part of.
+ * kernel, so all kernels of a call become one program, and on processors, where
+ * it links kernels one by one, functions of one kernel. The binary is in the
+ * blob of the first; the others name the build that they are part of.
  * So blobs of a call are loaded in their order; one whose first is not loaded
  * is refused by NAME, a binary that the driver does not take by FORMAT, and both
  * are built anew by ../build.c.
@@ -13,25 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SYMBOL_TEXT = 40, LOG_TEXT = 240 };
+enum { LOG_TEXT = 240 };
 
-static const char magic[8] = "krs-cl1";
+static const char magic[8] = "krs-cl2";
 
 typedef struct header {
     char magic[8];
     uint64_t build[2]; /* the hash of the hashes of its kernels */
     uint64_t kernel[2];
+    uint32_t place;        /* in the build */
+    uint32_t entry_params; /* buffers of KRSI_CLC_ENTRY */
     uint64_t binary_bytes; /* behind the header; 0: with the first kernel */
 } header;
-
-static void
-symbol_of(const krs_kernel *kernel, char out[SYMBOL_TEXT])
-{
-    uint64_t hash[2];
-    krs_kernel_hash(kernel, hash);
-    snprintf(out, SYMBOL_TEXT, "k_%016llx%016llx", (unsigned long long)hash[0],
-             (unsigned long long)hash[1]);
-}
 
 static bool
 has_groups(const krs_kernel *kernel)
@@ -44,9 +38,10 @@ walk_of(const krs_backend_device *device, const krs_kernel *kernel)
 {
     if (has_groups(kernel))
         return KRSI_CLC_GROUPS;
-    return device->limits.is_processor || krsi_clc_has_scratch(kernel)
-               ? KRSI_CLC_TAKE
-               : KRSI_CLC_SPREAD;
+    if (!device->limits.is_processor)
+        return krsi_clc_has(kernel, KRS_K_SCRATCH) ? KRSI_CLC_TAKE
+                                                   : KRSI_CLC_SPREAD;
+    return krsi_clc_has(kernel, KRS_K_SHARED) ? KRSI_CLC_TAKE : KRSI_CLC_CALLED;
 }
 
 static krs_status
@@ -59,7 +54,7 @@ check_limits(const krs_backend_device *device, const krs_kernel *kernel,
     bool fits = items <= limits->group_items;
     for (int i = 0; i < KRS_K_AXES; i++)
         fits &= kernel->group[i] <= limits->group[i];
-    if (!fits || (has_groups(kernel) && krsi_clc_has_scratch(kernel)))
+    if (!fits || (has_groups(kernel) && krsi_clc_has(kernel, KRS_K_SCRATCH)))
         return krs_fail(err, KRS_E_UNSUPPORTED,
                         "opencl: %s: groups of %llu items%s; %s has up to %u, "
                         "without scratch",
@@ -76,50 +71,13 @@ check_limits(const krs_backend_device *device, const krs_kernel *kernel,
     return KRS_OK;
 }
 
-static krs_status
-print_one(const krs_backend_device *device, const krs_kernel *kernel,
-          char **out, krs_error *err)
-{
-    char symbol[SYMBOL_TEXT];
-    symbol_of(kernel, symbol);
-    return krsi_clc_print(kernel, symbol, walk_of(device, kernel), out, err);
-}
-
 /* The first line of a log that names an error, or its first line. */
 static void
-first_complaint(char *log)
+first_complaint(const char *log, char out[LOG_TEXT])
 {
-    char *from = strstr(log, "error:");
+    const char *from = strstr(log, "error:");
     from = from ? from : log;
-    from[strcspn(from, "\n")] = 0;
-    memmove(log, from, strlen(from) + 1);
-    if (strlen(log) >= LOG_TEXT)
-        log[LOG_TEXT - 1] = 0;
-}
-
-static krs_status
-refuse(const krs_backend_device *device, cl_program program, cl_int code,
-       krs_error *err)
-{
-    const krsi_cl *cl = &device->cl;
-    size_t bytes = 0;
-    char *log = NULL, text[KRSI_CL_CODE_TEXT];
-    if (code == CL_OUT_OF_HOST_MEMORY || code == CL_OUT_OF_RESOURCES)
-        return krsi_cl_fail(err, code, "the kernels were not compiled");
-    if (cl->GetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0,
-                                NULL, &bytes) == CL_SUCCESS)
-        log = calloc(bytes + 1, 1);
-    if (log)
-        cl->GetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG,
-                                bytes, log, NULL);
-    if (log)
-        first_complaint(log);
-    krs_status status =
-        krs_fail(err, KRS_E_INTERNAL, "opencl: %s refuses the kernels: %s: %s",
-                 device->limits.name, krsi_cl_code(code, text),
-                 log && log[0] ? log : "no reason given");
-    free(log);
-    return status;
+    snprintf(out, LOG_TEXT, "%.*s", (int)strcspn(from, "\n"), from);
 }
 
 /* ---- build ---- */
@@ -137,48 +95,158 @@ build_name(const krs_kernel *const *kernels, size_t count, uint64_t out[2])
     }
 }
 
-static krs_status
-compile(const krs_backend_device *device, const char **texts, size_t count,
-        unsigned char **out_binary, size_t *out_bytes, krs_error *err)
+/* The text of a program: the prelude, kernels, and the entry of those that are
+ * called. */
+typedef struct program_text {
+    const krs_kernel *const *kernels;
+    size_t count;
+    krsi_clc_walk *walks;
+    const char **texts; /* text_count, of which the first is not ours */
+    size_t text_count;
+    uint32_t entry_params;
+} program_text;
+
+static void
+release_text(program_text *t)
 {
-    const krsi_cl *cl = &device->cl;
-    cl_int code;
-    krs_status status = KRS_OK;
-    cl_program program = cl->CreateProgramWithSource(
-        device->context, (cl_uint)count + 1, texts, NULL, &code);
-    if (!program)
-        return krsi_cl_fail(err, code, "no program of %zu kernels", count);
-    code =
-        cl->BuildProgram(program, 1, &device->id, device->options, NULL, NULL);
-    if (code != CL_SUCCESS)
-        status = refuse(device, program, code, err);
-    if (status == KRS_OK) {
-        code = cl->GetProgramInfo(program, CL_PROGRAM_BINARY_SIZES,
-                                  sizeof *out_bytes, out_bytes, NULL);
-        *out_binary = code == CL_SUCCESS ? malloc(*out_bytes + 1) : NULL;
-        if (*out_binary)
-            code = cl->GetProgramInfo(program, CL_PROGRAM_BINARIES,
-                                      sizeof *out_binary, out_binary, NULL);
-        else if (code == CL_SUCCESS)
-            code = CL_OUT_OF_HOST_MEMORY;
-        if (code != CL_SUCCESS)
-            status = krsi_cl_fail(err, code, "no binary of %zu kernels", count);
-    }
-    cl->ReleaseProgram(program);
-    return status;
+    for (size_t i = 1; i < t->text_count; i++)
+        free((void *)(uintptr_t)t->texts[i]);
+    free((void *)t->texts);
+    free(t->walks);
 }
 
 static krs_status
-make_blobs(const krs_kernel *const *kernels, size_t count,
-           const unsigned char *binary, size_t bytes, krs_backend_blob *out,
-           krs_error *err)
+print_program(const krs_backend_device *device, program_text *t, krs_error *err)
 {
-    header h = {.build = {0}};
+    t->walks = calloc(t->count, sizeof *t->walks);
+    t->texts = calloc(t->count + 2, sizeof *t->texts);
+    if (!t->walks || !t->texts)
+        return krs_fail(err, KRS_E_MEMORY, "opencl: no memory to build");
+    t->texts[t->text_count++] = krsi_clc_prelude(device->limits.is_processor,
+                                                 device->limits.facts.has_fma);
+    for (size_t i = 0; i < t->count; i++) {
+        char *text = NULL;
+        t->walks[i] = walk_of(device, t->kernels[i]);
+        KRS_TRY(check_limits(device, t->kernels[i], err));
+        KRS_TRY(krsi_clc_print(t->kernels[i], t->walks[i], &text, err));
+        t->texts[t->text_count++] = text;
+    }
+    char *entry;
+    KRS_TRY(krsi_clc_print_entry(t->kernels, t->walks, t->count, &entry,
+                                 &t->entry_params, err));
+    if (entry)
+        t->texts[t->text_count++] = entry;
+    return KRS_OK;
+}
+
+/* The program of a text, and what building it gave. */
+static krs_status
+compile(const krs_backend_device *device, const program_text *t,
+        cl_program *out, cl_int *code, krs_error *err)
+{
+    const krsi_cl *cl = &device->cl;
+    *out = cl->CreateProgramWithSource(device->context, (cl_uint)t->text_count,
+                                       t->texts, NULL, code);
+    if (!*out)
+        return krsi_cl_fail(err, *code, "no program of %zu kernels", t->count);
+    *code = cl->BuildProgram(*out, 1, &device->id, device->options, NULL, NULL);
+    return KRS_OK;
+}
+
+static void
+read_log(const krs_backend_device *device, cl_program program,
+         char out[LOG_TEXT])
+{
+    const krsi_cl *cl = &device->cl;
+    size_t bytes = 0;
+    char *log = NULL;
+    snprintf(out, LOG_TEXT, "no reason given");
+    if (cl->GetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG, 0,
+                                NULL, &bytes) == CL_SUCCESS)
+        log = calloc(bytes + 1, 1);
+    if (log)
+        cl->GetProgramBuildInfo(program, device->id, CL_PROGRAM_BUILD_LOG,
+                                bytes, log, NULL);
+    if (log && log[0])
+        first_complaint(log, out);
+    free(log);
+}
+
+/* The driver's reason why it refuses a program, and the first of its kernels
+ * that it refuses alone: for that it is asked again, kernel by kernel. */
+static krs_status
+refuse(krs_backend_device *device, const program_text *t, cl_program program,
+       cl_int code, krs_error *err)
+{
+    char log[LOG_TEXT], text[KRSI_CL_CODE_TEXT];
+    const char *guilty = t->count == 1 ? t->kernels[0]->name : NULL;
+    if (code == CL_OUT_OF_HOST_MEMORY || code == CL_OUT_OF_RESOURCES)
+        return krsi_cl_fail(err, code, "the kernels were not compiled");
+    read_log(device, program, log);
+    for (size_t i = 0; !guilty && i < t->count; i++) {
+        program_text one = {.kernels = t->kernels + i, .count = 1};
+        cl_program alone = NULL;
+        cl_int now = CL_SUCCESS;
+        if (print_program(device, &one, err) == KRS_OK &&
+            compile(device, &one, &alone, &now, err) == KRS_OK &&
+            now != CL_SUCCESS) {
+            guilty = t->kernels[i]->name;
+            code = now;
+            read_log(device, alone, log);
+        }
+        if (alone)
+            device->cl.ReleaseProgram(alone);
+        release_text(&one);
+    }
+    if (!guilty)
+        return krs_fail(err, KRS_E_DEVICE,
+                        "opencl: %s refuses %zu kernels together, none alone: "
+                        "%s: %s",
+                        device->limits.name, t->count, krsi_cl_code(code, text),
+                        log);
+    return krs_fail(err, KRS_E_DEVICE,
+                    "opencl: %s refuses the kernel %s: %s: %s",
+                    device->limits.name, guilty, krsi_cl_code(code, text), log);
+}
+
+static krs_status
+make_binary(krs_backend_device *device, const program_text *t,
+            unsigned char **out_binary, size_t *out_bytes, krs_error *err)
+{
+    const krsi_cl *cl = &device->cl;
+    cl_program program;
+    cl_int code;
+    KRS_TRY(compile(device, t, &program, &code, err));
+    if (code != CL_SUCCESS) {
+        krs_status status = refuse(device, t, program, code, err);
+        cl->ReleaseProgram(program);
+        return status;
+    }
+    code = cl->GetProgramInfo(program, CL_PROGRAM_BINARY_SIZES,
+                              sizeof *out_bytes, out_bytes, NULL);
+    *out_binary = code == CL_SUCCESS ? malloc(*out_bytes + 1) : NULL;
+    if (*out_binary)
+        code = cl->GetProgramInfo(program, CL_PROGRAM_BINARIES,
+                                  sizeof *out_binary, out_binary, NULL);
+    else if (code == CL_SUCCESS)
+        code = CL_OUT_OF_HOST_MEMORY;
+    cl->ReleaseProgram(program);
+    return code == CL_SUCCESS
+               ? KRS_OK
+               : krsi_cl_fail(err, code, "no binary of %zu kernels", t->count);
+}
+
+static krs_status
+make_blobs(const program_text *t, const unsigned char *binary, size_t bytes,
+           krs_backend_blob *out, krs_error *err)
+{
+    header h = {.entry_params = t->entry_params};
     memcpy(h.magic, magic, sizeof h.magic);
-    build_name(kernels, count, h.build);
-    for (size_t i = 0; i < count; i++) {
+    build_name(t->kernels, t->count, h.build);
+    for (size_t i = 0; i < t->count; i++) {
+        h.place = (uint32_t)i;
         h.binary_bytes = i ? 0 : bytes;
-        krs_kernel_hash(kernels[i], h.kernel);
+        krs_kernel_hash(t->kernels[i], h.kernel);
         out[i].bytes = sizeof h + h.binary_bytes;
         out[i].data = malloc(out[i].bytes);
         if (!out[i].data)
@@ -193,38 +261,24 @@ krs_status
 krsi_opencl_build(krs_backend_device *device, const krs_kernel *const *kernels,
                   size_t count, krs_backend_blob *out_blobs, krs_error *err)
 {
-    krs_status status = KRS_OK;
+    program_text text = {.kernels = kernels, .count = count};
     unsigned char *binary = NULL;
     size_t bytes = 0;
     for (size_t i = 0; i < count; i++)
         out_blobs[i] = (krs_backend_blob){0};
     if (!count)
         return KRS_OK;
-    const char **texts = calloc(count + 1, sizeof *texts);
-    if (!texts)
-        return krs_fail(err, KRS_E_MEMORY, "opencl: no memory to build");
-    texts[0] = krsi_clc_prelude(device->limits.is_processor,
-                                device->limits.facts.has_fma);
-    for (size_t i = 0; status == KRS_OK && i < count; i++) {
-        char *one = NULL;
-        status = check_limits(device, kernels[i], err);
-        if (status == KRS_OK)
-            status = print_one(device, kernels[i], &one, err);
-        texts[i + 1] = one;
-    }
+    krs_status status = print_program(device, &text, err);
     if (status == KRS_OK)
-        status = compile(device, texts, count, &binary, &bytes, err);
+        status = make_binary(device, &text, &binary, &bytes, err);
     if (status == KRS_OK)
-        status = make_blobs(kernels, count, binary, bytes, out_blobs, err);
-    for (size_t i = 0; i < count; i++) {
-        free((void *)(uintptr_t)texts[i + 1]);
-        if (status == KRS_OK)
-            continue;
+        status = make_blobs(&text, binary, bytes, out_blobs, err);
+    for (size_t i = 0; status != KRS_OK && i < count; i++) {
         free(out_blobs[i].data);
         out_blobs[i] = (krs_backend_blob){0};
     }
     free(binary);
-    free((void *)texts);
+    release_text(&text);
     return status;
 }
 
@@ -319,12 +373,39 @@ read_header(const krs_kernel *kernel, const krs_backend_blob *blob, header *out,
     return KRS_OK;
 }
 
+/* A kernel with its arguments that never change: of the entry, which function
+ * it calls, and no memory for what that does not take. */
+static cl_kernel
+open_function(const krs_backend_device *device, const krs_backend_code *code,
+              const header *h, cl_int *failed)
+{
+    const krsi_cl *cl = &device->cl;
+    char symbol[KRSI_CLC_SYMBOL];
+    cl_int which = (cl_int)h->place;
+    krsi_clc_symbol(code->kernel, symbol);
+    if (code->walk != KRSI_CLC_CALLED)
+        return cl->CreateKernel(code->program->program, symbol, failed);
+    cl_kernel entry =
+        cl->CreateKernel(code->program->program, KRSI_CLC_ENTRY, failed);
+    const cl_uint first = KRSI_CLC_ARGUMENTS;
+    for (cl_uint i = code->kernel->param_count;
+         entry && *failed == CL_SUCCESS && i < h->entry_params; i++)
+        *failed = cl->SetKernelArg(entry, first + i, sizeof(cl_mem), NULL);
+    if (entry && *failed == CL_SUCCESS)
+        *failed = cl->SetKernelArg(entry, first + h->entry_params, sizeof which,
+                                   &which);
+    if (entry && *failed != CL_SUCCESS) {
+        cl->ReleaseKernel(entry);
+        return NULL;
+    }
+    return entry;
+}
+
 static krs_status
 load_into(krs_backend_device *device, krs_backend_code *code, const header *h,
           const krs_backend_blob *blob, krs_error *err)
 {
-    char symbol[SYMBOL_TEXT];
-    cl_int failed;
+    cl_int failed = CL_SUCCESS;
     krsi_cl_program *p = find_program(device, h);
     if (!p && !h->binary_bytes)
         return krs_fail(err, KRS_E_NAME,
@@ -334,12 +415,11 @@ load_into(krs_backend_device *device, krs_backend_code *code, const header *h,
     if (!p)
         KRS_TRY(open_program(
             device, h, (const unsigned char *)blob->data + sizeof *h, &p, err));
-    symbol_of(code->kernel, symbol);
-    code->function = device->cl.CreateKernel(p->program, symbol, &failed);
+    code->program = p;
+    code->function = open_function(device, code, h, &failed);
     if (!code->function)
         return krsi_cl_fail(err, failed, "%s: no code to load",
                             code->kernel->name);
-    code->program = p;
     p->users++;
     return KRS_OK;
 }
@@ -389,5 +469,19 @@ krsi_opencl_listing(krs_backend_device *device, const krs_kernel *kernel,
     if (strcmp(stage, "opencl") != 0)
         return krs_fail(err, KRS_E_NAME,
                         "opencl: no stage '%s'; there is opencl", stage);
-    return print_one(device, kernel, out_text, err);
+    program_text t = {.kernels = &kernel, .count = 1};
+    krs_status status = print_program(device, &t, err);
+    krsi_string both = {0};
+    for (size_t i = 1; status == KRS_OK && i < t.text_count; i++)
+        krsi_string_add(&both, t.texts[i]);
+    release_text(&t);
+    if (status == KRS_OK && both.failed) {
+        krsi_string_free(&both);
+        status = krs_fail(err, KRS_E_MEMORY,
+                          "opencl: %s: no memory for its "
+                          "text",
+                          kernel->name);
+    }
+    *out_text = status == KRS_OK ? both.text : NULL;
+    return status;
 }

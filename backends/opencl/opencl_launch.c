@@ -195,8 +195,9 @@ enqueue(krs_backend_device *device, const krs_backend_launch *launch,
         code = cl->SetKernelArg(function, 2, sizeof(cl_mem),
                                 &device->scratch->buffer);
     for (uint32_t i = 0; code == CL_SUCCESS && i < kernel->param_count; i++)
-        code = cl->SetKernelArg(function, 3 + i, sizeof(cl_mem),
-                                &launch->bindings[i].memory->buffer);
+        code =
+            cl->SetKernelArg(function, KRSI_CLC_ARGUMENTS + i, sizeof(cl_mem),
+                             &launch->bindings[i].memory->buffer);
     if (code != CL_SUCCESS)
         return code;
     for (int i = 0; i < KRS_K_AXES; i++) {
@@ -208,7 +209,8 @@ enqueue(krs_backend_device *device, const krs_backend_launch *launch,
         local[0] = KRSI_CLC_LOCAL;
         global[0] = (global[0] + local[0] - 1) / local[0] * local[0];
     }
-    if (launch->code->walk == KRSI_CLC_TAKE) {
+    if (launch->code->walk == KRSI_CLC_TAKE ||
+        launch->code->walk == KRSI_CLC_CALLED) {
         global[0] = p->takers;
         global[1] = global[2] = 1;
     }

@@ -127,7 +127,11 @@ lanes_of(const krs_backend_device *d)
 static void
 fill_limits(krs_backend_device *d)
 {
-    enum { ARGUMENT_BYTES = 8, OTHER_ARGUMENTS = 3, MOST_PARAMS = 256 };
+    enum {
+        ARGUMENT_BYTES = 8,
+        OTHER_ARGUMENTS = KRSI_CLC_ARGUMENTS + 1, /* which function */
+        MOST_PARAMS = 256
+    };
     krs_backend_limits *l = &d->limits;
     char version[INFO_TEXT], driver[INFO_TEXT], platform[INFO_TEXT];
     uint64_t config =
