@@ -25,6 +25,7 @@ struct driver_fault {
     int fail_at;         /* the call to fail, from 1 on; 0: none */
     const char *refuses; /* all calls of this name fail: with this code, */
     int refusal;
+    const char *spoils; /* a program of a text with this is not one (OpenCL) */
     driver_lack lacks;
     int calls;        /* so far, of those that can fail */
     int live;         /* objects that were made and not destroyed */

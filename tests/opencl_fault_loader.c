@@ -117,10 +117,6 @@ DOERS(DOER)
     X(CreateBuffer, cl_mem,                                                   \
       (cl_context c, cl_mem_flags f, size_t bytes, void *data, cl_int *out),  \
       (c, f, bytes, data, out), CL_MEM_OBJECT_ALLOCATION_FAILURE)             \
-    X(CreateProgramWithSource, cl_program,                                    \
-      (cl_context c, cl_uint n, const char **text, const size_t *lengths,     \
-       cl_int *out),                                                          \
-      (c, n, text, lengths, out), NO_HOST)                                    \
     X(CreateProgramWithBinary, cl_program,                                    \
       (cl_context c, cl_uint n, const cl_device_id *d, const size_t *lengths, \
        const unsigned char **data, cl_int *each, cl_int *out),                \
@@ -142,6 +138,23 @@ DOERS(DOER)
         return made;                                \
     }
 MAKERS(MAKER)
+
+EXPORTED cl_program
+clCreateProgramWithSource(cl_context c, cl_uint n, const char **text,
+                          const size_t *lengths, cl_int *out)
+{
+    NEXT(CreateProgramWithSource);
+    const char *spoiled = "#error spoiled\n";
+    bool is_spoiled = false;
+    for (cl_uint i = 0; loader.spoils && i < n; i++)
+        is_spoiled |= strstr(text[i], loader.spoils) != NULL;
+    *out = outcome("CreateProgramWithSource", NO_HOST);
+    cl_program made = *out != CL_SUCCESS ? NULL
+                      : is_spoiled       ? next(c, 1, &spoiled, NULL, out)
+                                         : next(c, n, text, lengths, out);
+    loader.live += made != NULL;
+    return made;
+}
 
 /* Calls that release what was made. */
 #define ENDERS(X)                            \

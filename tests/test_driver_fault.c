@@ -285,7 +285,7 @@ static const bad_device bad_devices[] = {
     {OPENCL(.refuses = "CreateContext", .refusal = NOT_AVAILABLE), KRS_E_DEVICE,
      "opencl: ", " cannot be opened: CL_DEVICE_NOT_AVAILABLE (-2)"},
     {OPENCL(.refuses = "BuildProgram", .refusal = BUILD_FAILED), KRS_E_INTERNAL,
-     "opencl: ", " refuses the kernels: CL_BUILD_PROGRAM_FAILURE (-11): "},
+     "opencl: exp: ", " refuses its text (CL_BUILD_PROGRAM_FAILURE (-11): "},
     {OPENCL(.refuses = "CreateBuffer", .refusal = ALLOCATION_FAILED),
      KRS_E_MEMORY, "", "opencl: no memory of "},
     {OPENCL(.refuses = "EnqueueNDRangeKernel", .refusal = OUT_OF_RESOURCES),
@@ -329,13 +329,56 @@ START_TEST(a_bad_device_is_one_sentence_and_other_backends_go_on)
 }
 END_TEST
 
+START_TEST(of_many_kernels_the_one_that_a_compiler_refuses_is_named)
+{
+    static const char *const names[] = {"exp", "cumsum"};
+    struct driver_fault *fault = open_fault();
+    krs_device_options options = {.struct_size = sizeof options,
+                                  .modules = KERSEY_MODULE_DIR};
+    krs_device *device = NULL;
+    krs_store *store = NULL;
+    krs_error err;
+    krs_graph *g = krs_graph_new();
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(VALUES));
+    krs_node outputs[] = {krs_exp(x), krs_cumsum(x, 0)};
+    if (strcmp(parity_backend, "opencl") != 0) {
+        krs_graph_free(g);
+        return;
+    }
+    ck_assert(krs_device_open_with("opencl", &options, &device, &err) ==
+                  KRS_OK &&
+              krs_store_new(device, &store, &err) == KRS_OK);
+    for (int i = 0; i < 2; i++) {
+        krs_program *program = NULL;
+        char word[32], begins[32];
+        snprintf(word, sizeof word, "/* %s */", names[i]);
+        snprintf(begins, sizeof begins, "opencl: %s: ", names[i]);
+        *fault = (struct driver_fault){.spoils = word, .live = fault->live};
+        int live = fault->live;
+        ck_assert_int_eq(krs_program_new(store, outputs, 2, &program, &err),
+                         KRS_E_INTERNAL);
+        ck_assert_msg(strncmp(err.text, begins, strlen(begins)) == 0 &&
+                          strstr(err.text, "refuses its text") != NULL &&
+                          strstr(err.text, "spoiled") != NULL &&
+                          strchr(err.text, '\n') == NULL,
+                      "%s", err.text);
+        ck_assert_int_eq(fault->live, live);
+    }
+    *fault = (struct driver_fault){0};
+    krs_store_free(store);
+    krs_device_close(device);
+    krs_graph_free(g);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
     const TTest *tests[] = {
         each_call_that_fails_is_a_status_and_leaves_nothing,
         so_it_is_where_bytes_go_through_staging_memory,
-        a_bad_device_is_one_sentence_and_other_backends_go_on};
+        a_bad_device_is_one_sentence_and_other_backends_go_on,
+        of_many_kernels_the_one_that_a_compiler_refuses_is_named};
     if (argc != 3) {
         printf("usage: test_driver_fault BACKEND FILE\n");
         return 2;

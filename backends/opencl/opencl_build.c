@@ -199,14 +199,15 @@ refuse(krs_backend_device *device, const program_text *t, cl_program program,
         release_text(&one);
     }
     if (!guilty)
-        return krs_fail(err, KRS_E_DEVICE,
+        return krs_fail(err, KRS_E_INTERNAL,
                         "opencl: %s refuses %zu kernels together, none alone: "
                         "%s: %s",
                         device->limits.name, t->count, krsi_cl_code(code, text),
                         log);
-    return krs_fail(err, KRS_E_DEVICE,
-                    "opencl: %s refuses the kernel %s: %s: %s",
-                    device->limits.name, guilty, krsi_cl_code(code, text), log);
+    return krs_fail(err, KRS_E_INTERNAL,
+                    "opencl: %s: %s refuses its text (%s: %s); kersey graph "
+                    "--stage opencl shows it",
+                    guilty, device->limits.name, krsi_cl_code(code, text), log);
 }
 
 static krs_status
