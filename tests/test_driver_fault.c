@@ -11,6 +11,7 @@
 #include "driver_fault.h"
 #include "graph/kernel/kernel.h"
 #include "parity.h"
+#include "temp_folder.h"
 
 #include <krs/krs.h>
 
@@ -62,7 +63,7 @@ add_once(life *l, krs_backend_span *span, krs_error *err)
 
 static krs_status
 live(life *l, const krs_kernel *kernel, krs_backend_effort effort,
-     krs_error *err)
+     krsi_cache *cache, krs_error *err)
 {
     const krs_backend *b = l->entry.backend;
     krs_backend_options options = {.struct_size = sizeof options,
@@ -70,7 +71,7 @@ live(life *l, const krs_kernel *kernel, krs_backend_effort effort,
     int32_t x[ELEMENTS] = {0};
     krs_backend_span span;
     KRS_TRY(b->open(&options, &l->device, err));
-    KRS_TRY(krsi_backend_build(b, l->device, NULL, &kernel, 1, NULL, &l->code,
+    KRS_TRY(krsi_backend_build(b, l->device, cache, &kernel, 1, NULL, &l->code,
                                err));
     KRS_TRY(b->alloc(l->device, sizeof x, &l->memory, err));
     KRS_TRY(b->write(l->device, l->memory, 0, x, sizeof x, err));
@@ -122,7 +123,7 @@ fail_each_call(krs_backend_effort effort)
         ck_assert(krsi_registry_find(parity_backend, KERSEY_MODULE_DIR,
                                      &l.entry, &err) == KRS_OK);
         *fault = (struct driver_fault){.fail_at = n};
-        krs_status status = live(&l, kernel, effort, &err);
+        krs_status status = live(&l, kernel, effort, NULL, &err);
         end(&l);
         krsi_registry_release(&l.entry);
         ck_assert_msg(fault->calls > 0, "what fails is not in use");
@@ -371,6 +372,98 @@ START_TEST(of_many_kernels_the_one_that_a_compiler_refuses_is_named)
 }
 END_TEST
 
+/* ---- binaries that a driver does not take ---- */
+
+/* Warnings of a cache: how many, and the last. */
+typedef struct noted {
+    int count;
+    char text[512];
+} noted;
+
+static void
+note(void *context, const char *text)
+{
+    noted *n = context;
+    n->count++;
+    snprintf(n->text, sizeof n->text, "%s", text);
+}
+
+/* A life whose code goes through a cache, and so many warnings. */
+static void
+live_with(krsi_cache *cache, noted *notes, const krs_kernel *kernel,
+          int warnings)
+{
+    life l = {.device = NULL};
+    krs_error err;
+    notes->count = 0;
+    ck_assert(krsi_registry_find(parity_backend, KERSEY_MODULE_DIR, &l.entry,
+                                 &err) == KRS_OK);
+    ck_assert_msg(live(&l, kernel, KRS_EFFORT_NORMAL, cache, &err) == KRS_OK,
+                  "%s", err.text);
+    ck_assert_msg(notes->count == warnings, "%d warnings, not %d: %s",
+                  notes->count, warnings, notes->text);
+    end(&l);
+    krsi_registry_release(&l.entry);
+}
+
+enum damage { OTHER_MAGIC, OTHER_DEVICE, NOT_A_BINARY, DAMAGES };
+
+/* A blob whose binary is damaged in a way that the cache cannot know of: of a
+ * header of our own, and PoCL's, which begins with eight characters and a hash
+ * of the device. */
+static void
+damage_binary(krs_backend_blob *blob, enum damage how)
+{
+    enum { HEADER = 56, MAGIC = 8 };
+    char *binary = (char *)blob->data + HEADER;
+    ck_assert_uint_gt(blob->bytes, HEADER + 2 * MAGIC);
+    if (how == NOT_A_BINARY)
+        memset(binary, 'x', blob->bytes - HEADER);
+    else
+        binary[how == OTHER_DEVICE ? MAGIC : 0] ^= 1;
+}
+
+START_TEST(a_binary_that_a_driver_does_not_take_is_named_and_made_anew)
+{
+    noted notes = {0};
+    krsi_registry_entry entry;
+    krs_backend_device *device;
+    krs_kernel *kernel;
+    krsi_cache *cache;
+    krs_error err;
+    char target[sizeof((krs_backend_limits *)0)->target];
+    if (strcmp(parity_backend, "opencl") != 0) /* test_vulkan.c has its own */
+        return;
+    ck_assert_int_eq(krs_kernel_parse(add_text, &kernel, &err), KRS_OK);
+    ck_assert(krsi_registry_find(parity_backend, KERSEY_MODULE_DIR, &entry,
+                                 &err) == KRS_OK);
+    ck_assert(entry.backend->open(NULL, &device, &err) == KRS_OK);
+    strcpy(target, entry.backend->limits(device)->target);
+    entry.backend->close(device);
+    krsi_registry_release(&entry);
+    ck_assert_msg(
+        krsi_cache_open(temp_folder(), 0, note, &notes, &cache, &err) == KRS_OK,
+        "%s", err.text);
+    live_with(cache, &notes, kernel, 0);
+    for (enum damage how = 0; how < DAMAGES; how++) {
+        krs_backend_blob blob;
+        ck_assert(krsi_cache_find(cache, kernel, target, &blob));
+        damage_binary(&blob, how);
+        krsi_cache_store(cache, kernel, target, &blob);
+        free(blob.data);
+        live_with(cache, &notes, kernel, 1);
+        ck_assert_msg(
+            strstr(notes.text,
+                   "opencl: add: the driver refuses a binary of ") &&
+                strstr(notes.text, "; 1 of 1 kernels are compiled again"),
+            "%s", notes.text);
+        live_with(cache, &notes, kernel, 0);
+    }
+    krsi_cache_close(cache);
+    krs_kernel_free(kernel);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
@@ -378,7 +471,8 @@ main(int argc, char **argv)
         each_call_that_fails_is_a_status_and_leaves_nothing,
         so_it_is_where_bytes_go_through_staging_memory,
         a_bad_device_is_one_sentence_and_other_backends_go_on,
-        of_many_kernels_the_one_that_a_compiler_refuses_is_named};
+        of_many_kernels_the_one_that_a_compiler_refuses_is_named,
+        a_binary_that_a_driver_does_not_take_is_named_and_made_anew};
     if (argc != 3) {
         printf("usage: test_driver_fault BACKEND FILE\n");
         return 2;

@@ -320,9 +320,11 @@ krsi_opencl_forget(krs_backend_device *device)
 }
 
 static krs_status
-open_program(krs_backend_device *device, const header *h,
-             const unsigned char *binary, krsi_cl_program **out, krs_error *err)
+open_program(krs_backend_device *device, const krs_kernel *kernel,
+             const header *h, const krs_backend_blob *blob,
+             krsi_cl_program **out, krs_error *err)
 {
+    const unsigned char *binary = (const unsigned char *)blob->data + sizeof *h;
     const krsi_cl *cl = &device->cl;
     size_t bytes = h->binary_bytes;
     cl_int refused = CL_SUCCESS, code;
@@ -345,9 +347,9 @@ open_program(krs_backend_device *device, const header *h,
         if (code == CL_OUT_OF_HOST_MEMORY || code == CL_OUT_OF_RESOURCES)
             return krsi_cl_fail(err, code, "a binary was not loaded");
         return krs_fail(err, KRS_E_FORMAT,
-                        "opencl: the driver refuses a "
-                        "binary of %zu bytes: %s",
-                        bytes, krsi_cl_code(code, text));
+                        "opencl: %s: the driver refuses a binary of %zu "
+                        "bytes: %s",
+                        kernel->name, bytes, krsi_cl_code(code, text));
     }
     p->next = device->programs;
     device->programs = p;
@@ -414,8 +416,7 @@ load_into(krs_backend_device *device, krs_backend_code *code, const header *h,
                         "kernel is not loaded",
                         code->kernel->name);
     if (!p)
-        KRS_TRY(open_program(
-            device, h, (const unsigned char *)blob->data + sizeof *h, &p, err));
+        KRS_TRY(open_program(device, code->kernel, h, blob, &p, err));
     code->program = p;
     code->function = open_function(device, code, h, &failed);
     if (!code->function)
