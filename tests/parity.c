@@ -21,12 +21,18 @@ parity_is_cpu(void)
     return strcmp(parity_backend, "cpu") == 0;
 }
 
-static bool wants_all;
+static bool wants_all, is_plain;
 
 bool
 parity_is_quick(void)
 {
     return !parity_is_cpu() && !wants_all;
+}
+
+bool
+parity_is_plain(void)
+{
+    return is_plain;
 }
 
 bool
@@ -42,6 +48,8 @@ parity_try_open(const char *name, const char *cpu, krs_backend_effort effort,
         (effort != KRS_EFFORT_NORMAL || (cpu && strcmp(cpu, "native") != 0)))
         return krs_fail(err, KRS_E_UNSUPPORTED, "%s has no levels and efforts",
                         name) == KRS_OK;
+    if (is_plain && strcmp(name, "cpu") != 0)
+        options.effort = KRS_EFFORT_NONE;
     if (krsi_registry_find(name, KERSEY_MODULE_DIR, &out->entry, err) != KRS_OK)
         return false;
     if (out->entry.backend->open(&options, &out->device, err) != KRS_OK) {
@@ -220,7 +228,10 @@ parity_main(int argc, char **argv, const char *file, const TTest *const *tests,
     krs_error err;
     if (argc > 1)
         parity_backend = argv[1];
-    wants_all = argc > 2 && strcmp(argv[2], "all") == 0;
+    for (int i = 2; i < argc; i++) {
+        wants_all |= strcmp(argv[i], "all") == 0;
+        is_plain |= strcmp(argv[i], "plain") == 0;
+    }
     if (!parity_try_open(parity_backend, "native", KRS_EFFORT_NORMAL, 1, &d,
                          &err)) {
         printf("%zu tests skipped: %s\n", count, err.text);

@@ -25,9 +25,10 @@ typedef struct parity_buffer {
 
 extern const char *parity_backend; /* "cpu" unless an argument says another */
 bool parity_is_cpu(void);
-/* another backend, whose compiler is slow, without "all" as second argument:
- * a part of the cases */
+/* another backend, whose compiler is slow, without the argument "all": a part of
+ * the cases. "plain": by effort NONE. */
 bool parity_is_quick(void);
+bool parity_is_plain(void);
 
 /* false: this processor is below the level, there is no such backend, or it
  * has no levels and efforts: only cpu has */

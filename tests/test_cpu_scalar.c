@@ -359,7 +359,8 @@ static const int few_lanes[] = {1, 8};
 START_TEST(native_code_has_the_bits_of_the_interpreter)
 {
     if (parity_is_quick())
-        check_level("native", KRS_EFFORT_NORMAL, few_lanes, 2);
+        check_level("native", KRS_EFFORT_NORMAL, few_lanes,
+                    parity_is_plain() ? 1 : 2);
     else
         check_level("native", KRS_EFFORT_NORMAL, all_lanes, 7);
 }

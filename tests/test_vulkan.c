@@ -266,6 +266,29 @@ START_TEST(the_size_of_a_work_group_is_a_constant_of_the_pipeline)
 }
 END_TEST
 
+/* All bits of i64 in words: the suites by "plain" compare them. */
+START_TEST(where_64_bit_integers_are_optional_they_are_not_used)
+{
+    parity_device d = open_device(KRS_EFFORT_NONE);
+    static const char *const square_text = "kernel square\n"
+                                           "buffer @x i64 readwrite align 64\n"
+                                           "grid 1\n"
+                                           "%i:i64 = axis 0\n"
+                                           "%v:i64 = load @x %i\n"
+                                           "%w:i64 = mul %v %v\n"
+                                           "store @x %i %w\n";
+    ck_assert(lists(&d, square_text, "Capability 1\n"));
+    ck_assert(!lists(&d, square_text, "Capability 11\n"));
+    ck_assert(!lists(&d, square_text, " = TypeInt 64 "));
+    ck_assert_ptr_null(strstr(d.limits->target, "wide"));
+    parity_close(&d);
+    d = open_device(KRS_EFFORT_NORMAL);
+    ck_assert(lists(&d, square_text, "Capability 11\n") ==
+              (strstr(d.limits->target, " wide") != NULL));
+    parity_close(&d);
+}
+END_TEST
+
 /* ---- launches ---- */
 
 static const char *const add_text = "kernel add\n"
@@ -714,6 +737,7 @@ main(void)
         modules_are_valid,
         a_module_is_listed_an_instruction_a_line,
         the_size_of_a_work_group_is_a_constant_of_the_pipeline,
+        where_64_bit_integers_are_optional_they_are_not_used,
         waves_see_what_earlier_ones_wrote_and_tell_when_they_ran,
         a_request_to_stop_ends_the_work_at_a_wave,
         a_loop_that_the_driver_ends_early_is_an_error_not_a_result,

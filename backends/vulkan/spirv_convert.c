@@ -102,6 +102,8 @@ f32_from(krsi_spv_emit *e, krs_dtype from, value a)
     if (from == KRS_BOOL)
         return krsi_spv_select(e, krsi_spv_float(m), a,
                                krsi_spv_f32(m, 0x3f800000), e->zero_f32);
+    if (from == KRS_I64 && !e->target->has_wide)
+        return krsi_spv_pair_to_f32(e, a);
     return krsi_spv_value(m,
                           from == KRS_U8 ? SpvOpConvertUToF : SpvOpConvertSToF,
                           krsi_spv_float(m), a);
@@ -140,8 +142,10 @@ int_from_f32(krsi_spv_emit *e, krs_dtype to, value f32)
         krsi_spv_select(e, real, krsi_spv_is_nan(e, f32), e->zero_f32, f32);
     x = krsi_spv_select(e, real, is_low, low, x);
     x = krsi_spv_select(e, real, is_high, high, x);
-    value i = krsi_spv_value(m, SpvOpConvertFToS, type, x);
-    value largest = to == KRS_I64 ? krsi_spv_u64(m, r->largest)
+    value i = to == KRS_I64 && !e->target->has_wide
+                  ? krsi_spv_pair_from_f32(e, x)
+                  : krsi_spv_value(m, SpvOpConvertFToS, type, x);
+    value largest = to == KRS_I64 ? krsi_spv_wide_number(e, r->largest)
                                   : krsi_spv_u32(m, (uint32_t)r->largest);
     return krsi_spv_select(e, type, is_high, largest, i);
 }
@@ -162,11 +166,11 @@ int_from_int(krsi_spv_emit *e, krs_dtype to, krs_dtype from, value a)
     uint32_t type = krsi_spv_lane_type(e, to);
     if (from == KRS_BOOL)
         return krsi_spv_select(
-            e, type, a, to == KRS_I64 ? krsi_spv_u64(m, 1) : krsi_spv_u32(m, 1),
-            to == KRS_I64 ? krsi_spv_u64(m, 0) : krsi_spv_u32(m, 0));
+            e, type, a,
+            to == KRS_I64 ? krsi_spv_wide_number(e, 1) : krsi_spv_u32(m, 1),
+            to == KRS_I64 ? krsi_spv_wide_number(e, 0) : krsi_spv_u32(m, 0));
     if (to == KRS_I64)
-        return krsi_spv_value(m, from == KRS_U8 ? SpvOpUConvert : SpvOpSConvert,
-                              type, a);
+        return krsi_spv_wide_of(e, a, from != KRS_U8);
     if (from == KRS_I64)
         a = krsi_spv_low_of(e, a);
     if (to == KRS_I8)
@@ -184,6 +188,9 @@ krsi_spv_convert(krsi_spv_emit *e, krs_dtype to, krs_dtype from, uint32_t a)
     if (to == KRS_BOOL && from_float)
         return krsi_spv_compare(e, SpvOpFUnordNotEqual, f32_from(e, from, a),
                                 e->zero_f32);
+    if (to == KRS_BOOL && from == KRS_I64 && !e->target->has_wide)
+        return krsi_spv_pair_scalar(e, KRS_KS_NE, a,
+                                    krsi_spv_wide_number(e, 0));
     if (to == KRS_BOOL)
         return krsi_spv_compare(e, SpvOpINotEqual, a,
                                 from == KRS_I64 ? krsi_spv_u64(m, 0)

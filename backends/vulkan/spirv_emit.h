@@ -3,7 +3,8 @@
  * A value of n lanes is n scalars: processors of this kind run an item a lane
  * and have no vectors of their own. Lanes that are equal by construction are
  * one id and are computed once. f32 is a float, bool a bool, i64 a 64-bit
- * word; bf16, f16, i8 (sign-extended), u8 and i32 are 32-bit words.
+ * word, or two of 32 bits in a vector where the device has none; bf16, f16, i8
+ * (sign-extended), u8 and i32 are 32-bit words.
  *
  * An i64 also has a low word: addresses are taken modulo 2^32, so whatever
  * only makes addresses is computed in 32 bits. spirv_need.c says of each
@@ -47,6 +48,7 @@ enum {
 typedef struct krsi_spv_target {
     bool keeps_nans, rounds_even, keeps_denormals; /* as execution modes */
     bool has_bytes, has_shorts;                    /* 8- and 16-bit storage */
+    bool has_wide;                                 /* 64-bit integers */
     bool has_texels; /* loads through texel views are faster */
 } krsi_spv_target;
 
@@ -154,7 +156,20 @@ uint32_t krsi_spv_word_number(krsi_spv_emit *e, SpvOp op, uint32_t a,
 uint32_t krsi_spv_select(krsi_spv_emit *e, uint32_t type, uint32_t condition,
                          uint32_t yes, uint32_t no);
 uint32_t krsi_spv_compare(krsi_spv_emit *e, SpvOp op, uint32_t a, uint32_t b);
+
+/* spirv_pair.c -- i64 in the form that the device has; the low word of one */
+uint32_t krsi_spv_wide_type(krsi_spv_emit *e);
+uint32_t krsi_spv_wide_number(krsi_spv_emit *e, uint64_t bits);
+uint32_t krsi_spv_wide_of(krsi_spv_emit *e, uint32_t word, bool is_signed);
+uint32_t krsi_spv_wide_add(krsi_spv_emit *e, uint32_t a, uint32_t b);
+uint32_t krsi_spv_wide_is_less(krsi_spv_emit *e, uint32_t a, uint32_t b);
 uint32_t krsi_spv_low_of(krsi_spv_emit *e, uint32_t wide);
+/* where it has none: a row of scalar.def (b is 0 of rows with one operand), and
+ * conversions; from_f32 of what an i64 can hold */
+uint32_t krsi_spv_pair_scalar(krsi_spv_emit *e, krs_kscalar row, uint32_t a,
+                              uint32_t b);
+uint32_t krsi_spv_pair_to_f32(krsi_spv_emit *e, uint32_t i64);
+uint32_t krsi_spv_pair_from_f32(krsi_spv_emit *e, uint32_t f32);
 
 /* spirv_convert.c */
 uint32_t krsi_spv_convert(krsi_spv_emit *e, krs_dtype to, krs_dtype from,

@@ -206,7 +206,7 @@ constant(krsi_spv_emit *e, krs_dtype dtype, uint64_t bits)
     if (dtype == KRS_BOOL)
         return krsi_spv_truth(m, bits != 0);
     if (dtype == KRS_I64)
-        return krsi_spv_u64(m, bits);
+        return krsi_spv_wide_number(e, bits);
     return krsi_spv_u32(m, dtype == KRS_I8 ? (uint32_t)(int8_t)bits
                                            : (uint32_t)bits);
 }
@@ -252,8 +252,7 @@ translate_word(krsi_spv_emit *e, uint32_t i, uint32_t word)
     if (e->need[i] & KRSI_NEED_FULL) {
         krsi_spv_section before = m->at;
         m->at = KRSI_SPV_HEAD;
-        e->value[i][0] =
-            krsi_spv_value(m, SpvOpUConvert, krsi_spv_uint(m, 64), word);
+        e->value[i][0] = krsi_spv_wide_of(e, word, false);
         m->at = before;
     }
 }

@@ -40,8 +40,7 @@ watch_end(krsi_spv_emit *e, const krsi_spv_loop *l)
     krsi_spv *m = e->m;
     uint32_t uint = krsi_spv_uint(m, 32);
     uint32_t bound = e->value[e->kernel->insts[l->inst].b][0];
-    uint32_t goes_on =
-        krsi_spv_compare(e, SpvOpSLessThan, e->value[l->inst][0], bound);
+    uint32_t goes_on = krsi_spv_wide_is_less(e, e->value[l->inst][0], bound);
     uint32_t is_short = krsi_spv_select(e, uint, goes_on, krsi_spv_u32(m, 1),
                                         krsi_spv_u32(m, 0));
     uint32_t before = krsi_spv_value(m, SpvOpLoad, uint, e->short_loops);
@@ -138,14 +137,14 @@ krsi_spv_begin_loop(krsi_spv_emit *e, uint32_t i)
         krsi_spv_put(m, KRSI_SPV_BODY, SpvOpBranch, head);
         krsi_spv_label(m, head);
         e->value[i][0] =
-            open_phi(e, krsi_spv_uint(m, 64), e->value[inst->a][0], l);
+            open_phi(e, krsi_spv_wide_type(e), e->value[inst->a][0], l);
         for (uint32_t c = i + 1; c <= i + l->carries; c++)
             open_carry(e, l, c);
     }
     if (e->need[i] & KRSI_NEED_LOW)
         e->low[i][0] = krsi_spv_low_of(e, e->value[i][0]);
-    uint32_t goes_on = krsi_spv_compare(e, SpvOpSLessThan, e->value[i][0],
-                                        e->value[inst->b][0]);
+    uint32_t goes_on =
+        krsi_spv_wide_is_less(e, e->value[i][0], e->value[inst->b][0]);
     if (l->is_branch)
         krsi_spv_put(m, KRSI_SPV_BODY, SpvOpSelectionMerge, l->after, 0);
     else
@@ -171,8 +170,7 @@ close_loop(krsi_spv_emit *e, const krsi_spv_loop *l)
     krsi_spv_put(m, KRSI_SPV_BODY, SpvOpBranch, l->again);
     krsi_spv_label(m, l->again);
     close_phi(e, &phi,
-              krsi_spv_value(m, SpvOpIAdd, krsi_spv_uint(m, 64),
-                             e->value[l->inst][0], e->value[inst->c][0]));
+              krsi_spv_wide_add(e, e->value[l->inst][0], e->value[inst->c][0]));
     for (uint32_t c = l->inst + 1; c <= l->inst + l->carries; c++) {
         uint32_t next = e->next[c] ? e->next[c] : c;
         for (unsigned j = 0; j < e->kernel->insts[c].type.lanes; j++) {

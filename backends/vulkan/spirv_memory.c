@@ -328,7 +328,7 @@ zero_of(krsi_spv_emit *e, krs_dtype dtype)
     krsi_spv *m = e->m;
     return dtype == KRS_F32    ? e->zero_f32
            : dtype == KRS_BOOL ? krsi_spv_truth(m, false)
-           : dtype == KRS_I64  ? krsi_spv_u64(m, 0)
+           : dtype == KRS_I64  ? krsi_spv_wide_number(e, 0)
                                : krsi_spv_u32(m, 0);
 }
 

@@ -40,7 +40,9 @@ krsi_spv_to_words(krsi_spv_emit *e, krs_dtype dtype, const uint32_t *lanes,
         uint32_t word = krsi_spv_uint(m, 32);
         uint32_t pair = krsi_spv_vector(m, word, 2);
         for (size_t i = 0; i < count; i++) {
-            value both = krsi_spv_value(m, SpvOpBitcast, pair, lanes[i]);
+            value both = e->target->has_wide
+                             ? krsi_spv_value(m, SpvOpBitcast, pair, lanes[i])
+                             : lanes[i];
             for (uint32_t half = 0; half < 2; half++)
                 words[used++] =
                     krsi_spv_value(m, SpvOpCompositeExtract, word, both, half);
@@ -89,8 +91,10 @@ krsi_spv_from_words(krsi_spv_emit *e, krs_dtype dtype, const uint32_t *words,
             uint32_t pair = krsi_spv_vector(m, krsi_spv_uint(m, 32), 2);
             value both = krsi_spv_value(m, SpvOpCompositeConstruct, pair,
                                         words[2 * i], words[2 * i + 1]);
-            lanes[i] =
-                krsi_spv_value(m, SpvOpBitcast, krsi_spv_uint(m, 64), both);
+            lanes[i] = e->target->has_wide
+                           ? krsi_spv_value(m, SpvOpBitcast,
+                                            krsi_spv_uint(m, 64), both)
+                           : both;
         } else {
             lanes[i] =
                 lane_of(e, dtype, words[i * size / 4],

@@ -20,7 +20,7 @@ krsi_spv_lane_type(krsi_spv_emit *e, krs_dtype dtype)
         return krsi_spv_float(e->m);
     if (dtype == KRS_BOOL)
         return krsi_spv_bool(e->m);
-    return krsi_spv_uint(e->m, dtype == KRS_I64 ? 64 : 32);
+    return dtype == KRS_I64 ? krsi_spv_wide_type(e) : krsi_spv_uint(e->m, 32);
 }
 
 value
@@ -69,17 +69,17 @@ krsi_spv_compare(krsi_spv_emit *e, SpvOp op, value a, value b)
     return krsi_spv_value(e->m, op, krsi_spv_bool(e->m), a, b);
 }
 
+/* A vector is chosen by a condition a component, before SPIR-V 1.4. */
 value
 krsi_spv_select(krsi_spv_emit *e, uint32_t type, value condition, value yes,
                 value no)
 {
+    if (!e->target->has_wide && type == krsi_spv_wide_type(e))
+        condition =
+            krsi_spv_value(e->m, SpvOpCompositeConstruct,
+                           krsi_spv_vector(e->m, krsi_spv_bool(e->m), 2),
+                           condition, condition);
     return krsi_spv_value(e->m, SpvOpSelect, type, condition, yes, no);
-}
-
-value
-krsi_spv_low_of(krsi_spv_emit *e, value wide)
-{
-    return krsi_spv_value(e->m, SpvOpUConvert, krsi_spv_uint(e->m, 32), wide);
 }
 
 value
@@ -282,6 +282,8 @@ krsi_spv_scalar(krsi_spv_emit *e, const krs_kinst *inst, bool wide, uint32_t a,
     if (!wide && dtype == KRS_I64)
         dtype = KRS_I32;
     row r = {e, dtype, krsi_spv_lane_type(e, dtype)};
+    if (dtype == KRS_I64 && !selects && !e->target->has_wide)
+        return krsi_spv_pair_scalar(e, (krs_kscalar)inst->scalar, a, b);
     switch ((krs_kscalar)inst->scalar) {
     case KRS_KS_ADD: return arithmetic(&r, SpvOpFAdd, SpvOpIAdd, a, b);
     case KRS_KS_SUB: return arithmetic(&r, SpvOpFSub, SpvOpISub, a, b);

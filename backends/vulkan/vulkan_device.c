@@ -5,9 +5,9 @@
  * for compute and copies, and the facts that schedules are chosen from. The
  * loader is opened at run time, so that the module loads without it.
  *
- * Required: Vulkan 1.1, a compute queue, 64-bit integers, offsets of buffers
- * in steps of 64 bytes or less. Used where offered: 8- and 16-bit storage, and
- * the execution modes of VK_KHR_shader_float_controls. Effort NONE uses
+ * Required: Vulkan 1.1, a compute queue, offsets of buffers in steps of 64 bytes
+ * or less. Used where offered: 64-bit integers, 8- and 16-bit storage, and the
+ * execution modes of VK_KHR_shader_float_controls. Effort NONE uses
  * nothing that is optional, and copies through staging memory everywhere.
  */
 #define VOLK_IMPLEMENTATION
@@ -285,8 +285,6 @@ require(krs_backend_device *d, const offer *o, krs_error *err)
         return refuse(o, "Vulkan 1.1", err);
     if (!find_queue(d))
         return refuse(o, "a queue for compute", err);
-    if (!o->features.shaderInt64)
-        return refuse(o, "64-bit integers (shaderInt64)", err);
     if (limits->minStorageBufferOffsetAlignment > PLACE_ALIGN)
         return refuse(o, "offsets of buffers in steps of 64 bytes", err);
     return KRS_OK;
@@ -354,6 +352,7 @@ choose_target(krs_backend_device *d, const offer *o, bool plain)
         .keeps_denormals = o->floats.shaderDenormPreserveFloat32,
         .has_bytes = !plain && o->bytes.storageBuffer8BitAccess,
         .has_shorts = !plain && o->shorts.storageBuffer16BitAccess,
+        .has_wide = !plain && o->features.shaderInt64,
         .has_texels = !plain && is_processor};
 }
 
@@ -366,7 +365,7 @@ fill_limits(krs_backend_device *d, const offer *o)
     to->struct_size = sizeof *to;
     snprintf(to->name, sizeof to->name, "%.63s", o->properties.deviceName);
     snprintf(to->target, sizeof to->target,
-             "vulkan writer %d %s %u.%u.%u driver %x%s%s%s%s%s%s", WRITER,
+             "vulkan writer %d %s %u.%u.%u driver %x%s%s%s%s%s%s%s", WRITER,
              o->properties.deviceName,
              VK_API_VERSION_MAJOR(o->properties.apiVersion),
              VK_API_VERSION_MINOR(o->properties.apiVersion),
@@ -375,7 +374,7 @@ fill_limits(krs_backend_device *d, const offer *o)
              t->rounds_even ? " rte" : "",
              t->keeps_denormals ? " denormals" : "",
              t->has_bytes ? " bytes" : "", t->has_shorts ? " shorts" : "",
-             t->has_texels ? " texels" : "");
+             t->has_wide ? " wide" : "", t->has_texels ? " texels" : "");
     to->facts = (krs_kfacts){.struct_size = sizeof to->facts};
     to->dtypes = (1U << KRS_Q8_0) - 1;
     to->workers = d->local;
@@ -428,7 +427,7 @@ make_device(krs_backend_device *d, offer *o, krs_error *err)
     VkPhysicalDeviceFeatures2 features = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_FEATURES_2,
         .pNext = &o->shorts,
-        .features = {.shaderInt64 = VK_TRUE}};
+        .features = {.shaderInt64 = d->target.has_wide}};
     VkDeviceQueueCreateInfo queue = {
         .sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO,
         .queueFamilyIndex = d->family,

@@ -54,8 +54,9 @@ krsi_vulkan_new_block(krs_backend_device *d, size_t bytes, uint32_t type,
         return KRS_OK;
     krsi_vulkan_free_block(d, out);
     return krs_fail(err, KRS_E_MEMORY,
-                    "vulkan: no memory of %zu bytes: %s has %llu in all: %s", bytes,
-                    d->limits.name, (unsigned long long)d->limits.memory_bytes,
+                    "vulkan: no memory of %zu bytes: %s has %llu in all: %s",
+                    bytes, d->limits.name,
+                    (unsigned long long)d->limits.memory_bytes,
                     krsi_vulkan_result(result));
 }
 
@@ -114,10 +115,11 @@ krsi_vulkan_alloc(krs_backend_device *d, size_t bytes, krs_backend_memory **out,
 {
     *out = NULL;
     if (bytes > d->limits.max_alloc_bytes - START_ALIGN)
-        return krs_fail(err, KRS_E_MEMORY,
-                        "vulkan: no memory of %zu bytes: %s gives at most %llu at once",
-                        bytes, d->limits.name,
-                        (unsigned long long)d->limits.max_alloc_bytes);
+        return krs_fail(
+            err, KRS_E_MEMORY,
+            "vulkan: no memory of %zu bytes: %s gives at most %llu at once",
+            bytes, d->limits.name,
+            (unsigned long long)d->limits.max_alloc_bytes);
     krs_backend_memory *memory = malloc(sizeof *memory);
     if (!memory)
         return krs_fail(err, KRS_E_MEMORY, "vulkan: no memory for %zu bytes",
