@@ -244,7 +244,8 @@ instruction(krsi_clc *c, uint32_t i)
     case KRS_K_END: close_loop(c, i); return;
     case KRS_K_RESULT: copy(c, i); return;
     case KRS_K_BARRIER:
-        krsi_clc_line(c, "barrier(CLK_LOCAL_MEM_FENCE);");
+        krsi_clc_line(c,
+                      "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);");
         return;
     case KRS_K_COUNT: break;
     }

@@ -397,6 +397,7 @@ barrier(krsi_spv_emit *e)
     uint32_t group = krsi_spv_u32(e->m, SpvScopeWorkgroup);
     krsi_spv_put(e->m, KRSI_SPV_BODY, SpvOpControlBarrier, group, group,
                  krsi_spv_u32(e->m, SpvMemorySemanticsAcquireReleaseMask |
+                                        SpvMemorySemanticsUniformMemoryMask |
                                         SpvMemorySemanticsWorkgroupMemoryMask));
 }
 

@@ -142,6 +142,8 @@ krsi_kv krsi_kb_carry(krsi_kb *kb, krsi_kv first);
 void krsi_kb_next(krsi_kb *kb, krsi_kv carry, krsi_kv value);
 void krsi_kb_end(krsi_kb *kb);
 krsi_kv krsi_kb_result(krsi_kb *kb, krsi_kv carry);
+/* an if: the body between this and krsi_kb_end runs if low < high */
+void krsi_kb_if_below(krsi_kb *kb, krsi_kv low, krsi_kv high);
 
 /* The sum (or min, max, ...) of a row in its stated order. The row has 64
  * virtual lanes; lane j took the elements j, j + 64, ... in ascending order.

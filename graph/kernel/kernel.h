@@ -74,7 +74,8 @@ typedef enum krs_kscalar {
     X(RESULT, result, VALUE,                                                 \
       "carry a after its loop; a's first value if no trip")                  \
     X(BARRIER, barrier, NONE,                                                \
-      "all items of the group arrive; shared memory is then the same for all")
+      "all items of the group arrive; what any of them wrote is there for "  \
+      "all")
 
 typedef enum krs_kop {
 #define KRS_KOP_ENUM(NAME, name, result, text) KRS_K_##NAME,
@@ -220,7 +221,8 @@ typedef struct krs_kfacts {
 
 /* keval.c -- krs_keval_open decodes a kernel (verified by it) for a target;
  * krs_keval_run runs a whole grid. Every access is checked against the sizes
- * of the buffers: RANGE with a sentence, never a crash. A bool in memory is
+ * of the buffers: RANGE with a sentence, never a crash; FORMAT where items of a
+ * group race for an element (not those of different groups). A bool in memory is
  * false if its byte is zero. One thread at a time for one krs_keval; the
  * kernel must outlive it. Groups run in ascending order, axis 0 fastest. */
 typedef struct krs_keval krs_keval;

@@ -1,12 +1,15 @@
 /* kernel_compose.c -- builder calls made of other builder calls.
  *
  * In: a builder. Out: constants of one type, parts of vectors, masks of the
- * last elements, and sums of rows in their stated order. Nothing here knows
+ * last elements, ifs, and sums of rows in their stated order. Nothing here knows
  * how the builder keeps its instructions.
  */
 #include "kb.h"
 
 #include <string.h>
+
+/* So far apart that a loop takes one trip; no sum with an index overflows. */
+#define ONCE (INT64_C(1) << 62)
 
 krsi_kv
 krsi_kb_f32(krsi_kb *kb, float value)
@@ -60,6 +63,12 @@ krsi_kb_below(krsi_kb *kb, krsi_kv first, krsi_kv end, int lanes)
     left =
         krsi_kb_convert(kb, KRS_I32, krsi_kb_max(kb, left, krsi_kb_i64(kb, 0)));
     return krsi_kb_lt(kb, krsi_kb_lanes(kb, lanes), left);
+}
+
+void
+krsi_kb_if_below(krsi_kb *kb, krsi_kv low, krsi_kv high)
+{
+    krsi_kb_for(kb, low, high, krsi_kb_i64(kb, ONCE));
 }
 
 krsi_kv

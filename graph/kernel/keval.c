@@ -3,7 +3,8 @@
  * In: a verified kernel, the facts of a target, buffers and arguments. Out:
  * the buffers as every backend of such a target must leave them. Opening
  * decodes the instructions once into steps (keval_decode.c); running them is
- * one switch. Every access is checked against the sizes of the buffers.
+ * one switch. Every access is checked against the sizes of the buffers, and
+ * those that items of a group share for races (keval_race.c).
  *
  * The items of a group run in turn, each from barrier to barrier. Scratch and
  * shared memory hold 0xFF bytes (NaN) when a launch begins.
@@ -48,8 +49,9 @@ krs_keval_open(const krs_kernel *kernel, const krs_kfacts *facts,
     keval->owned = calloc(buffers, sizeof *keval->owned);
     keval->owned_bytes = calloc(buffers, sizeof *keval->owned_bytes);
     keval->counters = calloc(keval->items, sizeof *keval->counters);
+    keval->watched = calloc(buffers, sizeof *keval->watched);
     if (!keval->registers || !keval->memory || !keval->owned ||
-        !keval->owned_bytes || !keval->counters ||
+        !keval->owned_bytes || !keval->counters || !keval->watched ||
         !krsi_keval_decode(keval, facts)) {
         krs_keval_close(keval);
         return no_memory(err, kernel);
@@ -69,6 +71,8 @@ krs_keval_close(krs_keval *keval)
     free(keval->owned_bytes);
     free(keval->memory);
     free(keval->counters);
+    free(keval->watched);
+    free(keval->races.touch);
     free(keval->leaves);
     free(keval->file);
     free(keval->registers);
@@ -77,9 +81,10 @@ krs_keval_close(krs_keval *keval)
 }
 
 struct run {
-    const krs_keval *keval;
-    const struct keval_memory *memory; /* of this item */
-    int64_t at[KRS_K_AXES];            /* the group */
+    krs_keval *keval;
+    const struct keval_memory *memory; /* of this item, which is: */
+    int32_t item;
+    int64_t at[KRS_K_AXES]; /* the group */
     krs_error *err;
 };
 
@@ -136,6 +141,42 @@ lane_element(const char *registers, const struct keval_op *op, int lane,
     return !__builtin_add_overflow(base, offset, out);
 }
 
+/* An element of a watched buffer is touched; value: what is written, or NULL. */
+static krs_status
+touch(const struct run *run, const struct keval_op *op, int64_t element,
+      const char *value)
+{
+    krs_keval *keval = run->keval;
+    const krs_kbuffer *buffer = &keval->kernel->buffers[op->slot];
+    const char *at =
+        run->memory[op->slot].data + (size_t)element * op->element_bytes;
+    enum keval_access access = KEVAL_WRITES;
+    int32_t other;
+    char text[300];
+    if (!value)
+        access = KEVAL_READS;
+    else if (buffer->space == KRS_K_PARAM &&
+             memcmp(at, value, op->element_bytes) == 0)
+        access = KEVAL_WRITES_THE_SAME;
+    switch (krsi_keval_touch(&keval->races, at, run->item, access, &other)) {
+    case KEVAL_FINE: return KRS_OK;
+    case KEVAL_NO_MEMORY: return no_memory(run->err, keval->kernel);
+    case KEVAL_RACE: break;
+    }
+    if (other == KEVAL_SEVERAL)
+        snprintf(text, sizeof text, "item %d and several others",
+                 (int)run->item);
+    else
+        snprintf(text, sizeof text, "items %d and %d", (int)other,
+                 (int)run->item);
+    size_t length = strlen(text);
+    snprintf(text + length, sizeof text - length,
+             " race for element %lld of buffer %s: one writes it, and there "
+             "is no barrier between",
+             (long long)element, buffer->name);
+    return fail_at(run, op, KRS_E_FORMAT, text);
+}
+
 /* A lane at a time: masked, gathering, scattering. */
 static krs_status
 lanes_one_by_one(const struct run *run, char *registers,
@@ -154,12 +195,34 @@ lanes_one_by_one(const struct run *run, char *registers,
         if (!lane_element(registers, op, i, &element) || element < 0 ||
             element >= memory->count)
             return out_of_range(run, op, element);
+        if (run->keval->watched[op->slot])
+            KRS_TRY(touch(run, op, element,
+                          writes ? value + (size_t)i * bytes : NULL));
         char *at = memory->data + (size_t)element * bytes;
         if (writes)
             memcpy(at, value + (size_t)i * bytes, bytes);
         else
             memcpy(value + (size_t)i * bytes, at, bytes);
     }
+    return KRS_OK;
+}
+
+static krs_status
+lanes_in_a_row(const struct run *run, char *registers,
+               const struct keval_op *op, bool writes, int64_t index)
+{
+    const struct keval_memory *memory = &run->memory[op->slot];
+    size_t bytes = op->element_bytes;
+    char *value = registers + (writes ? op->d : op->dst);
+    if (index < 0 || index > memory->count - op->lanes)
+        return out_of_range(
+            run, op,
+            index < 0 || index >= memory->count ? index : memory->count);
+    for (int i = 0; run->keval->watched[op->slot] && i < op->lanes; i++)
+        KRS_TRY(touch(run, op, index + i,
+                      writes ? value + (size_t)i * bytes : NULL));
+    char *at = memory->data + (size_t)index * bytes;
+    memcpy(writes ? at : value, writes ? value : at, bytes * op->lanes);
     return KRS_OK;
 }
 
@@ -177,16 +240,8 @@ access_memory(const struct run *run, char *registers, const struct keval_op *op)
         return misaligned(run, op, index);
     if (op->masked || op->offset_bytes)
         status = lanes_one_by_one(run, registers, op, writes);
-    else if (index < 0 || index > memory->count - op->lanes)
-        return out_of_range(
-            run, op,
-            index < 0 || index >= memory->count ? index : memory->count);
-    else if (writes)
-        memcpy(memory->data + (size_t)index * bytes, registers + op->d,
-               bytes * op->lanes);
     else
-        memcpy(registers + op->dst, memory->data + (size_t)index * bytes,
-               bytes * op->lanes);
+        status = lanes_in_a_row(run, registers, op, writes, index);
     if (op->is_bool && !writes)
         for (int i = 0; i < op->lanes; i++)
             registers[op->dst + (uint32_t)i] =
@@ -280,8 +335,10 @@ run_group(krs_keval *keval, const krs_klaunch *launch, struct run *run)
     }
     do {
         waiting = 0;
+        krsi_keval_barrier(&keval->races);
         for (size_t item = 0; item < keval->items; item++) {
             run->memory = keval->memory + item * buffers;
+            run->item = (int32_t)item;
             KRS_TRY(run_item(run, keval->file + item * keval->register_bytes,
                              &keval->counters[item]));
             if (keval->ops[keval->counters[item]].code != KEVAL_STOP)
@@ -369,6 +426,7 @@ krs_keval_run(krs_keval *keval, const krs_klaunch *launch, krs_error *err)
                             kernel->name, (long long)launch->grid[i], i,
                             kernel->axes);
     KRS_TRY(bind_buffers(keval, launch, err));
+    krsi_keval_watch(keval, launch);
     struct run run = {.keval = keval, .err = err};
     for (size_t item = 0; item < keval->items; item++) {
         char *registers = keval->file + item * keval->register_bytes;

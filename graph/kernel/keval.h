@@ -1,8 +1,8 @@
 /* keval.h -- between the parts of the kernel interpreter.
  *
  * keval_decode.c turns a kernel into steps over a register file, keval.c runs
- * them, keval_scalar.c holds one function for each row of scalar.def and
- * element type.
+ * them, keval_race.c watches what items of a group share, keval_scalar.c holds
+ * one function for each row of scalar.def and element type.
  */
 #ifndef KRSI_KEVAL_H
 #define KRSI_KEVAL_H
@@ -54,6 +54,29 @@ struct keval_memory {
     int64_t count; /* elements */
 };
 
+/* Elements that items of a group touched since the last barrier
+ * (keval_race.c). */
+enum { KEVAL_NOBODY = -1, KEVAL_SEVERAL = -2 };
+
+struct keval_touch {
+    uintptr_t at;
+    uint64_t interval;      /* 0: none yet */
+    int32_t writer, reader; /* items */
+};
+
+struct keval_races {
+    struct keval_touch *touch; /* open addressing by address */
+    size_t slots, used;        /* a power of two; in this interval */
+    uint64_t interval;
+};
+
+enum keval_access {
+    KEVAL_READS,
+    KEVAL_WRITES,
+    KEVAL_WRITES_THE_SAME /* bits that are there, where that is no race */
+};
+enum keval_meeting { KEVAL_FINE, KEVAL_RACE, KEVAL_NO_MEMORY };
+
 struct krs_keval {
     const krs_kernel *kernel;
     struct keval_op *ops;
@@ -67,6 +90,8 @@ struct krs_keval {
     struct keval_memory *memory;
     char **owned; /* scratch (of all items) and shared memory, by buffer */
     size_t *owned_bytes;
+    bool *watched; /* by buffer: items of a group may race for it */
+    struct keval_races races;
     size_t items;
     int64_t group[KRS_K_AXES];
 };
@@ -75,6 +100,16 @@ struct krs_keval {
  * kernel, items and arrays stand, and allocate its file; false without
  * memory. The facts choose how mad and dot2_bf16 round. */
 bool krsi_keval_decode(krs_keval *keval, const krs_kfacts *facts);
+
+/* keval_race.c -- which buffers of a launch are watched; all items are at a
+ * barrier; an item touches an element: KEVAL_RACE with the item (or
+ * KEVAL_SEVERAL) that was there before. */
+void krsi_keval_watch(krs_keval *keval, const krs_klaunch *launch);
+void krsi_keval_barrier(struct keval_races *races);
+enum keval_meeting krsi_keval_touch(struct keval_races *races,
+                                    const void *element, int32_t item,
+                                    enum keval_access access,
+                                    int32_t *out_other);
 
 /* keval_scalar.c -- the function of a scalar instruction whose operands have
  * the type `from` and whose result has the type `to`; never NULL for what the

@@ -232,7 +232,7 @@ meet(forward *w, krsi_kv row, krsi_kv g, krsi_kv first, krsi_kv end)
     krsi_kv last_row = krsi_flash_plus(f, krsi_kb_add(kb, row, rows), -1);
     krsi_kv limit = krsi_flash_last(f, last_row, end);
     krsi_kv begin = krsi_flash_first(f, row, first);
-    krsi_tile_if_below(s, begin, limit);
+    krsi_kb_if_below(s->kb, begin, limit);
     s->n1 = limit;
     s->a.offset = krsi_flash_base(f, &f->q, f->head);
     krsi_flash_score_strip(s, row, first, krsi_kb_i64(kb, 0));

@@ -19,7 +19,7 @@ krsi_flash_plus(krsi_flash *f, krsi_kv a, int64_t b)
 void
 krsi_flash_if_below(krsi_flash *f, krsi_kv low, krsi_kv high)
 {
-    krsi_tile_if_below(&(krsi_tile){.kb = f->kb}, low, high);
+    krsi_kb_if_below(f->kb, low, high);
 }
 
 krsi_kv

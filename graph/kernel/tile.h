@@ -145,8 +145,6 @@ struct krsi_tile {
 };
 
 /* tile_pack.c */
-/* an if: the body between this and krsi_kb_end runs if low < high */
-void krsi_tile_if_below(krsi_tile *t, krsi_kv low, krsi_kv high);
 /* words, from an index in elements; mask of elements */
 krsi_kv krsi_tile_words(krsi_tile *t, krsi_kbuf buffer, krsi_kv index,
                         int lanes, krsi_kv mask, size_t align_bytes);

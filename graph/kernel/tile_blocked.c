@@ -201,7 +201,7 @@ krsi_tile_open_row(krsi_tile *t, krsi_kv row, int r)
 {
     bool may_repeat = t->finishes && r > 0;
     if (may_repeat)
-        krsi_tile_if_below(t, row, t->m1);
+        krsi_kb_if_below(t->kb, row, t->m1);
     return may_repeat;
 }
 
@@ -301,7 +301,7 @@ add_before(krsi_tile *t, const place *p)
 {
     krsi_kb *kb = t->kb;
     if (!t->adds)
-        krsi_tile_if_below(t, krsi_kb_i64(kb, 0), t->first);
+        krsi_kb_if_below(t->kb, krsi_kb_i64(kb, 0), t->first);
     turn x = open_turns(t, p);
     krsi_kmem from =
         t->has_sums ? sum_place(t, x.m, x.n) : out_place(t, x.m, x.n);
@@ -376,7 +376,7 @@ compute_panel(krsi_tile *t, krsi_kv row, krsi_kv panel)
         compute(t, (place){row, panel, panel, t->vectors});
         return;
     }
-    krsi_tile_if_below(t, last, t->n1);
+    krsi_kb_if_below(t->kb, last, t->n1);
     compute(t, (place){row, panel, panel, t->vectors});
     krsi_kb_end(kb);
     if (t->vectors == 1)

@@ -12,21 +12,12 @@
  */
 #include "tile.h"
 
-/* So far apart that a loop takes one trip; no sum with an index overflows. */
-#define ONCE (INT64_C(1) << 62)
-
 enum {
     ALIGN = 64,
     ROW_SLACK = 32,
     AHEAD = 4,     /* lines of a row of A */
     AHEAD_ROWS = 4 /* of B, while packing */
 };
-
-void
-krsi_tile_if_below(krsi_tile *t, krsi_kv low, krsi_kv high)
-{
-    krsi_kb_for(t->kb, low, high, krsi_kb_i64(t->kb, ONCE));
-}
 
 static krsi_kv
 plus(krsi_tile *t, krsi_kv a, int64_t b)
@@ -362,10 +353,10 @@ pack_across(krsi_tile *t)
     for (int v = 0; v < t->vectors && t->b.along_outer; v++)
         krsi_tile_prefetch_b(t, plus(t, column, (int64_t)v * t->lanes),
                              plus(t, w, AHEAD_ROWS));
-    krsi_tile_if_below(t, plus(t, past, -1), t->n1);
+    krsi_kb_if_below(t->kb, plus(t, past, -1), t->n1);
     copy_across(t, column, w, true);
     krsi_kb_end(kb);
-    krsi_tile_if_below(t, t->n1, past);
+    krsi_kb_if_below(t->kb, t->n1, past);
     copy_across(t, column, w, false);
     krsi_kb_end(kb);
     krsi_kb_end(kb);

@@ -174,7 +174,7 @@ store_row(krsi_tile *t, krsi_kv m, const krsi_kv *sums)
     krsi_kb *kb = t->kb;
     bool is_open = !t->whole_rows && t->rows > 1;
     if (is_open)
-        krsi_tile_if_below(t, m, t->m1);
+        krsi_kb_if_below(kb, m, t->m1);
     for (int v = 0; v < t->vectors; v++) {
         krsi_kv n = plus(t, t->n0, (int64_t)v * t->lanes);
         krsi_tile_store(t, m, n,
