@@ -178,6 +178,16 @@ offset_align_of(const krs_backend_limits *limits)
                : KRSI_PLACE_ALIGN;
 }
 
+/* Groups as large as the templates make them at least. */
+static bool
+has_groups(const krs_backend_limits *limits)
+{
+    enum { ITEMS = 64, ROWS = 16, BYTES = 16 << 10 };
+    return limits->has_groups && !limits->is_processor &&
+           limits->group_items >= ITEMS && limits->group[0] >= ITEMS &&
+           limits->group[1] >= ROWS && limits->shared_bytes >= BYTES;
+}
+
 static krsi_facts
 facts_of(const krsi_machine *m)
 {
@@ -191,6 +201,9 @@ facts_of(const krsi_machine *m)
                         .dtypes = limits->dtypes,
                         .has_dot2_bf16 = limits->has_dot2_bf16,
                         .items_are_lanes = !limits->is_processor,
+                        .group_items =
+                            has_groups(limits) ? limits->group_items : 0,
+                        .shared_bytes = limits->shared_bytes,
                         .code_is_dear = limits->code_is_dear,
                         .fuses = m->fuses};
     for (int i = 0; i < 3; i++)

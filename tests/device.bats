@@ -162,7 +162,7 @@ golden() {
 @test "--cpu and --threads are checked" {
     run -2 --separate-stderr "$KERSEY" graph "$mlp" --stage expand \
         --backend eval --cpu x86-64-v2
-    [[ "$stderr" == *"--cpu is for --backend cpu, not eval"* ]]
+    [[ "$stderr" == *"--cpu is for backends that have kernels, not eval"* ]]
     for count in 0 1025; do
         run -2 --separate-stderr "$KERSEY" graph "$mlp" --stage expand \
             --backend eval --threads $count

@@ -23,17 +23,20 @@ static const struct {
     uint32_t lanes;
     bool are_items;
     int64_t turns;
-    bool is_dear; /* code is: small kernels */
+    bool is_dear;         /* code is: small kernels */
+    uint32_t group_items; /* that share memory; 0: no groups */
 } widths[] = {
-    {1,  false, 0,   false},
-    {4,  false, 0,   false},
-    {8,  false, 0,   false},
-    {16, false, 0,   false},
-    {4,  true,  0,   false},
-    {4,  true,  600, false},
-    {1,  false, 0,   true },
-    {4,  false, 0,   true },
-    {16, false, 0,   true }
+    {1,  false, 0,   false, 0  },
+    {4,  false, 0,   false, 0  },
+    {8,  false, 0,   false, 0  },
+    {16, false, 0,   false, 0  },
+    {4,  true,  0,   false, 0  },
+    {4,  true,  600, false, 0  },
+    {4,  true,  0,   false, 256},
+    {4,  true,  600, false, 64 },
+    {1,  false, 0,   true,  0  },
+    {4,  false, 0,   true,  0  },
+    {16, false, 0,   true,  0  }
 };
 static const int64_t lengths[] = {0, 1, 2, 63, 64, 65, 129};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -127,6 +130,8 @@ run(krs_node y, size_t width, const leaves *given, void *out)
         .lanes = widths[width].lanes,
         .items_are_lanes = widths[width].are_items,
         .item_turns = widths[width].turns,
+        .group_items = widths[width].group_items,
+        .shared_bytes = 16 << 10,
         .code_is_dear = widths[width].is_dear,
         .registers = 32,
         .workers = 1,

@@ -18,7 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_BATCHES = 3, SINGLE = 1 };
+/* in place of lanes: items are lanes, alone; in groups */
+enum { MAX_BATCHES = 3, SINGLE = 1, GROUP = 2 };
 
 typedef struct product {
     int64_t m, n, k;
@@ -234,8 +235,10 @@ static krsi_facts
 facts_of(const product *p)
 {
     return (krsi_facts){
-        .lanes = p->lanes == SINGLE ? 4 : p->lanes,
-        .items_are_lanes = p->lanes == SINGLE,
+        .lanes = p->lanes <= GROUP ? 4 : p->lanes,
+        .items_are_lanes = p->lanes <= GROUP,
+        .group_items = p->lanes == GROUP ? 256 : 0,
+        .shared_bytes = 32 << 10,
         .code_is_dear = p->is_dear,
         .registers = p->lanes == 16 ? 32 : 16,
         .workers = p->workers ? p->workers : 1,
@@ -363,8 +366,8 @@ check(product p)
     return check_one(p);
 }
 
-/* lanes of a vector; and the template single, of four */
-static const uint32_t widths[] = {4, 8, 16, SINGLE};
+/* lanes of a vector; and the templates single and group, of four */
+static const uint32_t widths[] = {4, 8, 16, SINGLE, GROUP};
 enum { WIDTHS = sizeof widths / sizeof *widths };
 
 START_TEST(every_size_and_transposition_keeps_the_order)
@@ -399,6 +402,7 @@ START_TEST(large_and_odd_sizes_keep_the_order)
                             .lanes = widths[lane],
                             .workers = 2});
     check((product){.m = 64, .n = 64, .k = 576, .lanes = SINGLE});
+    check((product){.m = 128, .n = 128, .k = 32, .lanes = GROUP});
 }
 END_TEST
 

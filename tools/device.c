@@ -44,12 +44,6 @@ find_cache_folder(void)
     return length > 0 && (size_t)length < sizeof path ? path : NULL;
 }
 
-static bool
-is_cpu(const char *backend)
-{
-    return !strcmp(backend, "cpu") || !strncmp(backend, "cpu:", 4);
-}
-
 /* --backend, else KRS_BACKEND, else the default */
 static const char *
 backend_name(const struct flags *f)
@@ -88,9 +82,9 @@ check_flags(const struct flags *f)
     const char *fuse = getenv("KRS_FUSE");
     if (fuse && fuse[0] && strcmp(fuse, "off") != 0 && strcmp(fuse, "on") != 0)
         return complain_usage("KRS_FUSE=%s: expected on or off", fuse);
-    if (f->given[FLAG_ID_cpu] && !is_cpu(backend_name(f)))
-        return complain_usage("--cpu is for --backend cpu, not %s",
-                              backend_name(f));
+    if (f->given[FLAG_ID_cpu] && !strcmp(backend_name(f), "eval"))
+        return complain_usage("--cpu is for backends that have kernels, not "
+                              "eval");
     if (f->given[FLAG_ID_threads] && (f->threads < 1 || f->threads > 1024))
         return complain_usage("--threads %lld: expected 1 to 1024",
                               (long long)f->threads);

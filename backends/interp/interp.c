@@ -7,6 +7,7 @@
  */
 #include "../backend.h"
 #include "../host_memory.h"
+#include "../item_schedule.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,34 +33,37 @@ interp_count(krs_error *err)
     return 1;
 }
 
-/* As if items were lanes of a processor, few turns long: its schedules, so that
- * they can be judged, and compared bit for bit, where there is no such device. */
+/* Small sizes of devices whose items are lanes of a processor, few turns long,
+ * or share memory: so that their schedules can be judged, and compared bit for
+ * bit, where there is no such device. */
 static void
-make_lanes(krs_backend_limits *limits)
+set_schedule(krs_backend_limits *limits, krsi_item_schedule schedule)
 {
-    enum { WORKERS = 8, LANES = 4, TURNS = 65535 };
-    limits->is_processor = false;
+    enum { WORKERS = 8, TURNS = 65535, ITEMS = 256, SHARED = 32 << 10 };
+    krsi_item_schedule_set(schedule, limits);
+    if (schedule == KRSI_ITEMS_NATIVE)
+        return;
     limits->workers = WORKERS;
-    limits->vector_lanes = LANES;
-    limits->item_turns = TURNS;
+    if (schedule == KRSI_ITEMS_LANES)
+        limits->item_turns = TURNS;
+    else
+        limits->group_items = ITEMS;
+    for (int i = 0; i < KRS_K_AXES; i++)
+        limits->group[i] = limits->group_items;
+    limits->shared_bytes = SHARED;
 }
 
 static krs_status
 interp_open(const krs_backend_options *options, krs_backend_device **out,
             krs_error *err)
 {
+    krsi_item_schedule schedule;
     *out = NULL;
     if (options && options->index != 0)
         return krs_fail(err, KRS_E_ARGUMENT, "interp: no device %u; only 0",
                         options->index);
-    bool lanes = options && options->cpu && strcmp(options->cpu, "lanes") == 0;
-    if (options && options->cpu && !lanes &&
-        strcmp(options->cpu, "native") != 0)
-        return krs_fail(err, KRS_E_UNSUPPORTED,
-                        "interp: no processor level '%s': it makes no code; "
-                        "'lanes' takes the schedules of devices whose items "
-                        "are lanes",
-                        options->cpu);
+    KRS_TRY(krsi_item_schedule_of("interp", "it makes no code", options,
+                                  &schedule, err));
     krs_backend_device *device = calloc(1, sizeof *device);
     if (!device)
         return krs_fail(err, KRS_E_MEMORY, "interp: no memory for a device");
@@ -84,8 +88,7 @@ interp_open(const krs_backend_options *options, krs_backend_device **out,
         .max_bind_bytes = INT64_MAX,
         .scratch_bytes = 1U << 30
     };
-    if (lanes)
-        make_lanes(&device->limits);
+    set_schedule(&device->limits, schedule);
     if (options && options->allocator)
         device->allocator = *options->allocator;
     *out = device;

@@ -6,6 +6,7 @@
  * profile of OpenCL 1.2, a compiler, 64-bit integers, round to nearest,
  * infinities and NaNs; all else is in its limits.
  */
+#include "../item_schedule.h"
 #include "opencl_device.h"
 
 #include <stdio.h>
@@ -148,6 +149,7 @@ fill_limits(krs_backend_device *d)
     l->dtypes = (1U << KRS_Q8_0) - 1;
     l->is_processor =
         NUMBER(d, CL_DEVICE_TYPE, cl_device_type) & CL_DEVICE_TYPE_CPU;
+    l->has_groups = !l->is_processor;
     l->code_is_dear = true;
     l->workers = (uint32_t)NUMBER(d, CL_DEVICE_MAX_COMPUTE_UNITS, cl_uint);
     l->vector_lanes = lanes_of(d);
@@ -272,11 +274,10 @@ krs_status
 krsi_opencl_open(const krs_backend_options *options, krs_backend_device **out,
                  krs_error *err)
 {
+    krsi_item_schedule schedule;
     *out = NULL;
-    if (options && options->cpu && strcmp(options->cpu, "native") != 0)
-        return krs_fail(err, KRS_E_UNSUPPORTED,
-                        "opencl: no processor level '%s': the driver chooses",
-                        options->cpu);
+    KRS_TRY(krsi_item_schedule_of("opencl", "the driver chooses", options,
+                                  &schedule, err));
     if (options && options->allocator)
         return krs_fail(err, KRS_E_UNSUPPORTED,
                         "opencl: memory is the driver's, not an allocator's");
@@ -286,10 +287,12 @@ krsi_opencl_open(const krs_backend_options *options, krs_backend_device **out,
     pthread_mutex_init(&device->lock, NULL);
     krs_status status = open_index(device, options ? options->index : 0,
                                    options ? options->workers : 0, err);
-    if (status != KRS_OK)
+    if (status != KRS_OK) {
         krsi_opencl_close(device);
-    else
-        *out = device;
+        return status;
+    }
+    krsi_item_schedule_set(schedule, &device->limits);
+    *out = device;
     return status;
 }
 

@@ -11,6 +11,7 @@
  * nothing that is optional, and copies through staging memory everywhere.
  */
 #define VOLK_IMPLEMENTATION
+#include "../item_schedule.h"
 #include "vulkan.h"
 
 #include <dlfcn.h>
@@ -401,6 +402,7 @@ fill_limits(krs_backend_device *d, const offer *o)
     to->max_bind_bytes = from->maxStorageBufferRange;
     to->scratch_bytes = from->maxStorageBufferRange;
     to->shared_bytes = from->maxComputeSharedMemorySize;
+    to->has_groups = o->properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU;
     if (o->driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE)
         to->item_turns = LLVMPIPE_TURNS;
 }
@@ -510,24 +512,25 @@ krs_status
 krsi_vulkan_open(const krs_backend_options *options, krs_backend_device **out,
                  krs_error *err)
 {
+    krsi_item_schedule schedule;
     *out = NULL;
     if (options && options->allocator)
         return krs_fail(err, KRS_E_UNSUPPORTED,
                         "vulkan: memory is the device's, not an allocator's");
-    if (options && options->cpu && strcmp(options->cpu, "native") != 0)
-        return krs_fail(err, KRS_E_UNSUPPORTED,
-                        "vulkan: no processor level '%s': the driver compiles",
-                        options->cpu);
+    KRS_TRY(krsi_item_schedule_of("vulkan", "the driver compiles", options,
+                                  &schedule, err));
     krs_backend_device *d = calloc(1, sizeof *d);
     if (!d)
         return krs_fail(err, KRS_E_MEMORY, "vulkan: no memory for a device");
     pthread_mutex_init(&d->lock, NULL);
     krs_status status = open_physical(d, options, err);
-    if (status != KRS_OK)
+    if (status != KRS_OK) {
         krsi_vulkan_close(d);
-    else
-        *out = d;
-    return status;
+        return status;
+    }
+    krsi_item_schedule_set(schedule, &d->limits);
+    *out = d;
+    return KRS_OK;
 }
 
 static void

@@ -24,7 +24,10 @@ typedef struct krsi_facts {
     bool has_dot2_bf16;
     bool
         items_are_lanes; /* of a processor: many run at once, each has little */
-    bool code_is_dear;   /* compiling is slow: loops for what is unrolled
+    uint32_t group_items;  /* that share memory, at most; 0: no groups, which
+                              are for devices whose items are lanes */
+    uint64_t shared_bytes; /* of a group */
+    bool code_is_dear;     /* compiling is slow: loops for what is unrolled
                           elsewhere, of the same bits */
     bool fuses; /* cuts are merged; off is what that is compared with */
 } krsi_facts;

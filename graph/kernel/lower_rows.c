@@ -19,6 +19,9 @@
  * of an item's loops than the device allows. Where code is dear, virtual lanes are in scratch, and
  * a row is passed over a vector at a time.
  *
+ * Where groups of items share memory, items are the virtual lanes
+ * (lower_rows_group.c).
+ *
  * argmax goes through the last axis one by one, with vectors across.
  */
 #include "lower_rows.h"
@@ -55,9 +58,8 @@ krsi_rows_identity(krsi_kb *kb, enum krsi_op op, krs_dtype type)
     return krsi_kb_i32(kb, fixed ? number : low ? INT32_MIN : INT32_MAX);
 }
 
-/* is out i stored at every point of a row, not once? */
-static bool
-stores_points(const krsi_rows *r, int i)
+bool
+krsi_rows_stores_points(const krsi_rows *r, int i)
 {
     return r->l->cut->out[i].view.stride[r->row] != 0;
 }
@@ -145,7 +147,7 @@ krsi_rows_open_pass(krsi_rows *r, int pass)
             roots[count++] = cut->expr[i].in[0];
         }
     for (int i = 0; i < cut->outs && pass == 0; i++)
-        if (stores_points(r, i))
+        if (krsi_rows_stores_points(r, i))
             roots[count++] = cut->out[i].root;
     bool *needed = r->needed;
     memset(needed, 0, sizeof r->needed);
@@ -237,7 +239,6 @@ store_kept(krsi_rows *r)
                           krsi_lower_expr(r->l, r->kept[k]));
 }
 
-/* Scratch for partial sums of the pass, where there is none yet. */
 void
 krsi_rows_declare_partials(krsi_rows *r, int64_t count)
 {
@@ -247,8 +248,10 @@ krsi_rows_declare_partials(krsi_rows *r, int64_t count)
         krs_dtype type = krsi_rows_type(r->l, r->reduce[i]);
         if (r->partial[i].ref && r->partial_type[i] == type)
             continue;
-        r->partial[i] =
-            krsi_kb_scratch(r->l->kb, names[i], type, count, KRSI_KV_NONE, 64);
+        r->partial[i] = r->in_group
+                            ? krsi_kb_shared(r->l->kb, names[i], type, count, 0)
+                            : krsi_kb_scratch(r->l->kb, names[i], type, count,
+                                              KRSI_KV_NONE, 64);
         r->partial_type[i] = type;
     }
 }
@@ -451,7 +454,7 @@ store_points(krsi_lowering *l, void *context)
     krsi_rows *r = context;
     load_kept(r);
     for (int i = 0; i < l->cut->outs; i++)
-        if (stores_points(r, i))
+        if (krsi_rows_stores_points(r, i))
             krsi_lower_deliver(l, i);
 }
 
@@ -462,7 +465,7 @@ store_pass(krsi_rows *r)
     bool any = false;
     krsi_rows_open_pass(r, 0);
     for (int i = 0; i < l->cut->outs; i++)
-        any |= stores_points(r, i);
+        any |= krsi_rows_stores_points(r, i);
     if (!any)
         return;
     krsi_lower_fix(l, 1U << r->row, r->needed);
@@ -490,7 +493,7 @@ store_rows(krsi_rows *r)
 {
     r->l->coord[r->row] = krsi_kb_i64(r->l->kb, 0);
     for (int i = 0; i < r->l->cut->outs; i++)
-        if (!stores_points(r, i))
+        if (!krsi_rows_stores_points(r, i))
             krsi_lower_deliver(r->l, i);
 }
 
@@ -576,7 +579,7 @@ takes_across(const krsi_rows *r)
 {
     const krsi_cut *cut = r->l->cut;
     for (int i = 0; i < cut->outs; i++)
-        if (stores_points(r, i))
+        if (krsi_rows_stores_points(r, i))
             return false;
     return r->passes == 1 && krsi_cut_is_across(cut);
 }
@@ -595,6 +598,9 @@ krsi_lower_rows(krsi_lowering *l)
             rows_argmax(&r, i);
             return;
         }
+    if (takes_across(&r) ? l->facts->group_items && krsi_rows_group_across(&r)
+                         : l->facts->group_items && krsi_rows_group_along(&r))
+        return;
     if (takes_across(&r) && l->facts->items_are_lanes)
         krsi_rows_across_in_turn(&r);
     else if (takes_across(&r))

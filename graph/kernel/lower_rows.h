@@ -22,7 +22,8 @@ typedef struct krsi_rows {
     krs_dtype partial_type[KRSI_CUT_REDUCES];
     krsi_kv lane, begin; /* the virtual lane; first column */
     int strip;
-    int at_once; /* in turn: vectors of a row, or rows, that a turn takes */
+    bool in_group; /* partial sums are in memory that items share */
+    int at_once;   /* in turn: vectors of a row, or rows, that a turn takes */
     /* of the pass at hand */
     int pass, reduces, reduce[KRSI_CUT_REDUCES];
 } krsi_rows;
@@ -45,7 +46,10 @@ void krsi_rows_settle(krsi_lowering *l, int expr, krsi_kv total);
 /* What the pass computes at every point, before which all of lower levels is
  * known: the operands of its reductions; for pass 0, what is stored. */
 void krsi_rows_open_pass(krsi_rows *r, int pass);
-/* scratch for partial sums of the pass, where there is none yet */
+/* is out i stored at every point of a row, not once? */
+bool krsi_rows_stores_points(const krsi_rows *r, int i);
+/* scratch, or shared memory, for partial sums of the pass, where there is none
+ * yet */
 void krsi_rows_declare_partials(krsi_rows *r, int64_t count);
 /* is the row so many points, as often as it takes? */
 bool krsi_rows_are_whole(const krsi_rows *r, int64_t points);
@@ -69,5 +73,12 @@ int krsi_rows_at_once(const krsi_rows *r, int elements, int loops);
 void krsi_rows_along_in_turn(krsi_rows *r);
 /* all of the cut, across */
 void krsi_rows_across_in_turn(krsi_rows *r);
+
+/* ---- lower_rows_group.c ---- */
+
+/* By groups of items; false, and nothing is written yet, where the device has
+ * none, or too small ones. */
+bool krsi_rows_group_along(krsi_rows *r);
+bool krsi_rows_group_across(krsi_rows *r);
 
 #endif

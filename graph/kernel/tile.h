@@ -20,6 +20,8 @@
  *            in registers
  *   single   an item is one register tile, nothing is packed: for devices
  *            whose items are lanes of a processor
+ *   group    the items of a group share words of A and B in shared memory: for
+ *            devices whose groups have some
  *
  * Expressions in place of A or B are computed where elements are packed (or
  * loaded, by templates that do not pack); expressions of the product where
@@ -52,7 +54,8 @@ typedef enum krsi_tile_template {
     KRSI_TILE_DIRECT,
     KRSI_TILE_STREAM,
     KRSI_TILE_TURNED,
-    KRSI_TILE_SINGLE
+    KRSI_TILE_SINGLE,
+    KRSI_TILE_GROUP
 } krsi_tile_template;
 
 /* How the rows of A reach a register tile. */
@@ -115,8 +118,14 @@ struct krsi_tile {
     bool out_is_padded; /* columns beyond the end may be stored, up to the end
                            of their panel */
     bool even;          /* K is, so that no pair is cut */
+    int side; /* group: items along both its axes, and words of k at a time */
+    /* single, group: the first column of the item, and how many are from one
+     * of its vectors to the next */
+    krsi_kv column;
+    int apart;
     /* N is whole tiles; single: M and K are whole rows and fours; an item has
-     * all rows of its columns */
+     * all rows of its columns; group: M and K are whole tiles and words of
+     * a turn */
     bool whole_columns, whole_rows, whole_words, all_rows;
     bool one_chunk; /* K is at most a chunk */
     bool has_sums;  /* in scratch: C cannot hold them between chunks */
@@ -220,16 +229,27 @@ void krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns);
 /* how rows of A, whose type and strides are known, are read */
 void krsi_tile_choose_reading(krsi_tile *t);
 
-/* tile_blocked.c, tile_stream.c, tile_turned.c, tile_single.c -- one item */
+/* tile_blocked.c, tile_stream.c, tile_turned.c, tile_single.c, tile_group.c --
+ * one item */
 void krsi_tile_blocked(krsi_tile *t);
 /* the tiles of the rows at `row`, for one chunk; A is ready, B is packed */
 void krsi_tile_strip(krsi_tile *t, krsi_kv row);
 void krsi_tile_stream(krsi_tile *t);
 void krsi_tile_turned(krsi_tile *t);
 void krsi_tile_single(krsi_tile *t);
+void krsi_tile_group(krsi_tile *t);
 /* products of the words first .. end, at the rows from `row` and the columns
  * from n0 on, from 0 */
 void krsi_tile_single_sums(krsi_tile *t, krsi_kv row, krsi_tile_registers s);
+/* the same of words in shared memory, by items of a group: all of its rows and
+ * columns */
+void krsi_tile_group_sums(krsi_tile *t, krsi_tile_registers s);
+/* shared memory of such a group, in bytes and in the kernel */
+int64_t krsi_tile_group_bytes(int side, int rows, int columns);
+void krsi_tile_declare_group(krsi_tile *t);
+/* single, group: the registers of an item, whose first row is that, over all
+ * chunks and into C */
+void krsi_tile_registers_of(krsi_tile *t, krsi_kv row);
 /* open the loop over chunks; close it with krsi_kb_end. Carries come before
  * krsi_tile_bounds, which is called in it. */
 void krsi_tile_chunks(krsi_tile *t);

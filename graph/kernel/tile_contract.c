@@ -192,8 +192,10 @@ krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns)
         int rows, vectors;
     } table[] = {
 #define TILE(lanes, registers, rows, vectors) {lanes, registers, rows, vectors},
+#define GROUP(side, rows, vectors)
 #include "schedule.def"
 #undef TILE
+#undef GROUP
     };
     const struct row *r = table;
     while (r->lanes > 1 &&
@@ -307,6 +309,75 @@ fit_single(krsi_tile *t, const product *p, const krsi_facts *facts)
         is_constant(p->n) && n % ((int64_t)t->vectors * t->lanes) == 0;
     t->whole_words = !t->pairs && is_constant(p->k) && p->k.base % 4 == 0;
     t->all_rows = p->batches >= 2 && !p->counts;
+    t->apart = t->lanes;
+}
+
+/* Groups, where the device has them: the tile of the table. Few rows or columns
+ * are too little for one, batches that take two axes of the grid leave it none
+ * for rows; and the items of a group would race for the place of a fault. */
+static bool
+fit_group(krsi_tile *t, const product *p, const krsi_cut *cut,
+          const krsi_facts *facts)
+{
+    static const struct row {
+        int side, rows, vectors;
+    } table[] = {
+#define TILE(lanes, registers, rows, vectors)
+#define GROUP(side, rows, vectors) {side, rows, vectors},
+#include "schedule.def"
+#undef TILE
+#undef GROUP
+    };
+    enum { FOURS = 4 };
+    const struct row *best = NULL;
+    bool is_enough = false;
+    if (p->max_m <= KRSI_TILE_THIN || p->max_n <= KRSI_TILE_THIN ||
+        (p->batches >= 2 && !p->counts) || krsi_cut_may_fault(cut))
+        return false;
+    for (const struct row *r = table;
+         r < table + sizeof table / sizeof *table && !is_enough; r++) {
+        int rows = r->side * r->rows, columns = r->side * r->vectors * FOURS;
+        if ((uint32_t)(r->side * r->side) > facts->group_items ||
+            (uint64_t)krsi_tile_group_bytes(r->side, rows, columns) >
+                facts->shared_bytes)
+            continue;
+        best = r;
+        is_enough = 2 * p->max_m > rows && 2 * p->max_n > columns &&
+                    batch_items(p) * krsi_tile_parts(p->max_m, rows) *
+                            krsi_tile_parts(p->max_n, columns) >=
+                        facts->workers;
+    }
+    if (!best)
+        return false;
+    t->template = KRSI_TILE_GROUP;
+    t->lanes = FOURS;
+    t->side = best->side;
+    t->rows = best->rows;
+    t->vectors = best->vectors;
+    t->wide = t->rows;
+    t->apart = t->side * t->lanes;
+    t->whole_rows = is_constant(p->m) && p->m.base % (t->side * t->rows) == 0;
+    t->whole_columns =
+        is_constant(p->n) && p->n.base % (t->apart * t->vectors) == 0;
+    t->whole_words =
+        is_constant(p->k) && p->k.base % (t->side * (int64_t)t->unit) == 0;
+    return true;
+}
+
+/* What an item has, or a group of them. */
+static split
+split_registers(const krsi_tile *t)
+{
+    int64_t rows = t->rows, columns = (int64_t)t->vectors * t->apart;
+    return t->template == KRSI_TILE_GROUP ? (split){rows * t->side, columns}
+                                          : (split){rows, columns};
+}
+
+/* Sums of chunks stay in registers, nothing is in scratch. */
+static bool
+has_registers_only(const krsi_tile *t)
+{
+    return t->template == KRSI_TILE_SINGLE || t->template == KRSI_TILE_GROUP;
 }
 
 static bool
@@ -650,12 +721,11 @@ declare_outs(krsi_lowering *l, krsi_tile *t, const product *p)
             krsi_lower_declare_out(l, i);
         return;
     }
-    t->out =
-        krsi_tile_buffer(l, "product", cut->out[0].view.value, t->out_dtype,
-                         t->has_sums || t->one_chunk || is_thin(t) ||
-                                 t->template == KRSI_TILE_SINGLE
-                             ? KRS_K_WRITE
-                             : KRS_K_READ | KRS_K_WRITE);
+    t->out = krsi_tile_buffer(
+        l, "product", cut->out[0].view.value, t->out_dtype,
+        t->has_sums || t->one_chunk || is_thin(t) || has_registers_only(t)
+            ? KRS_K_WRITE
+            : KRS_K_READ | KRS_K_WRITE);
     t->out_offset = krsi_tile_integer(l, cut->out[0].view.offset);
     t->out_row = number(l, p->c_m);
     t->out_column = stride(l, p->c_n, t->out_contiguous);
@@ -729,7 +799,8 @@ krsi_lower_contract(krsi_lowering *l)
         p.counts = are_numbers(&p);
         t.template = KRSI_TILE_SINGLE;
         t.reading = KRSI_TILE_IN_PLACE;
-        fit_single(&t, &p, l->facts);
+        if (!fit_group(&t, &p, cut, l->facts))
+            fit_single(&t, &p, l->facts);
         find_fours(&t, cut, &p);
     } else {
         t.small = l->facts->code_is_dear;
@@ -742,9 +813,8 @@ krsi_lower_contract(krsi_lowering *l)
     t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
     bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finishes;
     t.has_sums = t.template == KRSI_TILE_STREAM ||
-                 (t.template != KRSI_TILE_SINGLE && !(t.one_chunk || out_adds));
-    split s = t.template == KRSI_TILE_SINGLE
-                  ? (split){t.rows, (int64_t)t.vectors * t.lanes}
+                 (!has_registers_only(&t) && !(t.one_chunk || out_adds));
+    split s = has_registers_only(&t) ? split_registers(&t)
               : is_thin(&t)
                   ? split_thin(&t, &p, krsi_tile_most(l->facts->workers, 1))
                   : split_tiles(&t, &p, l->facts);
@@ -761,7 +831,9 @@ krsi_lower_contract(krsi_lowering *l)
             ? krsi_kb_shr(t.kb, krsi_kb_add(t.kb, t.k, krsi_kb_i64(t.kb, 1)),
                           krsi_kb_i64(t.kb, 1))
             : t.k;
-    if (t.template != KRSI_TILE_SINGLE)
+    if (t.template == KRSI_TILE_GROUP)
+        krsi_tile_declare_group(&t);
+    else if (t.template != KRSI_TILE_SINGLE)
         declare_scratch(l, &t, s);
     place_item(l, &t, &p, s);
     switch (t.template) {
@@ -770,6 +842,7 @@ krsi_lower_contract(krsi_lowering *l)
     case KRSI_TILE_STREAM: krsi_tile_stream(&t); break;
     case KRSI_TILE_TURNED: krsi_tile_turned(&t); break;
     case KRSI_TILE_SINGLE: krsi_tile_single(&t); break;
+    case KRSI_TILE_GROUP: krsi_tile_group(&t); break;
     }
     for (int i = 0; i < batch_loops(&p); i++)
         krsi_kb_end(t.kb);

@@ -42,7 +42,8 @@ krsi_tile_finish(krsi_tile *t, krsi_kv m, krsi_kv n, krsi_kv mask, krsi_kv sums)
     krs_dtype dtype = l->cut->expr[t->product].dtype;
     l->coord[t->a.axis] = m;
     l->coord[t->b.axis] = n;
-    l->in_fours = t->template == KRSI_TILE_SINGLE;
+    l->in_fours =
+        t->template == KRSI_TILE_SINGLE || t->template == KRSI_TILE_GROUP;
     go_to(t, t->b.axis, t->lanes, mask);
     l->here[t->product] = krsi_kb_type(t->kb, sums).dtype == dtype
                               ? sums

@@ -9,7 +9,8 @@
  * one load, and columns of B are turned in registers.
  *
  * Rows and columns beyond the end are not stored; what is read for them is the
- * last one, or zero.
+ * last one, or zero. What becomes of the sums of a chunk is the same for items
+ * of a group (tile_group.c).
  */
 #include "tile.h"
 
@@ -172,11 +173,12 @@ static void
 store_row(krsi_tile *t, krsi_kv m, const krsi_kv *sums)
 {
     krsi_kb *kb = t->kb;
-    bool is_open = !t->whole_rows && t->rows > 1;
+    bool is_open =
+        !t->whole_rows && (t->rows > 1 || t->template == KRSI_TILE_GROUP);
     if (is_open)
         krsi_kb_if_below(kb, m, t->m1);
     for (int v = 0; v < t->vectors; v++) {
-        krsi_kv n = plus(t, t->n0, (int64_t)v * t->lanes);
+        krsi_kv n = plus(t, t->column, (int64_t)v * t->apart);
         krsi_tile_store(t, m, n,
                         t->whole_columns
                             ? KRSI_KV_NONE
@@ -209,12 +211,13 @@ choose_row(krsi_tile *t, krsi_kv strip, int r, krsi_tile_registers s,
     }
 }
 
-/* A few rows at a time, in a loop: every access of memory is dear code. */
+/* A few rows at a time, in a loop: every access of memory is dear code, but for
+ * groups, whose items have little of it. */
 static void
 store_tile(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
 {
     krsi_kb *kb = t->kb;
-    if (t->rows <= STRIP) {
+    if (t->rows <= STRIP || t->template == KRSI_TILE_GROUP) {
         for (int r = 0; r < t->rows; r++)
             store_row(t, plus(t, row, r), s[r]);
         return;
@@ -230,16 +233,25 @@ store_tile(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
     krsi_kb_end(kb);
 }
 
-/* Sums of chunks are added up; -0 is what no chunk is. */
 static void
-compute(krsi_tile *t, krsi_kv row)
+sum_chunk(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
+{
+    if (t->template == KRSI_TILE_GROUP)
+        krsi_tile_group_sums(t, s);
+    else
+        krsi_tile_single_sums(t, row, s);
+}
+
+/* Sums of chunks are added up; -0 is what no chunk is. */
+void
+krsi_tile_registers_of(krsi_tile *t, krsi_kv row)
 {
     krsi_kb *kb = t->kb;
     krsi_tile_registers s, c;
     if (t->one_chunk) {
         t->first = krsi_kb_i64(kb, 0);
         t->end = t->words;
-        krsi_tile_single_sums(t, row, s);
+        sum_chunk(t, row, s);
         store_tile(t, row, s);
         return;
     }
@@ -249,7 +261,7 @@ compute(krsi_tile *t, krsi_kv row)
         for (int v = 0; v < t->vectors; v++)
             c[r][v] = krsi_kb_carry(kb, none);
     krsi_tile_bounds(t);
-    krsi_tile_single_sums(t, row, s);
+    sum_chunk(t, row, s);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < t->vectors; v++)
             krsi_kb_next(kb, c[r][v], krsi_kb_add(kb, c[r][v], s[r][v]));
@@ -264,11 +276,12 @@ void
 krsi_tile_single(krsi_tile *t)
 {
     krsi_kb *kb = t->kb;
+    t->column = t->n0;
     if (!t->all_rows) {
-        compute(t, t->m0);
+        krsi_tile_registers_of(t, t->m0);
         return;
     }
     krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, t->rows));
-    compute(t, row);
+    krsi_tile_registers_of(t, row);
     krsi_kb_end(kb);
 }

@@ -48,7 +48,9 @@ typedef struct krs_backend_options {
     uint32_t index;   /* which device, below count() */
     uint32_t workers; /* at most so many threads; 0: one a processor */
     const char *cpu;  /* "x86-64-v2" ... "native"; NULL is "native". Backends
-                         without such a choice take NULL and "native" only. */
+                         without such a choice take NULL and "native" only,
+                         or "lanes" and "groups", schedules of other devices
+                         than this one. */
     krs_backend_effort effort;
     const krs_allocator *allocator; /* of alloc; copied; NULL: the backend's
                                        own. UNSUPPORTED if its memory is not
@@ -93,6 +95,9 @@ typedef struct krs_backend_limits {
     uint64_t item_turns; /* of all loops of one item, after which the device
                             ends them: each time a loop is come to, its trips
                             and one more; 0 if there is no such bound */
+    bool has_groups;     /* items of a group share memory faster than they read
+                            any other: schedules by groups, as for GPUs. Not
+                            where is_processor. */
 } krs_backend_limits;
 
 /* Code as bytes. data comes from malloc and belongs to whoever holds the

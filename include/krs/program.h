@@ -59,7 +59,10 @@ typedef enum krs_memory_use {
 typedef struct krs_device_options {
     size_t struct_size; /* sizeof (krs_device_options) */
     uint32_t threads;   /* at most so many; 0: one a processor */
-    const char *cpu;    /* cpu: "x86-64-v2", "x86-64-v3", ...; NULL: native */
+    const char *cpu;    /* cpu: "x86-64-v2", "x86-64-v3", ...; NULL: native;
+                           interp, opencl, vulkan: "lanes", "groups", schedules
+                           of devices whose items work alone or share memory:
+                           the same bits, for tests */
     const char *effort; /* what backends put into code: "none" (on cpu, compiled
                             in a third of the time, and slower), "most" (in twice
                             the time), NULL: "normal"; the same bits */
