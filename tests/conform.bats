@@ -27,6 +27,16 @@ last_line() {
     done
 }
 
+# the interpreter checks every access, and that items of a group do not race
+@test "the schedules of other devices pass every golden case" {
+    for schedule in lanes groups; do
+        run -0 --separate-stderr "$KERSEY" conform \
+            --cases "$TESTS_DIR/golden/ops" --backend interp --cpu $schedule
+        [ "$(last_line)" = "248 passed, 0 failed, 1 skipped" ]
+        [ -z "$stderr" ]
+    done
+}
+
 @test "only one case, one operation, or the second derivatives are run" {
     cases="$TESTS_DIR/golden/ops"
     run -0 "$KERSEY" conform --cases "$cases" --only matmul_odd

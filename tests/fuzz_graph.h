@@ -91,10 +91,16 @@ uint64_t fuzz_mix(uint64_t a, uint64_t b);
 
 /* ---- fuzz_judge.c ---- */
 
+/* A device that takes the place of interp and cpu. */
+typedef struct fuzz_only {
+    const char *backend, *cpu; /* cpu: option of that name, or NULL */
+    bool unfused;
+} fuzz_only;
+
 /* Open all devices; false, said on standard output, without eval or interp.
- * cache: folder of compiled code, or NULL; modules: folder of modules; only: the
- * backend that takes the place of interp and cpu, or NULL. */
-bool fuzz_open(const char *cache, const char *modules, const char *only,
+ * cache: folder of compiled code, or NULL; modules: folder of modules; only:
+ * NULL, or what is judged in place of interp and cpu. */
+bool fuzz_open(const char *cache, const char *modules, const fuzz_only *only,
                fuzz_devices *out);
 void fuzz_close(fuzz_devices *d);
 /* The way of the n-th graph: on cpu by shares, elsewhere in turn. */

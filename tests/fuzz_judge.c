@@ -59,7 +59,7 @@ open_way(const char *name, int i, krs_device_options options, krs_device **out,
 }
 
 bool
-fuzz_open(const char *cache, const char *modules, const char *only,
+fuzz_open(const char *cache, const char *modules, const fuzz_only *only,
           fuzz_devices *out)
 {
     krs_error err = {KRS_OK, ""};
@@ -69,8 +69,12 @@ fuzz_open(const char *cache, const char *modules, const char *only,
     krs_status status = krs_device_open("eval", &out->eval, &err);
     if (status == KRS_OK)
         status = krs_device_open("interp", &out->interp, &err);
-    if (status == KRS_OK && only)
-        status = krs_device_open_with(only, &options, &out->only, &err);
+    if (status == KRS_OK && only) {
+        krs_device_options judged = options;
+        judged.cpu = only->cpu;
+        judged.unfused = only->unfused;
+        status = krs_device_open_with(only->backend, &judged, &out->only, &err);
+    }
     for (int i = 0; i < FUZZ_WAYS && status == KRS_OK; i++)
         status = open_way("interp", i, options, &out->interp_way[i], &err);
     if (status != KRS_OK) {

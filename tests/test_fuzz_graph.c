@@ -4,6 +4,7 @@
  *     test_fuzz_graph --seed 7 --count 20000 --cpu-every 10   others, by hand
  *     test_fuzz_graph --count 60 --most 3 --backend vulkan  on another backend,
  *                                              of three uses of builders each
+ *     test_fuzz_graph --backend interp --cpu groups --fuse off
  *
  * A failure prints the seed, what is wrong, and the text of the smallest graph
  * in which it still is; with the data of its leaves it is written as a file.
@@ -269,7 +270,7 @@ by_hand(int argc, char **argv)
 {
     unsigned long long seed = 1, count = 1000, every = CPU_EVERY;
     int most = 0;
-    const char *only = NULL;
+    fuzz_only only = {NULL, NULL, false};
     fuzz_counts counts = {0};
     for (int i = 1; i + 1 < argc; i += 2) {
         unsigned long long value = strtoull(argv[i + 1], NULL, 10);
@@ -280,7 +281,11 @@ by_hand(int argc, char **argv)
         else if (strcmp(argv[i], "--cpu-every") == 0 && value > 0)
             every = value;
         else if (strcmp(argv[i], "--backend") == 0)
-            only = argv[i + 1];
+            only.backend = argv[i + 1];
+        else if (strcmp(argv[i], "--cpu") == 0)
+            only.cpu = argv[i + 1];
+        else if (strcmp(argv[i], "--fuse") == 0)
+            only.unfused = strcmp(argv[i + 1], "off") == 0;
         else if (strcmp(argv[i], "--most") == 0 && value <= 40)
             most = (int)value;
         else
@@ -288,14 +293,15 @@ by_hand(int argc, char **argv)
     }
     fuzz_devices d;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (!fuzz_open(temp_folder(), KERSEY_MODULE_DIR, only, &d))
-        return only ? 77 : 1;
+    if (!fuzz_open(temp_folder(), KERSEY_MODULE_DIR,
+                   only.backend ? &only : NULL, &d))
+        return only.backend ? 77 : 1;
     size_t bad = fuzz(&d, seed, count, every, most, &counts);
     print_counts(&counts);
     for (int op = KRSI_POISON + 1; op < KRSI_OP_COUNT; op++)
         if (!counts.op[op])
             printf("%s never came up\n", krsi_ops[op].name);
-    for (int r = 0; !only && r < KRSI_RULES; r++)
+    for (int r = 0; !only.backend && r < KRSI_RULES; r++)
         printf("%6zu %s\n", counts.rewrites.fired[r], krsi_rules[r].name);
     fuzz_close(&d);
     return bad ? 1 : 0;

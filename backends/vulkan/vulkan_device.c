@@ -29,7 +29,7 @@ enum {
     /* LP_MAX_TGSI_LOOP_ITERATIONS of Mesa: all loops of an invocation end after
      * so many turns */
     LLVMPIPE_TURNS = 65535,
-    WRITER = 5 /* counts changes of what spirv_*.c write */
+    WRITER = 6 /* counts changes of what spirv_*.c write */
 };
 
 /* ---- errors ---- */

@@ -244,7 +244,8 @@ void krsi_tile_single_sums(krsi_tile *t, krsi_kv row, krsi_tile_registers s);
 /* the same of words in shared memory, by items of a group: all of its rows and
  * columns */
 void krsi_tile_group_sums(krsi_tile *t, krsi_tile_registers s);
-/* shared memory of such a group, in bytes and in the kernel */
+/* shared memory of such a group, which has so many rows and columns of C: in
+ * bytes, and in the kernel */
 int64_t krsi_tile_group_bytes(int side, int rows, int columns);
 void krsi_tile_declare_group(krsi_tile *t);
 /* single, group: the registers of an item, whose first row is that, over all

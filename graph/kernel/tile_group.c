@@ -47,7 +47,7 @@ int64_t
 krsi_tile_group_bytes(int side, int rows, int columns)
 {
     enum { WORD_BYTES = 4 };
-    return (int64_t)side * (side * (rows + columns) + 2 * PAD) * WORD_BYTES;
+    return (int64_t)side * (rows + columns + 2 * PAD) * WORD_BYTES;
 }
 
 void
