@@ -5,10 +5,13 @@
  * Needs a driver for processors (lavapipe) or a device; without one the suite
  * is skipped by exit code 77.
  */
+#define _XOPEN_SOURCE 700 /* nftw */
 #include "tests/parity.h"
 #include "tests/temp_folder.h"
 
+#include <ftw.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -704,6 +707,89 @@ START_TEST(code_of_which_a_driver_keeps_nothing_is_loaded)
 }
 END_TEST
 
+/* ---- code before it runs ---- */
+
+enum { DEAR_KERNELS = 3, DEAR_STEPS = 1600 };
+
+static size_t files_found;
+
+static int
+count_file(const char *path, const struct stat *about, int kind,
+           struct FTW *where)
+{
+    (void)path;
+    (void)about;
+    (void)where;
+    files_found += kind == FTW_F;
+    return 0;
+}
+
+static int
+remove_entry(const char *path, const struct stat *about, int kind,
+             struct FTW *where)
+{
+    (void)about;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+/* y[i] = x[i] + ..., so often that it is dear to compile; kernel k ends with a
+ * number of its own. */
+static krs_kernel *
+dear_kernel(int k)
+{
+    size_t room = (size_t)64 * DEAR_STEPS, at = 0;
+    char *text = malloc(room);
+    at += (size_t)snprintf(text, room,
+                           "kernel dear\nbuffer @x f32 read align 64\n"
+                           "buffer @y f32 write align 64\ngrid 1\n"
+                           "%%i:i64 = axis 0\n%%x:f32 = load @x %%i\n"
+                           "%%s0:f32 = const %d\n",
+                           k + 1);
+    for (int i = 0; i < DEAR_STEPS; i++)
+        at += (size_t)snprintf(text + at, room - at,
+                               "%%s%d:f32 = add %%s%d %%x\n", i + 1, i);
+    snprintf(text + at, room - at, "store @y %%i %%s%d\n", DEAR_STEPS);
+    krs_kernel *kernel = parse(text);
+    free(text);
+    return kernel;
+}
+
+/* lavapipe compiles a kernel when it is first dispatched, and keeps a file. */
+START_TEST(kernels_that_are_dear_are_compiled_when_they_are_built)
+{
+    char folder[] = "/tmp/kersey-driver-XXXXXX";
+    krs_kernel *kernels[DEAR_KERNELS];
+    krs_backend_blob blobs[DEAR_KERNELS];
+    krs_error err;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    setenv("MESA_SHADER_CACHE_DIR", folder, 1);
+    parity_device d = open_device(KRS_EFFORT_NORMAL);
+    for (int i = 0; i < DEAR_KERNELS; i++)
+        kernels[i] = dear_kernel(i);
+    ck_assert_msg(d.entry.backend->build(d.device,
+                                         (const krs_kernel *const *)kernels,
+                                         DEAR_KERNELS, blobs, &err) == KRS_OK,
+                  "%s", err.text);
+    ck_assert_int_eq(nftw(folder, count_file, 16, FTW_PHYS), 0);
+    bool compiles_late =
+        strstr(d.limits->name, "llvmpipe") && sysconf(_SC_NPROCESSORS_ONLN) > 1;
+    if (compiles_late)
+        ck_assert_uint_gt(files_found, DEAR_KERNELS); /* and an index */
+    for (int i = 0; i < DEAR_KERNELS; i++) {
+        krs_backend_code *code;
+        ck_assert(d.entry.backend->load(d.device, kernels[i], &blobs[i], &code,
+                                        &err) == KRS_OK);
+        d.entry.backend->drop(d.device, code);
+        free(blobs[i].data);
+        krs_kernel_free(kernels[i]);
+    }
+    parity_close(&d);
+    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+END_TEST
+
 START_TEST(a_device_that_is_absent_is_refused_by_its_number)
 {
     krsi_registry_entry entry;
@@ -746,6 +832,7 @@ main(void)
         code_of_something_else_is_refused,
         a_pipeline_cache_that_is_damaged_is_named_once_and_made_anew,
         code_of_which_a_driver_keeps_nothing_is_loaded,
+        kernels_that_are_dear_are_compiled_when_they_are_built,
         a_device_that_is_absent_is_refused_by_its_number};
     return parity_main(2, arguments, __FILE__, tests,
                        sizeof tests / sizeof *tests);

@@ -70,7 +70,8 @@ typedef struct krsi_vulkan_recording {
 
 enum {
     KRSI_RECORDINGS = 8, /* kept */
-    KRSI_FLAG_BYTES = 16
+    KRSI_FLAG_BYTES = 16,
+    KRSI_TAIL_BYTES = 256 /* of a buffer, behind its block */
 };
 
 /* What submissions need. */
@@ -84,6 +85,8 @@ typedef struct krsi_vulkan_room {
 } krsi_vulkan_room;
 
 struct krs_backend_device {
+    krs_backend_options as_opened;
+    bool dispatches_nothing; /* launches are submitted without items */
     krs_backend_limits limits;
     krsi_spv_target target;
     uint32_t local; /* items of a work-group, of kernels without groups */
@@ -163,7 +166,10 @@ krs_status krsi_vulkan_compile(krs_backend_device *device,
                                void **out_data, size_t *out_bytes,
                                krs_error *err);
 
-/* vulkan_code.c */
+/* vulkan_code.c -- one kernel to a blob; all of them */
+krs_status krsi_vulkan_build_one(krs_backend_device *device,
+                                 const krs_kernel *kernel,
+                                 krs_backend_blob *out, krs_error *err);
 krs_status krsi_vulkan_build(krs_backend_device *device,
                              const krs_kernel *const *kernels, size_t count,
                              krs_backend_blob *out_blobs, krs_error *err);
@@ -175,6 +181,12 @@ void krsi_vulkan_drop(krs_backend_device *device, krs_backend_code *code);
 krs_status krsi_vulkan_listing(krs_backend_device *device,
                                const krs_kernel *kernel, const char *stage,
                                char **out_text, krs_error *err);
+
+/* vulkan_warm.c -- build kernels and let the driver compile them now, if it
+ * would when they first run: blobs, all empty, of those that came out well */
+void krsi_vulkan_warm(krs_backend_device *device,
+                      const krs_kernel *const *kernels, size_t count,
+                      krs_backend_blob *blobs);
 
 /* vulkan_measure.c */
 uint32_t krsi_vulkan_group_items(const krs_kernel *kernel);

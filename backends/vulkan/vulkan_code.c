@@ -13,8 +13,8 @@
 #include <string.h>
 
 static krs_status
-build_one(krs_backend_device *d, const krs_kernel *kernel,
-          krs_backend_blob *out, krs_error *err)
+write_module(krs_backend_device *d, const krs_kernel *kernel,
+             krs_backend_blob *out, krs_error *err)
 {
     if (kernel->param_count > d->limits.max_params)
         return krs_fail(err, KRS_E_UNSUPPORTED,
@@ -133,22 +133,29 @@ add_cache(krs_backend_device *d, const krs_kernel *kernel,
 }
 
 krs_status
+krsi_vulkan_build_one(krs_backend_device *d, const krs_kernel *kernel,
+                      krs_backend_blob *out, krs_error *err)
+{
+    *out = (krs_backend_blob){0};
+    KRS_TRY(write_module(d, kernel, out, err));
+    return add_cache(d, kernel, out, err);
+}
+
+krs_status
 krsi_vulkan_build(krs_backend_device *d, const krs_kernel *const *kernels,
                   size_t count, krs_backend_blob *out_blobs, krs_error *err)
 {
     krs_status status = KRS_OK;
-    size_t built = 0;
-    while (built < count && status == KRS_OK) {
-        out_blobs[built] = (krs_backend_blob){0};
-        status = build_one(d, kernels[built], &out_blobs[built], err);
-        if (status == KRS_OK)
-            status = add_cache(d, kernels[built], &out_blobs[built], err);
-        built += status == KRS_OK;
-    }
-    while (status != KRS_OK && built > 0)
-        free(out_blobs[--built].data);
-    for (size_t i = 0; status != KRS_OK && i < count; i++)
+    for (size_t i = 0; i < count; i++)
         out_blobs[i] = (krs_backend_blob){0};
+    krsi_vulkan_warm(d, kernels, count, out_blobs);
+    for (size_t i = 0; i < count && status == KRS_OK; i++)
+        if (!out_blobs[i].data)
+            status = krsi_vulkan_build_one(d, kernels[i], &out_blobs[i], err);
+    for (size_t i = 0; status != KRS_OK && i < count; i++) {
+        free(out_blobs[i].data);
+        out_blobs[i] = (krs_backend_blob){0};
+    }
     return status;
 }
 
@@ -162,7 +169,7 @@ krsi_vulkan_listing(krs_backend_device *d, const krs_kernel *kernel,
     if (strcmp(stage, "spirv") != 0)
         return krs_fail(err, KRS_E_NAME,
                         "vulkan: no stage '%s'; there is spirv", stage);
-    KRS_TRY(build_one(d, kernel, &blob, err));
+    KRS_TRY(write_module(d, kernel, &blob, err));
     if (take_apart(kernel, &blob, &p) && p.words)
         *out_text = krsi_spv_print(p.words, p.count);
     free_parts(&p);

@@ -523,6 +523,11 @@ krsi_vulkan_open(const krs_backend_options *options, krs_backend_device **out,
     if (!d)
         return krs_fail(err, KRS_E_MEMORY, "vulkan: no memory for a device");
     pthread_mutex_init(&d->lock, NULL);
+    if (options)
+        d->as_opened = (krs_backend_options){.index = options->index,
+                                             .workers = options->workers,
+                                             .effort = options->effort};
+    d->as_opened.struct_size = sizeof d->as_opened;
     krs_status status = open_physical(d, options, err);
     if (status != KRS_OK) {
         krsi_vulkan_close(d);

@@ -20,12 +20,21 @@ enum {
 
 /* ---- blocks ---- */
 
+/* So many bytes and a tail that views may reach into; no power of two, for which
+ * lavapipe compiles kernels again that see the buffer as texels. */
+static size_t
+buffer_bytes(size_t bytes)
+{
+    size_t all = bytes + KRSI_TAIL_BYTES;
+    return all & (all - 1) ? all : all + KRSI_TAIL_BYTES;
+}
+
 krs_status
 krsi_vulkan_new_block(krs_backend_device *d, size_t bytes, uint32_t type,
                       bool mapped, krsi_vulkan_block *out, krs_error *err)
 {
     VkBufferCreateInfo info = {.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO,
-                               .size = bytes,
+                               .size = buffer_bytes(bytes),
                                .usage =
                                    VK_BUFFER_USAGE_STORAGE_BUFFER_BIT |
                                    VK_BUFFER_USAGE_UNIFORM_BUFFER_BIT |
@@ -114,7 +123,7 @@ krsi_vulkan_alloc(krs_backend_device *d, size_t bytes, krs_backend_memory **out,
                   krs_error *err)
 {
     *out = NULL;
-    if (bytes > d->limits.max_alloc_bytes - START_ALIGN)
+    if (bytes > d->limits.max_alloc_bytes - START_ALIGN - 2 * KRSI_TAIL_BYTES)
         return krs_fail(
             err, KRS_E_MEMORY,
             "vulkan: no memory of %zu bytes: %s gives at most %llu at once",
