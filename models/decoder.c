@@ -10,6 +10,10 @@
  * read. Only the logits of the last id of the text are computed.
  *
  * Slots are rounded up to whole chunks, so that a filled-up chunk fits.
+ *
+ * Rows that change places do so a chunk of slots at a time, for the chunks that
+ * hold text: `lift` gathers the chunk of each row into states of that size, and
+ * `put` writes those into the cache, in place since it reads nothing else.
  */
 #include <krs/generate.h>
 #include <krs/ops.h>
@@ -26,17 +30,59 @@ struct krs_decoder {
     int64_t slots;    /* of the cache, a multiple of chunk */
     int64_t chunk;
     int64_t length; /* ids a row so far */
-    bool padded;
+    bool padded, reorders;
     krs_program *by_chunk, *by_one; /* by_one is by_chunk if chunk is 1 */
+    krs_program *lift, *put;        /* with reorders */
     int64_t *ids;                   /* [batch, chunk] */
     float *logits;                  /* [batch, vocab] */
     bool *tokens;                   /* [batch, slots]: not padding */
     size_t logits_bytes;
 };
 
+/* What `lift` and `put` move, in the graph of a forward pass, whose updates name
+ * the states of the cache. */
+static void
+move_rows(const krs_decoder *d, krs_graph *g, const krs_node *updates,
+          size_t count, krs_node *lift, krs_node *put)
+{
+    krs_index from = krs_var(g, "from", 0, d->slots - d->chunk);
+    krs_index starts[4] = {KRS_INDEX(0), KRS_INDEX(0), from, KRS_INDEX(0)};
+    krs_node rows = krs_input(g, "rows", KRS_I64, KRS_SHAPE(d->batch));
+    for (size_t i = 0; i < count; i++) {
+        krs_node cache = krs_node_operand(updates[i], 0); /* [B,K,S,D] */
+        krs_node part = krs_narrow(cache, 2, from, d->chunk);
+        krs_scope_push(g, "lifted_%zu_%lldx%lld", i, (long long)d->batch,
+                       (long long)d->chunk);
+        krs_node lifted =
+            krs_state(g, "slots", krs_node_dtype(part), krs_node_shape(part));
+        krs_scope_pop(g);
+        lift[i] = krs_update(lifted, krs_take(part, rows, 0));
+        put[i] = krs_update(cache, krs_set_slice(cache, lifted, starts));
+    }
+}
+
+static krs_status
+prepare_reorder(krs_decoder *d, krs_store *store, krs_graph *g,
+                const krs_node *updates, size_t count, krs_error *err)
+{
+    krs_node *moves = calloc(2 * count, sizeof *moves);
+    if (moves == NULL)
+        return krs_fail(err, KRS_E_MEMORY, "decoder: no memory for a graph");
+    move_rows(d, g, updates, count, moves, moves + count);
+    krs_status status = krs_graph_check(g, err);
+    if (status == KRS_OK)
+        status = krs_program_new(store, moves, count, &d->lift, err);
+    if (status == KRS_OK)
+        status = krs_program_new(store, moves + count, count, &d->put, err);
+    if (status == KRS_OK)
+        status = krs_program_require_in_place(d->put, err);
+    free(moves);
+    return status;
+}
+
 /* One forward pass over T ids a row. Outputs: logits, then the updates. */
 static krs_status
-prepare(const krs_decoder *d, krs_store *store, const krs_causal_model *model,
+prepare(krs_decoder *d, krs_store *store, const krs_causal_model *model,
         int64_t T, krs_program **out, krs_error *err)
 {
     size_t most = 2 * (size_t)model->layers;
@@ -66,6 +112,9 @@ prepare(const krs_decoder *d, krs_store *store, const krs_causal_model *model,
             krs_program_new(store, outputs, 1 + result.update_count, out, err);
     if (status == KRS_OK) /* a step must not copy the cache */
         status = krs_program_require_in_place(*out, err);
+    if (status == KRS_OK && d->reorders && out == &d->by_one)
+        status = prepare_reorder(d, store, g, call.updates, result.update_count,
+                                 err);
     krs_graph_free(g);
     free(outputs);
     return status;
@@ -86,6 +135,7 @@ settle_sizes(krs_decoder *d, const krs_causal_model *model,
     d->chunk = o->chunk == 0 ? DEFAULT_CHUNK : o->chunk;
     d->vocab = model->vocab_size;
     d->padded = o->padded;
+    d->reorders = o->reorders;
     if (d->batch < 1 || d->batch > LARGEST || d->capacity < 1 ||
         d->capacity > LARGEST || d->chunk < 1)
         return krs_fail(err, KRS_E_RANGE,
@@ -146,6 +196,8 @@ krs_decoder_close(krs_decoder *d)
 {
     if (d == NULL)
         return;
+    krs_program_free(d->put);
+    krs_program_free(d->lift);
     krs_program_free(d->by_chunk);
     krs_program_free(d->by_one);
     free(d->logits);
@@ -237,6 +289,56 @@ krs_decoder_step(krs_decoder *d, const int64_t *ids, krs_error *err)
     return run(d, d->by_one, 1, ids, 1, err);
 }
 
+/* Which slots are tokens goes with the rows. */
+static krs_status
+reorder_tokens(krs_decoder *d, const int64_t *rows, krs_error *err)
+{
+    size_t slots = (size_t)d->slots;
+    bool *moved = malloc((size_t)d->batch * slots * sizeof *moved);
+    if (moved == NULL)
+        return krs_fail(err, KRS_E_MEMORY,
+                        "decoder: no memory for %lld rows of %lld slots",
+                        (long long)d->batch, (long long)d->slots);
+    for (int64_t b = 0; b < d->batch; b++)
+        memcpy(moved + (size_t)b * slots, d->tokens + (size_t)rows[b] * slots,
+               slots * sizeof *moved);
+    free(d->tokens);
+    d->tokens = moved;
+    return KRS_OK;
+}
+
+krs_status
+krs_decoder_reorder(krs_decoder *d, const int64_t *rows, krs_error *err)
+{
+    bool moves = false;
+    if (!d->reorders)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "decoder: it was opened without .reorders");
+    if (d->length == 0)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "decoder: rows change places before any prompt");
+    for (int64_t b = 0; b < d->batch; b++) {
+        if (rows[b] < 0 || rows[b] >= d->batch)
+            return krs_fail(err, KRS_E_RANGE,
+                            "decoder: row %lld cannot become row %lld; there "
+                            "are %lld",
+                            (long long)b, (long long)rows[b],
+                            (long long)d->batch);
+        moves |= rows[b] != b;
+    }
+    if (!moves)
+        return KRS_OK;
+    KRS_TRY(krs_program_set_input(d->lift, "rows", rows,
+                                  (size_t)d->batch * sizeof *rows, err));
+    for (int64_t from = 0; from < d->length; from += d->chunk) {
+        KRS_TRY(krs_program_set_var(d->lift, "from", from, err));
+        KRS_TRY(krs_program_set_var(d->put, "from", from, err));
+        KRS_TRY(krs_program_run(d->lift, err));
+        KRS_TRY(krs_program_run(d->put, err));
+    }
+    return d->padded ? reorder_tokens(d, rows, err) : KRS_OK;
+}
+
 const float *
 krs_decoder_logits(const krs_decoder *d)
 {
@@ -271,4 +373,10 @@ bool
 krs_decoder_padded(const krs_decoder *d)
 {
     return d->padded;
+}
+
+bool
+krs_decoder_reorders(const krs_decoder *d)
+{
+    return d->reorders;
 }

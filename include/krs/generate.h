@@ -103,6 +103,7 @@ typedef struct krs_decoder_options {
     int64_t chunk;        /* ids of a prompt taken at once; 0: 64, less for a
                              shorter cache */
     bool padded;          /* prompts may begin with padding */
+    bool reorders;        /* krs_decoder_reorder may be called */
 } krs_decoder_options;
 
 /* krs_decoder_open(store, model, options, &decoder, err) -- options NULL: all
@@ -128,13 +129,22 @@ KRS_API krs_status krs_decoder_prompt(krs_decoder *decoder, const int64_t *ids,
 KRS_API krs_status krs_decoder_step(krs_decoder *decoder, const int64_t *ids,
                                     krs_error *err);
 KRS_API const float *krs_decoder_logits(const krs_decoder *decoder);
+/* krs_decoder_reorder(decoder, rows, err) -- row b goes on from what row
+ * rows[b] has read; a row may be taken more than once. rows: i64 [batch]. The
+ * logits stay as they are until the next step. What an encoder has read
+ * (krs_encdec_read) stays too: rows of one source may change places.
+ * Errors     ARGUMENT without .reorders or before a prompt, RANGE.
+ * Cost       the live part of the cache is copied, unless all rows stay. */
+KRS_API krs_status krs_decoder_reorder(krs_decoder *decoder,
+                                       const int64_t *rows, krs_error *err);
 /* rows; size of the vocabulary; ids a row so far, and how many there may be */
 KRS_API int64_t krs_decoder_batch(const krs_decoder *decoder);
 KRS_API int64_t krs_decoder_vocab(const krs_decoder *decoder);
 KRS_API int64_t krs_decoder_length(const krs_decoder *decoder);
 KRS_API int64_t krs_decoder_capacity(const krs_decoder *decoder);
-/* prompts may begin with padding */
+/* prompts may begin with padding; rows may change places */
 KRS_API bool krs_decoder_padded(const krs_decoder *decoder);
+KRS_API bool krs_decoder_reorders(const krs_decoder *decoder);
 
 /* ---- the loop ---- */
 
@@ -172,6 +182,58 @@ KRS_API krs_status krs_generate(krs_decoder *decoder, const int64_t *ids,
                                 const krs_generate_options *options,
                                 int64_t *out, int64_t *out_made,
                                 krs_error *err);
+
+/* ---- beams ---- */
+
+typedef struct krs_beam_options {
+    size_t struct_size; /* sizeof (krs_beam_options) */
+    int64_t beams;      /* texts followed at a time, of each prompt */
+    int64_t max_new_tokens;
+    const int64_t *stop_ids; /* a text ends with one of them */
+    size_t stop_count;
+    int64_t pad_id;        /* what a text gets after its end */
+    double length_penalty; /* a below: above 0 prefers long texts */
+    bool early_stopping;   /* end with the first `beams` texts that ended */
+
+    const krs_logits_rule *rules; /* applied in order to log-probabilities */
+    size_t rule_count;
+
+    /* Called after each token, with how many there are; false ends the search
+     * with what there is, which is no error. */
+    bool (*step)(void *user, int64_t made);
+    void *user;
+} krs_beam_options;
+
+/* krs_generate_beams(decoder, ids, length, padding, options, out, scores,
+ *                    &made, err) -- the likeliest continuations that a beam
+ * search finds, best first.
+ *
+ *      score(y) = sum_t ln p(y_t | y_<t, prompt) / n^a
+ *
+ * with n ids in y, the one that ends it included, and the length penalty a. At
+ * each turn the 2 `beams` likeliest of all continuations by one id are looked
+ * at: those that end count as texts if they are among the first `beams`, and
+ * the first `beams` others go on. A prompt is done when it has `beams` texts and
+ * its best unfinished one, at its present length, has no better score than the
+ * worst of them; at max_new_tokens unfinished ones count as texts.
+ *
+ *   decoder  opened with .reorders and a batch of prompts * beams
+ *   ids      i64 [prompts, length]; padding i64 [prompts] or NULL
+ *   out      i64 [prompts, beams, max_new_tokens]; scores f64 [prompts, beams],
+ *            -inf where the rules left fewer texts
+ *   made     columns of out that were written; later ones hold pad_id
+ *
+ * Errors     ARGUMENT, RANGE as for krs_generate; RANGE if a prompt is left
+ *            without any text.
+ * Cost       a step of prompts * beams rows an id, and the copy of their cache.
+ * Source     Graves 2012, "Sequence transduction with recurrent neural
+ *            networks", section 2.5; the penalty n^a and the end of the search
+ *            as in Hugging Face transformers. */
+KRS_API krs_status krs_generate_beams(krs_decoder *decoder, const int64_t *ids,
+                                      int64_t length, const int64_t *padding,
+                                      const krs_beam_options *options,
+                                      int64_t *out, double *out_scores,
+                                      int64_t *out_made, krs_error *err);
 
 #ifdef __cplusplus
 }

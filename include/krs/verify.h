@@ -17,7 +17,8 @@ extern "C" {
 
 /* One tensor compared. Borrowed during the call. */
 typedef struct krs_verify_check {
-    const char *kind; /* "hidden", "logits", "loss", "grad", "greedy" */
+    const char *kind; /* "hidden", "logits", "loss", "grad", "greedy",
+                         "beam" */
     const char *name; /* of the golden tensor */
     krs_tolerance tolerance;
     krs_comparison comparison;
@@ -34,8 +35,8 @@ typedef void (*krs_verify_sink)(void *user, const krs_verify_check *check);
  *   loss             exactly where labels count
  *   grad             of the loss, every parameter; a parameter without a
  *                    golden gradient, or the reverse, counts as failed
- *   greedy           ids continued with the key/value cache, exact; what a beam
- *                    search found is not compared
+ *   greedy           ids continued with the key/value cache, exact
+ *   beam             what a beam search finds, ids exact, and its scores
  *
  * sink (NULL is fine) is called for each tensor, kinds in this order. Tensors
  * that disagree are counted, not errors.

@@ -1,11 +1,12 @@
-/* continuation.c -- the greedy continuations of a golden folder (golden.h).
+/* continuation.c -- the continuations of a golden folder (golden.h).
  *
- * In: prompts, or for an encoder-decoder sources, and how many ids follow. Out:
- * the comparison of all ids with those of the reference.
+ * In: prompts, or for an encoder-decoder sources, and how many ids follow, the
+ * likeliest each time ("greedy") or as a beam search finds them ("beam"). Out:
+ * the comparison of all ids, and of the beams' scores, with the reference.
  *
  * Prompts go through the decoder in chunks of 4, so that chunk borders and a
- * filled-up last chunk are met. A source is encoded once; the prompt then is
- * the start id. Beams ("kind": "beam") are not searched for, nor compared.
+ * filled-up last chunk are met. A source is encoded once for each of its beams;
+ * the prompt then is the start id.
  */
 #include "golden.h"
 
@@ -16,10 +17,15 @@
 
 #define CHUNK 4
 
+enum { GREEDY, BEAM };
+static const char *const kinds[] = {"greedy", "beam"};
+
 /* What a decoder is to go on from. */
 struct start {
+    size_t kind;
     const int64_t *ids; /* [B,T] */
     int64_t B, T;
+    int64_t beams; /* of each row; 1 if greedy */
     krs_causal_model model;
     krs_encdec_memory memory; /* of the model, if there is a source */
     krs_view tensor;          /* prompt or source, i64 [B, .] */
@@ -40,27 +46,31 @@ read_ids(const struct krsi_golden *g, const krsi_json *inputs, const char *key,
                     krs_weights_path(g->tensors), tensor);
 }
 
-/* Encode the source. */
+/* Encode the source for each beam of its rows. */
 static krs_status
 read_source(const struct krsi_golden *g, krs_store *store,
             const krsi_json *inputs, struct start *s, krs_error *err)
 {
     krs_view mask;
     KRS_TRY(read_ids(g, inputs, "attention_mask", &mask, err));
-    size_t count = mask.bytes / sizeof(int64_t);
-    bool *tokens = malloc(count + 1);
+    int64_t S = s->memory.source, rows = s->memory.batch;
+    bool *tokens = malloc((size_t)(rows * S) + 1);
+    int64_t *ids = malloc((size_t)(rows * S) * sizeof *ids + 1);
     krs_status status = KRS_OK;
-    if (tokens == NULL)
-        status = krs_fail(err, KRS_E_MEMORY, "no memory for a mask");
+    if (tokens == NULL || ids == NULL)
+        status = krs_fail(err, KRS_E_MEMORY, "no memory for a source");
     else if (mask.bytes != s->tensor.bytes)
         status = krs_fail(err, KRS_E_SHAPE,
                           "%s: attention_mask is not of the size of the ids",
                           krs_weights_path(g->tensors));
-    for (size_t i = 0; i < count && status == KRS_OK; i++)
-        tokens[i] = ((const int64_t *)mask.data)[i] == 1;
+    for (int64_t i = 0; i < rows * S && status == KRS_OK; i++) {
+        int64_t from = i / S / s->beams * S + i % S;
+        ids[i] = ((const int64_t *)s->tensor.data)[from];
+        tokens[i] = ((const int64_t *)mask.data)[from] == 1;
+    }
     if (status == KRS_OK)
-        status =
-            krs_encdec_read(store, &s->memory, s->tensor.data, tokens, err);
+        status = krs_encdec_read(store, &s->memory, ids, tokens, err);
+    free(ids);
     free(tokens);
     krsi_golden_free(&mask);
     return status;
@@ -94,12 +104,14 @@ open_start(const struct krsi_golden *g, krs_store *store,
            krs_error *err)
 {
     krsi_json inputs;
+    KRS_TRY(krsi_json_choice(rule, "kind", kinds, 2, &s->kind, err));
+    KRS_TRY(krsi_json_int_or(rule, "num_beams", 1, 1000, 1, &s->beams, err));
     KRS_TRY(krsi_json_object(rule, "inputs", &inputs, err));
     KRS_TRY(read_ids(g, &inputs, "input_ids", &s->tensor, err));
     s->B = s->tensor.shape.dim[0];
     s->T = s->tensor.shape.dim[1];
     s->ids = s->tensor.data;
-    s->memory = (krs_encdec_memory){&c->of.encdec, s->B, s->T};
+    s->memory = (krs_encdec_memory){&c->of.encdec, s->B * s->beams, s->T};
     if (krs_architecture_family(c->architecture) == KRS_FAMILY_ENCDEC)
         return start_after_source(g, store, rule, &inputs, s, err);
     return krs_model_causal(c, &s->model, err);
@@ -112,66 +124,152 @@ close_start(struct start *s)
     free(s->first);
 }
 
-/* all [B, T + *made]: prompts and what follows them */
+/* What follows the prompts, as far as a rule of golden.json says. */
+struct found {
+    int64_t rows, most, made;
+    int64_t stop, pad;
+    int64_t *ids;   /* [rows, most] */
+    double *scores; /* [rows], of beams */
+};
+
+static krs_status
+read_rule(const krsi_json *rule, const struct start *s, struct found *f,
+          krs_error *err)
+{
+    KRS_TRY(krsi_json_int_or(rule, "eos_token_id", 0, INT32_MAX, -1, &f->stop,
+                             err));
+    KRS_TRY(
+        krsi_json_int_or(rule, "pad_token_id", 0, INT32_MAX, 0, &f->pad, err));
+    KRS_TRY(krsi_json_int(rule, "max_new_tokens", 1, 1 << 20, &f->most, err));
+    f->rows = s->B * s->beams;
+    f->ids = calloc((size_t)(f->rows * f->most) + 1, sizeof *f->ids);
+    f->scores = calloc((size_t)f->rows + 1, sizeof *f->scores);
+    if (f->ids == NULL || f->scores == NULL)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for %lld ids",
+                        (long long)(f->rows * f->most));
+    return KRS_OK;
+}
+
+static krs_status
+search(krs_decoder *decoder, const krsi_json *rule, const struct start *s,
+       struct found *f, krs_error *err)
+{
+    krs_beam_options options = {.struct_size = sizeof options,
+                                .beams = s->beams,
+                                .max_new_tokens = f->most,
+                                .stop_ids = &f->stop,
+                                .stop_count = 1,
+                                .pad_id = f->pad};
+    KRS_TRY(krsi_json_double(rule, "length_penalty", KRSI_ANY_NUMBER,
+                             &options.length_penalty, err));
+    KRS_TRY(krsi_json_bool_or(rule, "early_stopping", false,
+                              &options.early_stopping, err));
+    return krs_generate_beams(decoder, s->ids, s->T, NULL, &options, f->ids,
+                              f->scores, &f->made, err);
+}
+
 static krs_status
 go_on(krs_store *store, const krsi_json *rule, const struct start *s,
-      int64_t most, int64_t *all, int64_t *made, krs_error *err)
+      struct found *f, krs_error *err)
 {
-    int64_t stop = -1, pad = 0;
-    KRS_TRY(
-        krsi_json_int_or(rule, "eos_token_id", 0, INT32_MAX, -1, &stop, err));
-    KRS_TRY(krsi_json_int_or(rule, "pad_token_id", 0, INT32_MAX, 0, &pad, err));
     krs_decoder_options sizes = {.struct_size = sizeof sizes,
-                                 .batch = s->B,
-                                 .cache_length = s->T + most,
-                                 .chunk = CHUNK};
+                                 .batch = f->rows,
+                                 .cache_length = s->T + f->most,
+                                 .chunk = CHUNK,
+                                 .reorders = s->kind == BEAM};
     krs_generate_options options = {.struct_size = sizeof options,
-                                    .max_new_tokens = most,
-                                    .stop_ids = &stop,
+                                    .max_new_tokens = f->most,
+                                    .stop_ids = &f->stop,
                                     .stop_count = 1,
-                                    .pad_id = pad};
+                                    .pad_id = f->pad};
     krs_decoder *decoder;
     KRS_TRY(krs_decoder_open(store, &s->model, &sizes, &decoder, err));
-    int64_t *new_ids = calloc((size_t)(s->B * most) + 1, sizeof *new_ids);
-    krs_status status =
-        new_ids == NULL ? krs_fail(err, KRS_E_MEMORY, "no memory for %lld ids",
-                                   (long long)(s->B * most))
-                        : krs_generate(decoder, s->ids, s->T, NULL, &options,
-                                       new_ids, made, err);
+    krs_status status = s->kind == BEAM
+                            ? search(decoder, rule, s, f, err)
+                            : krs_generate(decoder, s->ids, s->T, NULL,
+                                           &options, f->ids, &f->made, err);
     krs_decoder_close(decoder);
-    for (int64_t b = 0; status == KRS_OK && b < s->B; b++) {
-        int64_t *row = all + b * (s->T + *made);
-        memcpy(row, s->ids + b * s->T, (size_t)s->T * sizeof *row);
-        memcpy(row + s->T, new_ids + b * most, (size_t)*made * sizeof *row);
+    return status;
+}
+
+/* ---- comparing ---- */
+
+/* Prompts and what follows them are one tensor, i64 [rows, T + made]. */
+static krs_status
+compare_ids(struct krsi_golden *g, const krsi_json *rule, const struct start *s,
+            const struct found *f, krs_error *err)
+{
+    const char *name;
+    krs_view want;
+    int64_t length = s->T + f->made;
+    KRS_TRY(krsi_json_string(rule, "ids", &name, err));
+    KRS_TRY(krsi_golden_read(g, name, KRS_I64, &want, err));
+    int64_t *all = calloc((size_t)(f->rows * length) + 1, sizeof *all);
+    krs_status status = KRS_OK;
+    if (all == NULL)
+        status = krs_fail(err, KRS_E_MEMORY, "no memory for %lld ids",
+                          (long long)(f->rows * length));
+    for (int64_t r = 0; status == KRS_OK && r < f->rows; r++) {
+        int64_t *row = all + r * length;
+        memcpy(row, s->ids + r / s->beams * s->T, (size_t)s->T * sizeof *row);
+        memcpy(row + s->T, f->ids + r * f->most, (size_t)f->made * sizeof *row);
     }
-    free(new_ids);
+    krs_view got = {KRS_I64, KRS_SHAPE(f->rows, length), all,
+                    (size_t)(f->rows * length) * sizeof *all};
+    if (status == KRS_OK)
+        status = krsi_golden_compare(g, kinds[s->kind], name, &got, &want, NULL,
+                                     (krs_tolerance){0}, err);
+    krsi_golden_free(&want);
+    free(all);
     return status;
 }
 
 static krs_status
-compare_ids(struct krsi_golden *g, krs_store *store, const krsi_json *rule,
-            const struct start *s, krs_error *err)
+compare_scores(struct krsi_golden *g, const krsi_json *rule,
+               const struct found *f, krs_error *err)
 {
     const char *name;
-    int64_t most, made = 0;
     krs_view want;
-    KRS_TRY(krsi_json_string(rule, "ids", &name, err));
-    KRS_TRY(krsi_json_int(rule, "max_new_tokens", 1, 1 << 20, &most, err));
-    int64_t *all = calloc((size_t)(s->B * (s->T + most)) + 1, sizeof *all);
-    if (all == NULL)
-        return krs_fail(err, KRS_E_MEMORY, "no memory for %lld ids",
-                        (long long)(s->B * (s->T + most)));
-    krs_status status = go_on(store, rule, s, most, all, &made, err);
+    krs_tolerance tolerance;
+    KRS_TRY(krsi_json_string(rule, "scores", &name, err));
+    KRS_TRY(krsi_golden_tolerance_of(rule, "score_tol", &tolerance, err));
+    KRS_TRY(krsi_golden_read(g, name, KRS_F32, &want, err));
+    float *scores = calloc((size_t)f->rows + 1, sizeof *scores);
+    krs_status status = KRS_OK;
+    if (scores == NULL)
+        status = krs_fail(err, KRS_E_MEMORY, "no memory for %lld scores",
+                          (long long)f->rows);
+    for (int64_t r = 0; status == KRS_OK && r < f->rows; r++)
+        scores[r] = (float)f->scores[r];
+    krs_view got = {KRS_F32, KRS_SHAPE(f->rows), scores,
+                    (size_t)f->rows * sizeof *scores};
     if (status == KRS_OK)
-        status = krsi_golden_read(g, name, KRS_I64, &want, err);
-    if (status == KRS_OK) {
-        krs_view got = {KRS_I64, KRS_SHAPE(s->B, s->T + made), all,
-                        (size_t)(s->B * (s->T + made)) * sizeof *all};
-        status = krsi_golden_compare(g, "greedy", name, &got, &want, NULL,
-                                     (krs_tolerance){0}, err);
-        krsi_golden_free(&want);
-    }
-    free(all);
+        status = krsi_golden_compare(g, kinds[BEAM], name, &got, &want, NULL,
+                                     tolerance, err);
+    krsi_golden_free(&want);
+    free(scores);
+    return status;
+}
+
+static krs_status
+continue_one(struct krsi_golden *g, krs_store *store,
+             const krs_model_config *config, const krsi_json *rule,
+             krs_error *err)
+{
+    struct start s = {.ids = NULL};
+    struct found f = {.ids = NULL};
+    krs_status status = open_start(g, store, config, rule, &s, err);
+    if (status == KRS_OK)
+        status = read_rule(rule, &s, &f, err);
+    if (status == KRS_OK)
+        status = go_on(store, rule, &s, &f, err);
+    if (status == KRS_OK)
+        status = compare_ids(g, rule, &s, &f, err);
+    if (status == KRS_OK && s.kind == BEAM)
+        status = compare_scores(g, rule, &f, err);
+    free(f.scores);
+    free(f.ids);
+    close_start(&s);
     return status;
 }
 
@@ -179,23 +277,14 @@ krs_status
 krsi_golden_continue(struct krsi_golden *g, krs_store *store,
                      const krs_model_config *config, krs_error *err)
 {
-    static const char *const kinds[] = {"greedy", "beam"};
     krsi_json list, rule;
-    size_t count, kind;
+    size_t count;
     if (!krsi_json_has(&g->root, "generation"))
         return KRS_OK;
     KRS_TRY(krsi_json_array(&g->root, "generation", &list, &count, err));
     for (size_t i = 0; i < count; i++) {
-        struct start s = {.ids = NULL};
         KRS_TRY(krsi_json_item(&list, i, &rule, err));
-        KRS_TRY(krsi_json_choice(&rule, "kind", kinds, 2, &kind, err));
-        if (kind == 1)
-            continue;
-        krs_status status = open_start(g, store, config, &rule, &s, err);
-        if (status == KRS_OK)
-            status = compare_ids(g, store, &rule, &s, err);
-        close_start(&s);
-        KRS_TRY(status);
+        KRS_TRY(continue_one(g, store, config, &rule, err));
     }
     return KRS_OK;
 }

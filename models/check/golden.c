@@ -68,15 +68,24 @@ krsi_golden_free(krs_view *view)
 }
 
 krs_status
+krsi_golden_tolerance_of(const krsi_json *object, const char *key,
+                         krs_tolerance *out, krs_error *err)
+{
+    krsi_json one;
+    *out = (krs_tolerance){0};
+    KRS_TRY(krsi_json_object(object, key, &one, err));
+    KRS_TRY(krsi_json_double(&one, "rtol", KRSI_NOT_NEGATIVE, &out->rtol, err));
+    return krsi_json_double(&one, "atol", KRSI_NOT_NEGATIVE, &out->atol, err);
+}
+
+krs_status
 krsi_golden_tolerance(const struct krsi_golden *g, const char *table,
                       const char *name, krs_tolerance *out, krs_error *err)
 {
-    krsi_json all, one;
+    krsi_json all;
     *out = (krs_tolerance){0};
     KRS_TRY(krsi_json_object(&g->root, table, &all, err));
-    KRS_TRY(krsi_json_object(&all, name, &one, err));
-    KRS_TRY(krsi_json_double(&one, "rtol", KRSI_NOT_NEGATIVE, &out->rtol, err));
-    return krsi_json_double(&one, "atol", KRSI_NOT_NEGATIVE, &out->atol, err);
+    return krsi_golden_tolerance_of(&all, name, out, err);
 }
 
 /* ---- reports ---- */

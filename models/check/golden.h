@@ -32,10 +32,14 @@ krs_status krsi_golden_read(const struct krsi_golden *golden, const char *name,
 void krsi_golden_free(krs_view *view);
 
 /* krsi_golden_tolerance(golden, table, name, &tolerance, err) -- an entry of
- * "tol" or "grad_tol". */
+ * "tol" or "grad_tol".
+ * krsi_golden_tolerance_of(object, key, &tolerance, err) -- one that lies in a
+ * JSON object under a key. */
 krs_status krsi_golden_tolerance(const struct krsi_golden *golden,
                                  const char *table, const char *name,
                                  krs_tolerance *out, krs_error *err);
+krs_status krsi_golden_tolerance_of(const krsi_json *object, const char *key,
+                                    krs_tolerance *out, krs_error *err);
 
 /* krsi_golden_compare(golden, kind, name, got, want, mask, tolerance, err) --
  * compare and report; what disagrees is counted, no error.
@@ -50,8 +54,8 @@ void krsi_golden_absent(struct krsi_golden *golden, const char *kind,
 
 /* ---- continuation.c ---- */
 
-/* krsi_golden_continue(golden, store, config, err) -- the greedy continuations
- * of golden.json, id for id. */
+/* krsi_golden_continue(golden, store, config, err) -- the continuations of
+ * golden.json, id for id, and the scores of beams. */
 krs_status krsi_golden_continue(struct krsi_golden *golden, krs_store *store,
                                 const krs_model_config *config, krs_error *err);
 
