@@ -33,7 +33,7 @@ changed() {
     for backend in eval $backends; do
         run -0 --separate-stderr "$KERSEY" verify "$MODELS"/* \
             --backend "$backend"
-        [ "$(tail -n 1 <<<"$output")" = "721 passed, 0 failed" ]
+        [ "$(tail -n 1 <<<"$output")" = "737 passed, 0 failed" ]
         [ "$(grep -c '^  grad .* passed, 0 failed' <<<"$output")" -eq 15 ]
         [ "$(grep -c '^  greedy .*; exact$' <<<"$output")" -eq 12 ]
         [ -z "$stderr" ]
@@ -59,6 +59,15 @@ changed() {
     run -3 --separate-stderr "$KERSEY" verify "$folder"
     [[ "$output" == *"  greedy    0 passed, 1 failed"* ]]
     [ "$(tail -n 1 <<<"$output")" = "26 passed, 1 failed" ]
+}
+
+@test "verify compares what beams find, and their scores" {
+    folder=$(changed bart .)
+    jq '(.generation[] | select(.kind == "beam") | .length_penalty) = 2' \
+        "$MODELS/bart/golden.json" >"$folder/golden.json"
+    run -3 --separate-stderr "$KERSEY" verify "$folder"
+    # the order of the beams is another as well, or their scores alone
+    [[ "$output" =~ "  beam      "[012]" passed, "[234]" failed" ]]
 }
 
 @test "verify says what is wrong with a folder" {
@@ -109,6 +118,23 @@ num_key_value_heads 3" verify "$folder"
     done
     refused 1 '"bert" is no decoder-only language model' \
         generate "$MODELS/bert" -p a
+}
+
+@test "generate searches with beams, the same on every backend" {
+    for model in gpt2 t5 bart marian; do
+        beams() {
+            "$KERSEY" generate "$MODELS/$model" -p abc -n 6 --json "$@" \
+                2>/dev/null | jq -c .ids
+        }
+        [ "$(beams --beams 3)" = "$(beams --beams 3 --backend eval)" ]
+        # the seed and what shapes a draw do not count
+        [ "$(beams --beams 3)" = "$(beams --beams 3 --seed 9 --top-k 1)" ]
+    done
+    # a search finds what the likeliest id each time does not
+    model=bart
+    [ "$(beams --beams 3)" != "$(beams -t 0)" ]
+    refused 2 "--beams 0: there are 1 to 1000" \
+        generate "$MODELS/bart" -p a --beams 0
 }
 
 @test "graph and plan take every architecture" {

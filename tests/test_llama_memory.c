@@ -96,6 +96,29 @@ generate(krs_store *store, const krs_llama_config *config, krs_error *err)
     return status;
 }
 
+/* Two beams that change places. */
+static krs_status
+search(krs_store *store, const krs_llama_config *config, krs_error *err)
+{
+    const int64_t prompt[2] = {1, 2};
+    krs_causal_model model = krs_llama_model(config);
+    krs_decoder_options sizes = {.struct_size = sizeof sizes,
+                                 .batch = 2,
+                                 .cache_length = 5,
+                                 .padded = true,
+                                 .reorders = true};
+    krs_beam_options options = {
+        .struct_size = sizeof options, .beams = 2, .max_new_tokens = 3};
+    int64_t out[2 * 3], made;
+    double scores[2];
+    krs_decoder *decoder;
+    KRS_TRY(krs_decoder_open(store, &model, &sizes, &decoder, err));
+    krs_status status = krs_generate_beams(decoder, prompt, 2, NULL, &options,
+                                           out, scores, &made, err);
+    krs_decoder_close(decoder);
+    return status;
+}
+
 static krs_status
 init_and_generate(krs_error *err)
 {
@@ -105,6 +128,8 @@ init_and_generate(krs_error *err)
     krs_status status = krs_llama_init(store, &config, 1, err);
     if (status == KRS_OK)
         status = generate(store, &config, err);
+    if (status == KRS_OK)
+        status = search(store, &config, err);
     krs_store_free(store);
     return status;
 }

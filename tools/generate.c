@@ -11,6 +11,8 @@
  *
  * The text may be longer than the model's context: when the cache is full, its
  * newer half is read again. Temperature 0 takes the likeliest token each time.
+ * With --beams the best text that a search finds is written when it is found;
+ * it ends with the context.
  * Interrupted, it ends after the token at hand with EXIT_INTERRUPTED.
  */
 #include "prompt.h"
@@ -25,6 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum { MOST_BEAMS = 1000 };
 
 static volatile sig_atomic_t interrupted;
 
@@ -111,6 +115,7 @@ stream_end(struct stream *s)
     return bytes > 0 ? write_text(s, text, bytes) : KRS_OK;
 }
 
+/* A search draws nothing, so that what shapes the draw does not count. */
 static size_t
 read_rules(const struct flags *f, krs_logits_rule rules[4])
 {
@@ -118,6 +123,8 @@ read_rules(const struct flags *f, krs_logits_rule rules[4])
     if (f->repetition_penalty != 1.0)
         rules[count++] = (krs_logits_rule){KRS_LOGITS_REPETITION_PENALTY,
                                            f->repetition_penalty};
+    if (f->beams > 1)
+        return count;
     if (f->temperature != 0.0 && f->temperature != 1.0)
         rules[count++] =
             (krs_logits_rule){KRS_LOGITS_TEMPERATURE, f->temperature};
@@ -134,10 +141,27 @@ struct source {
     int64_t start; /* id */
 };
 
+/* The prompt, encoded for each beam. */
+static krs_status
+read_source(krs_store *store, const struct prompt *prompt,
+            const krs_encdec_memory *memory, krs_error *err)
+{
+    size_t count = (size_t)prompt->count, rows = (size_t)memory->batch;
+    int64_t *ids = calloc(rows * count + 1, sizeof *ids);
+    if (!ids)
+        return krs_fail(err, KRS_E_MEMORY, "no memory for %zu rows of %zu ids",
+                        rows, count);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(ids + i * count, prompt->ids, count * sizeof *ids);
+    krs_status status = krs_encdec_read(store, memory, ids, NULL, err);
+    free(ids);
+    return status;
+}
+
 /* The model and the ids that it continues, *count of them: of an
  * encoder-decoder the start id, after the prompt has been encoded. */
 static krs_status
-find_model(krs_store *store, const krs_model_config *config,
+find_model(krs_store *store, const krs_model_config *config, int64_t beams,
            const struct prompt *prompt, struct source *source,
            krs_causal_model *model, const int64_t **ids, int64_t *count,
            krs_error *err)
@@ -146,16 +170,91 @@ find_model(krs_store *store, const krs_model_config *config,
     *count = prompt->count;
     if (krs_architecture_family(config->architecture) != KRS_FAMILY_ENCDEC)
         return krs_model_causal(config, model, err);
-    source->memory = (krs_encdec_memory){&config->of.encdec, 1, prompt->count};
+    source->memory =
+        (krs_encdec_memory){&config->of.encdec, beams, prompt->count};
     source->start = krs_model_ids(config).decoder_start_token_id;
     if (source->start < 0)
         return krs_fail(err, KRS_E_FORMAT,
                         "the model does not say decoder_start_token_id");
-    KRS_TRY(krs_encdec_read(store, &source->memory, prompt->ids, NULL, err));
+    KRS_TRY(read_source(store, prompt, &source->memory, err));
     *model = krs_encdec_decoder(&source->memory);
     *ids = &source->start;
     *count = 1;
     return KRS_OK;
+}
+
+static krs_status
+draw(const struct flags *f, krs_decoder *decoder, const struct prompt *prompt,
+     const int64_t *first, int64_t length, struct stream *stream, int64_t *ids,
+     int64_t *made, krs_error *err)
+{
+    krs_logits_rule rules[4];
+    krs_generate_options options = {.struct_size = sizeof options,
+                                    .max_new_tokens = f->tokens,
+                                    .stop_ids = prompt->stop_ids,
+                                    .stop_count = prompt->stop_count,
+                                    .keep =
+                                        (krs_decoder_capacity(decoder) + 1) / 2,
+                                    .sample = f->temperature != 0.0,
+                                    .rules = rules,
+                                    .rule_count = read_rules(f, rules),
+                                    .seed = (uint64_t)f->seed,
+                                    .token = take_token,
+                                    .user = stream};
+    KRS_TRY(
+        krs_generate(decoder, first, length, NULL, &options, ids, made, err));
+    return stream->status;
+}
+
+static bool
+take_step(void *user, int64_t made)
+{
+    struct stream *s = user;
+    s->last = seconds();
+    if (made == 1)
+        s->first = s->last;
+    s->count = made;
+    return !interrupted;
+}
+
+/* The best text that beams find. */
+static krs_status
+search(const struct flags *f, krs_decoder *decoder, const struct prompt *prompt,
+       const int64_t *first, int64_t length, struct stream *stream,
+       int64_t *ids, int64_t *made, krs_error *err)
+{
+    krs_logits_rule rules[4];
+    int64_t room = krs_decoder_capacity(decoder) - length, made_most;
+    krs_beam_options options = {.struct_size = sizeof options,
+                                .beams = f->beams,
+                                .max_new_tokens =
+                                    f->tokens < room ? f->tokens : room,
+                                .stop_ids = prompt->stop_ids,
+                                .stop_count = prompt->stop_count,
+                                .pad_id = -1,
+                                .length_penalty = f->length_penalty,
+                                .rules = rules,
+                                .rule_count = read_rules(f, rules),
+                                .step = take_step,
+                                .user = stream};
+    size_t beams = (size_t)f->beams, most = (size_t)f->tokens;
+    int64_t *all = calloc(beams * most + 1, sizeof *all);
+    double *scores = calloc(beams, sizeof *scores);
+    krs_status status = KRS_OK;
+    if (!all || !scores)
+        status = krs_fail(err, KRS_E_MEMORY,
+                          "no memory for %zu beams of %zu tokens", beams, most);
+    if (status == KRS_OK)
+        status = krs_generate_beams(decoder, first, length, NULL, &options, all,
+                                    scores, &made_most, err);
+    *made = 0;
+    while (status == KRS_OK && *made < made_most && all[*made] >= 0) {
+        ids[*made] = all[*made];
+        status = write_id(stream, ids[(*made)++]);
+    }
+    free(scores);
+    free(all);
+    return status;
 }
 
 /* ids has room for --tokens; *made of them are new. */
@@ -166,36 +265,28 @@ generate(const struct flags *f, krs_store *store,
 {
     struct source source;
     krs_causal_model model;
-    krs_logits_rule rules[4];
     const int64_t *first;
     int64_t length;
-    KRS_TRY(find_model(store, config, prompt, &source, &model, &first, &length,
-                       err));
+    KRS_TRY(find_model(store, config, f->beams, prompt, &source, &model, &first,
+                       &length, err));
     int64_t context = model.max_position_embeddings;
     krs_decoder_options sizes = {.struct_size = sizeof sizes,
+                                 .batch = f->beams,
                                  .cache_length = length + f->tokens < context
                                                      ? length + f->tokens
-                                                     : context};
-    krs_generate_options options = {.struct_size = sizeof options,
-                                    .max_new_tokens = f->tokens,
-                                    .stop_ids = prompt->stop_ids,
-                                    .stop_count = prompt->stop_count,
-                                    .keep = (sizes.cache_length + 1) / 2,
-                                    .sample = f->temperature != 0.0,
-                                    .rules = rules,
-                                    .rule_count = read_rules(f, rules),
-                                    .seed = (uint64_t)f->seed,
-                                    .token = take_token,
-                                    .user = stream};
-    /* of a longer prompt the model sees the end */
-    int64_t skip = length > context ? length - context : 0;
+                                                     : context,
+                                 .reorders = f->beams > 1};
+    /* of a longer prompt the model sees the end, with room for an answer where
+     * that cannot be made */
+    int64_t seen = f->beams > 1 ? context - 1 : context;
+    int64_t skip = length > seen ? length - seen : 0;
     krs_decoder *decoder;
     KRS_TRY(krs_decoder_open(store, &model, &sizes, &decoder, err));
-    krs_status status = krs_generate(decoder, first + skip, length - skip, NULL,
-                                     &options, ids, made, err);
+    krs_status status =
+        (f->beams > 1 ? search : draw)(f, decoder, prompt, first + skip,
+                                       length - skip, stream, ids, made, err);
     krs_decoder_close(decoder);
     KRS_TRY(status);
-    KRS_TRY(stream->status);
     return stream_end(stream);
 }
 
@@ -321,6 +412,9 @@ command_generate(const struct command_line *line)
     krs_error err;
     if (line->flags.prompt == NULL || line->flags.prompt[0] == '\0')
         return complain_usage("a text to continue is needed: -p TEXT");
+    if (line->flags.beams < 1 || line->flags.beams > MOST_BEAMS)
+        return complain_usage("--beams %lld: there are 1 to %d",
+                              (long long)line->flags.beams, MOST_BEAMS);
     int code = open_device(line, &device);
     if (code != EXIT_OK)
         return code;
