@@ -116,21 +116,23 @@ krsi_program_check_state(const krs_graph *g, uint32_t id,
 }
 
 /* All states that the outputs need in the user's graph come into the store,
- * also those that the compiled graph can do without. Conflicts are found
- * before any is added. */
+ * also those that the compiled graph can do without; those that it holds in
+ * blocks are there. Conflicts are found before any is added. */
 static krs_status
 add_states(const krs_graph *g, const uint32_t *need, krs_store *store,
            krs_error *err)
 {
     for (size_t i = 0; i < g->leaves; i++) {
         uint32_t id = g->leaf[i];
-        if (need[id] && g->node[id]->op == KRSI_STATE)
+        if (need[id] && g->node[id]->op == KRSI_STATE &&
+            !krsi_state_in_blocks(g, id, store))
             KRS_TRY(krsi_program_check_state(g, id, store, err));
     }
     for (size_t i = 0; i < g->leaves; i++) {
         uint32_t id = g->leaf[i];
         const krsi_node *n = g->node[id];
-        if (need[id] && n->op == KRSI_STATE)
+        if (need[id] && n->op == KRSI_STATE &&
+            !krsi_state_in_blocks(g, id, store))
             KRS_TRY(krs_store_add(store, krsi_leaf_name(g, n),
                                   (krs_dtype)n->dtype,
                                   krs_node_shape(krsi_handle(g, id)), err));
@@ -250,20 +252,38 @@ list_vars(krs_program *p, krs_error *err)
 }
 
 static uint64_t
-count_states(const krs_graph *g, const uint32_t *need)
+count_states(const krs_graph *g, const uint32_t *need, const krs_store *store)
 {
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < g->leaves; i++)
-        if (need[g->leaf[i]] && g->node[g->leaf[i]]->op == KRSI_STATE)
-            bytes += krsi_node_bytes(g->node[g->leaf[i]]);
-    return bytes;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < g->leaves; i++) {
+        uint32_t id = g->leaf[i];
+        krsi_tensor *blocks = krsi_state_in_blocks(g, id, store);
+        if (need[id] && g->node[id]->op == KRSI_STATE)
+            sum += blocks ? blocks->bytes : krsi_node_bytes(g->node[id]);
+    }
+    return sum;
+}
+
+/* The graph that runs, its states as the store holds them. */
+static krs_status
+compile(krs_program *p, const krs_store *store, const krs_graph *g,
+        const uint32_t *need, krs_error *err)
+{
+    krs_graph *read;
+    KRS_TRY(krsi_program_read_blocks(g, need, p->output, p->outputs, store,
+                                     &read, err));
+    krs_status status =
+        krsi_compile(read ? read : g, p->output, p->outputs, p->device->stage,
+                     p->device->composites, &p->graph, p->output, err);
+    krs_graph_free(read);
+    return status;
 }
 
 /* All that is known without memory of the device; `need`, by node of the
  * user's graph: the outputs do. */
 static krs_status
-plan(krs_program *p, const krs_node *outputs, size_t count, uint32_t *need,
-     krs_error *err)
+plan(krs_program *p, const krs_store *store, const krs_node *outputs,
+     size_t count, uint32_t *need, krs_error *err)
 {
     const krs_graph *g = outputs[0].graph;
     p->output = calloc(count, sizeof *p->output);
@@ -274,9 +294,8 @@ plan(krs_program *p, const krs_node *outputs, size_t count, uint32_t *need,
         p->output[i] = outputs[i].id;
     KRS_TRY(check_updates(outputs, count, err));
     krsi_mark(g, p->output, count, need);
-    p->states_bytes = count_states(g, need);
-    KRS_TRY(krsi_compile(g, p->output, p->outputs, p->device->stage,
-                         p->device->composites, &p->graph, p->output, err));
+    p->states_bytes = count_states(g, need, store);
+    KRS_TRY(compile(p, store, g, need, err));
     KRS_TRY(list_inputs(p, g, err));
     KRS_TRY(list_leaves(p, err));
     KRS_TRY(list_updates(p, err));
@@ -334,7 +353,7 @@ make_program(krs_device *device, krs_store *store, const krs_node *outputs,
     p->device = device;
     p->kind = device->kind;
     p->is_planned = !store;
-    krs_status status = plan(p, outputs, count, need, err);
+    krs_status status = plan(p, store, outputs, count, need, err);
     if (status == KRS_OK && store)
         status = equip(p, store, g, need, err);
     free(need);

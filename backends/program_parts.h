@@ -63,6 +63,17 @@ krsi_input *krsi_program_input(const krs_program *p, const char *name);
 /* states of the compiled graph against what the store has: NAME */
 krs_status krsi_program_check_state(const krs_graph *g, uint32_t id,
                                     const krs_store *store, krs_error *err);
+/* program_blocks.c -- the tensor of a state that the graph declares as f32 and
+ * the store holds in blocks; NULL for others, and without a store */
+krsi_tensor *krsi_state_in_blocks(const krs_graph *g, uint32_t id,
+                                  const krs_store *store);
+/* A copy in which these are read through casts, with its roots; *out NULL if
+ * there are none among the nodes that are needed.
+ * Errors: DTYPE (one of them is updated), MEMORY. */
+krs_status krsi_program_read_blocks(const krs_graph *g, const uint32_t *need,
+                                    uint32_t *roots, size_t count,
+                                    const krs_store *store, krs_graph **out,
+                                    krs_error *err);
 /* memory for the outputs, tensors for the updates */
 krs_status krsi_program_make_outputs(krs_program *p, const krs_store *store,
                                      krs_error *err);

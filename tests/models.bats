@@ -194,6 +194,24 @@ num_key_value_heads 3" verify "$folder"
     [ "$(continue_with -t 0)" = "$(continue_with --top-p 1e-6 --seed 7)" ]
 }
 
+@test "generate reads quantised weights as they are, and widened, to the same text" {
+    ids() { # FILE FLAGS...
+        "$KERSEY" generate "$1" -p abc -n 12 --seed 4 --tokenizer bytes --json \
+            "${@:2}" 2>/dev/null | jq -c .ids
+    }
+    for type in q8_0 q4_0; do
+        file="$BATS_TEST_TMPDIR/$type.gguf"
+        "$KERSEY" convert "$MODELS/llama_gqa" -o "$file" --dtype "$type"
+        "$KERSEY" inspect "$file" --json | jq -e --arg t "${type^^}" \
+            '.dtypes[$t].tensors > 0'
+        for backend in cpu interp; do
+            as_they_are=$(ids "$file" --backend "$backend")
+            [ "$(jq length <<<"$as_they_are")" -eq 12 ]
+            [ "$as_they_are" = "$(ids "$file" --backend "$backend" --widen)" ]
+        done
+    done
+}
+
 @test "generate goes on beyond the context of the model" {
     folder=$(changed llama_mqa_headdim '.eos_token_id = null')
     # the model has 64 places

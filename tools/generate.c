@@ -394,7 +394,9 @@ run(const struct command_line *line, krs_store *store, krs_error *err)
             : krs_fail(err, KRS_E_MEMORY, "no memory for %lld tokens",
                        (long long)f->tokens);
     if (status == KRS_OK)
-        status = krs_model_open(line->operands[0], store, &config, err);
+        status = krs_model_open_as(line->operands[0], store,
+                                   f->widen ? KRS_WIDENED : KRS_AS_STORED,
+                                   &config, err);
     if (status == KRS_OK)
         status = (f->json ? run_json : run_text)(f, store, &config, &prompt,
                                                  ids, err);

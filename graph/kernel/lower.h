@@ -206,9 +206,13 @@ krs_dtype krsi_lower_stored(krs_dtype dtype);
  * are elements in a row, within half a block. f32; masked lanes are zero. */
 krsi_kv krsi_lower_block(krsi_kb *kb, krs_dtype dtype, krsi_kmem at,
                          bool is_run);
-/* integers of a block, i32, with its scale and (q4_1) its minimum: f32 */
-krsi_kv krsi_lower_dequantise(krsi_kb *kb, krs_dtype dtype, krsi_kv integers,
+/* stored integers of a block, bytes or nibbles as bytes, u8, with its scale and
+ * (q4_1) its minimum: f32 */
+krsi_kv krsi_lower_dequantise(krsi_kb *kb, krs_dtype dtype, krsi_kv stored,
                               krsi_kv scale, krsi_kv least);
+/* bytes before the integers of a block, what these are, bytes of a block */
+void krsi_lower_block_layout(krs_dtype dtype, int *header, bool *nibbles,
+                             int64_t *block_bytes);
 
 /* lower_expr.c */
 /* the type values of a dtype have in expressions: i8 and u8 count in i32,

@@ -83,19 +83,16 @@ half_at(krsi_kb *kb, const krsi_kmem *at, krsi_kv byte, krsi_kv mask)
     return krsi_kb_convert(kb, KRS_F32, both);
 }
 
-/* The integers of elements `inside` their block, whose bytes begin at `first`:
- * of lanes that are a run the first is meant. */
+/* The integers of elements `inside` their block, whose bytes begin at `first`,
+ * as bytes: of lanes that are a run the first is meant. */
 static krsi_kv
 integers_at(krsi_kb *kb, const struct format *f, const krsi_kmem *at,
             krsi_kv first, krsi_kv inside, int lanes)
 {
-    if (!f->nibbles) {
-        krsi_kv q =
-            bytes_at(kb, at, krsi_kb_add(kb, first, inside), lanes, at->mask);
-        return krsi_kb_convert(kb, KRS_I32, krsi_kb_bitcast(kb, KRS_I8, q));
-    }
-    krsi_kv byte =
-        krsi_kb_and(kb, inside, krsi_kb_i64(kb, HALF - 1)); /* of 16 */
+    if (!f->nibbles)
+        return bytes_at(kb, at, krsi_kb_add(kb, first, inside), lanes,
+                        at->mask);
+    krsi_kv byte = krsi_kb_and(kb, inside, krsi_kb_i64(kb, HALF - 1));
     krsi_kv shift =
         krsi_kb_shr(/* 0, or 4 in the second half */
                     kb, krsi_kb_and(kb, inside, krsi_kb_i64(kb, HALF)),
@@ -103,30 +100,52 @@ integers_at(krsi_kb *kb, const struct format *f, const krsi_kmem *at,
     krsi_kv q = krsi_kb_convert(
         kb, KRS_I32,
         bytes_at(kb, at, krsi_kb_add(kb, first, byte), lanes, at->mask));
-    q = krsi_kb_and(kb, krsi_kb_shr(kb, q, krsi_kb_convert(kb, KRS_I32, shift)),
-                    krsi_kb_i32(kb, 15));
-    return f->centre ? krsi_kb_sub(kb, q, krsi_kb_i32(kb, f->centre)) : q;
+    return krsi_kb_and(kb,
+                       krsi_kb_shr(kb, q, krsi_kb_convert(kb, KRS_I32, shift)),
+                       krsi_kb_i32(kb, 15));
+}
+
+static const struct format *
+format_of(krs_dtype dtype)
+{
+    krs_block format = KRS_BLOCK_COUNT;
+    krs_dtype_block(dtype, &format);
+    return &formats[format];
+}
+
+void
+krsi_lower_block_layout(krs_dtype dtype, int *header, bool *nibbles,
+                        int64_t *block_bytes)
+{
+    size_t bytes = 0;
+    krs_dtype_bytes(dtype, BLOCK, &bytes);
+    *header = format_of(dtype)->header;
+    *nibbles = format_of(dtype)->nibbles;
+    *block_bytes = (int64_t)bytes;
 }
 
 krsi_kv
-krsi_lower_dequantise(krsi_kb *kb, krs_dtype dtype, krsi_kv integers,
+krsi_lower_dequantise(krsi_kb *kb, krs_dtype dtype, krsi_kv stored,
                       krsi_kv scale, krsi_kv least)
 {
-    krsi_kv q = krsi_kb_convert(kb, KRS_F32, integers);
-    krsi_kv x = krsi_kb_mul(kb, q, scale);
-    return dtype == KRS_Q4_1 ? krsi_kb_add(kb, x, least) : x;
+    const struct format *f = format_of(dtype);
+    if (!f->nibbles)
+        stored = krsi_kb_bitcast(kb, KRS_I8, stored);
+    krsi_kv q = krsi_kb_convert(kb, KRS_I32, stored);
+    if (f->centre)
+        q = krsi_kb_sub(kb, q, krsi_kb_i32(kb, f->centre));
+    krsi_kv x = krsi_kb_mul(kb, krsi_kb_convert(kb, KRS_F32, q), scale);
+    return f->header > 2 ? krsi_kb_add(kb, x, least) : x;
 }
 
 krsi_kv
 krsi_lower_block(krsi_kb *kb, krs_dtype dtype, krsi_kmem at, bool is_run)
 {
-    krs_block format = KRS_BLOCK_COUNT;
+    const struct format *f = format_of(dtype);
     size_t block_bytes = 0;
     int lanes = at.lanes ? at.lanes : 1;
     krsi_kv index = at.index, mask = at.mask;
-    krs_dtype_block(dtype, &format);
     krs_dtype_bytes(dtype, BLOCK, &block_bytes);
-    const struct format *f = &formats[format];
     is_run |= lanes == 1;
     if (!is_run && !at.offsets.ref)
         at.offsets = krsi_kb_convert(kb, KRS_I64, krsi_kb_lanes(kb, lanes));
@@ -139,7 +158,7 @@ krsi_lower_block(krsi_kb *kb, krs_dtype dtype, krsi_kmem at, bool is_run)
                                 krsi_kb_i64(kb, (int64_t)block_bytes));
     krsi_kv inside = krsi_kb_and(kb, index, krsi_kb_i64(kb, BLOCK - 1));
     krsi_kv scale = half_at(kb, &at, first, mask), least = KRSI_KV_NONE;
-    if (dtype == KRS_Q4_1)
+    if (f->header > 2)
         least = half_at(kb, &at, plus(kb, first, 2), mask);
     krsi_kv q =
         integers_at(kb, f, &at, plus(kb, first, f->header), inside, lanes);

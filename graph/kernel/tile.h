@@ -14,7 +14,8 @@
  *
  * Templates:
  *   blocked  B packed into panels as wide as the register tile
- *   direct   the same tiles, B read where it lies: small or narrow products
+ *   direct   the same tiles, B read where it lies: small or narrow products;
+ *            few rows of A times a B in blocks, turned in registers
  *   stream   few rows of A: rows of B pass once, sums stay in scratch
  *   turned   few rows of A, columns of B contiguous: they pass once, turned
  *            in registers
@@ -127,8 +128,9 @@ struct krsi_tile {
      * all rows of its columns; group: M and K are whole tiles and words of
      * a turn */
     bool whole_columns, whole_rows, whole_words, all_rows;
-    bool one_chunk; /* K is at most a chunk */
-    bool has_sums;  /* in scratch: C cannot hold them between chunks */
+    bool whole_blocks; /* B, plain, has blocks along k, K is whole ones */
+    bool one_chunk;    /* K is at most a chunk */
+    bool has_sums;     /* in scratch: C cannot hold them between chunks */
     struct krsi_lowering *lowering;
     int product;   /* expression of the cut */
     bool finishes; /* outs are made of the product: those of the cut, by its
@@ -191,6 +193,20 @@ void krsi_tile_lines(krsi_tile *t, krsi_kv n0, krsi_kv *from);
  * inside K, else those beyond are zero */
 void krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0,
                       krsi_kv word, bool whole, krsi_kv *x);
+
+/* tile_blocks.c -- B in blocks that begin where rows do (whole_blocks) */
+typedef struct krsi_tile_block {
+    int header;
+    bool nibbles;
+    int64_t block_bytes;
+    krsi_kv scale, least, bytes[2][KRSI_TILE_ROWS];
+} krsi_tile_block;
+/* the block at `word` of the chunk, a multiple of 32, of the columns from n0 on;
+ * those beyond n1 are the last one. What lies `ahead` columns later is fetched. */
+void krsi_tile_read_block(krsi_tile *t, krsi_kv n0, krsi_kv word, int ahead,
+                          krsi_tile_block *out);
+/* word `word` of it, f32, lanes along the columns */
+krsi_kv krsi_tile_block_word(krsi_tile *t, const krsi_tile_block *b, int word);
 
 /* tile_expr.c -- expressions of the cut around the product */
 /* the element that was read at a point -> the element of the matrix, f32 */

@@ -114,6 +114,40 @@ multiply(krsi_tile *t, const place *p, krsi_kv low, krsi_kv high, square s)
             s[r][v] = krsi_kb_result(kb, s[r][v]);
 }
 
+/* The same of B in blocks, as they lie. */
+static void
+multiply_blocks(krsi_tile *t, const place *p, krsi_kv words, square s)
+{
+    krsi_kb *kb = t->kb;
+    krsi_tile_block b[KRSI_TILE_VECTORS];
+    square sum;
+    krsi_kv w =
+        krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, KRSI_BLOCK));
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            sum[r][v] = s[r][v] = krsi_kb_carry(kb, s[r][v]);
+    for (int v = 0; v < p->vectors; v++)
+        krsi_tile_read_block(t, column_of(t, p, v), w, p->vectors * t->lanes,
+                             &b[v]);
+    for (int i = 0; i < KRSI_BLOCK; i++) {
+        krsi_kv x[KRSI_TILE_VECTORS], word = plus(t, w, i);
+        for (int v = 0; v < p->vectors; v++)
+            x[v] = krsi_tile_block_word(t, &b[v], i);
+        for (int r = 0; r < t->rows; r++) {
+            krsi_kv a = krsi_tile_a(t, r, word);
+            for (int v = 0; v < p->vectors; v++)
+                sum[r][v] = krsi_tile_mad(t, a, x[v], sum[r][v]);
+        }
+    }
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            krsi_kb_next(kb, s[r][v], sum[r][v]);
+    krsi_kb_end(kb);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = krsi_kb_result(kb, s[r][v]);
+}
+
 /* The same, a cache line of A at a time, fetching that of the rows below. */
 static void
 multiply_ahead(krsi_tile *t, const place *p, krsi_kv words, square s)
@@ -350,10 +384,13 @@ compute(krsi_tile *t, place p)
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p.vectors; v++)
             s[r][v] = zero;
+    bool reads_blocks = t->template == KRSI_TILE_DIRECT && t->whole_blocks;
     if (t->template == KRSI_TILE_DIRECT) /* the mask, before the loop */
         krsi_kb_below(kb, column_of(t, &p, p.vectors - 1), t->n1, t->lanes);
-    if (t->template == KRSI_TILE_DIRECT && p.vectors > 1 &&
-        t->reading == KRSI_TILE_IN_PLACE)
+    if (reads_blocks)
+        multiply_blocks(t, &p, words, s);
+    else if (t->template == KRSI_TILE_DIRECT && p.vectors > 1 &&
+             t->reading == KRSI_TILE_IN_PLACE)
         multiply_ahead(t, &p, words, s);
     else
         multiply(t, &p, t->low.ref ? t->low : krsi_kb_i64(kb, 0), words, s);

@@ -20,6 +20,8 @@ enum {
     DIRECT_BYTES = 64 << 10, /* B that needs no packing */
     STREAM_COLUMNS = 64,     /* fewer: a tile reads B as well */
     STRIP = 2048,            /* columns of an item of stream, at most */
+    BLOCK_STRIP = 1 << 18,   /* words of B that chunks pass again, at most */
+    BLOCK_SUMS = 8,          /* vectors of sums while blocks are multiplied */
     PACK_COST = 12,     /* rows of a product that cost as much as packing B */
     A_COST = 6,         /* columns that cost as much as reading A */
     LATE = 4,           /* percent of an item that the last worker is late */
@@ -236,6 +238,8 @@ choose_template(const krsi_tile *t, const product *p)
     bool rows_of_b = t->b.along_outer && !t->b.along_inner;
     bool plain = rows_of_b && t->b.dtype == KRS_F32 && is_plain(&t->b);
     bool thin = p->max_m <= KRSI_TILE_THIN && p->max_n >= STREAM_COLUMNS;
+    if (thin && t->whole_blocks)
+        return KRSI_TILE_DIRECT;
     if (thin && rows_of_b)
         return KRSI_TILE_STREAM;
     if (thin && t->b.along_inner && t->lanes > 1 && t->even &&
@@ -386,18 +390,29 @@ is_thin(const krsi_tile *t)
     return t->template == KRSI_TILE_STREAM || t->template == KRSI_TILE_TURNED;
 }
 
-/* Fewer rows for less than a tile; thin templates hold all of them. */
+static bool
+reads_blocks(const krsi_tile *t)
+{
+    return t->template == KRSI_TILE_DIRECT && t->whole_blocks;
+}
+
+/* Fewer rows for less than a tile; thin templates hold all of them. Of blocks
+ * several vectors are made at once, so that no sum waits for the one before. */
 static void
 fit_tile(krsi_tile *t, const product *p)
 {
     for (int rows = 1; rows < t->rows; rows *= 2)
         if (p->max_m <= rows)
             t->rows = rows;
-    if (is_thin(t)) {
+    if (is_thin(t) || reads_blocks(t)) {
         t->rows = 1;
         while (t->rows < p->max_m)
             t->rows *= 2;
-        t->vectors = t->template == KRSI_TILE_TURNED ? 1 : t->rows == 1 ? 4 : 2;
+        t->vectors = reads_blocks(t)
+                         ? (int)least(KRSI_TILE_VECTORS, BLOCK_SUMS / t->rows)
+                     : t->template == KRSI_TILE_TURNED ? 1
+                     : t->rows == 1                    ? 4
+                                                       : 2;
     }
     for (t->wide = 1; t->wide < t->rows;)
         t->wide *= 2;
@@ -410,9 +425,14 @@ static split
 split_thin(const krsi_tile *t, const product *p, int64_t workers)
 {
     int64_t unit = (int64_t)t->vectors * t->lanes;
+    int64_t fewest = reads_blocks(t) ? unit : 4 * unit; /* columns of a strip */
+    int64_t most =
+        reads_blocks(t)
+            ? krsi_tile_most(BLOCK_STRIP / krsi_tile_most(p->max_k, 1), fewest)
+            : STRIP;
     int64_t strips =
-        krsi_tile_most(krsi_tile_parts(p->max_n, STRIP),
-                       least(4 * workers, krsi_tile_parts(p->max_n, 4 * unit)));
+        krsi_tile_most(krsi_tile_parts(p->max_n, most),
+                       least(4 * workers, krsi_tile_parts(p->max_n, fewest)));
     int64_t columns =
         krsi_tile_parts(krsi_tile_most(p->max_n, 1), krsi_tile_most(strips, 1));
     return (split){t->rows, krsi_tile_parts(columns, unit) * unit};
@@ -794,6 +814,9 @@ krsi_lower_contract(krsi_lowering *l)
               is_plain(&t.a) && is_plain(&t.b);
     t.unit = t.pairs ? 2 : 1;
     t.chunk = KRSI_TILE_CHUNK / t.unit;
+    t.whole_blocks = t.b.in_blocks && t.b.along_inner && is_plain(&t.b) &&
+                     is_constant(p.k) && p.k.base % KRSI_BLOCK == 0 &&
+                     l->facts->lanes > 1 && !l->facts->code_is_dear;
     t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
     if (l->facts->items_are_lanes) {
         p.counts = are_numbers(&p);
@@ -815,7 +838,7 @@ krsi_lower_contract(krsi_lowering *l)
     t.has_sums = t.template == KRSI_TILE_STREAM ||
                  (!has_registers_only(&t) && !(t.one_chunk || out_adds));
     split s = has_registers_only(&t) ? split_registers(&t)
-              : is_thin(&t)
+              : is_thin(&t) || reads_blocks(&t)
                   ? split_thin(&t, &p, krsi_tile_most(l->facts->workers, 1))
                   : split_tiles(&t, &p, l->facts);
 

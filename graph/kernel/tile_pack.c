@@ -438,6 +438,26 @@ krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0, krsi_kv word,
     transpose(t, x);
 }
 
+/* The vector at n0 of a panel, block by block. */
+static void
+unpack_blocks(krsi_tile *t, krsi_kv panel, krsi_kv n0)
+{
+    krsi_kb *kb = t->kb;
+    int width = t->vectors * t->lanes;
+    krsi_tile_block b;
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv to =
+        krsi_kb_add(kb, krsi_tile_panel(t, panel), krsi_kb_sub(kb, n0, panel));
+    krsi_kv w =
+        krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, KRSI_BLOCK));
+    krsi_tile_read_block(t, n0, w, t->lanes, &b);
+    for (int i = 0; i < KRSI_BLOCK; i++)
+        store_words(t, t->b_pack,
+                    krsi_kb_add(kb, to, times(t, plus(t, w, i), width)),
+                    (size_t)t->lanes * 4, krsi_tile_block_word(t, &b, i));
+    krsi_kb_end(kb);
+}
+
 /* The vector at n0 of a panel: squares of lanes by lanes, turned, while the
  * lines of the next vector are fetched. */
 static void
@@ -476,7 +496,10 @@ pack_turned(krsi_tile *t)
     krsi_kv n =
         krsi_kb_for(kb, panel, t->small ? past : krsi_kb_min(kb, past, t->n1),
                     krsi_kb_i64(kb, t->lanes));
-    turn(t, panel, n);
+    if (t->whole_blocks)
+        unpack_blocks(t, panel, n);
+    else
+        turn(t, panel, n);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
 }

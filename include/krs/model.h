@@ -13,6 +13,7 @@
 #include <krs/encdec.h>
 #include <krs/gpt2.h>
 #include <krs/llama.h>
+#include <krs/nn.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -97,6 +98,9 @@ KRS_API krs_status krs_model_parameters(const krs_model_config *config,
 
 /* krs_model_open(model, store, config, err) -- the parameters of a model folder
  * or a .gguf file, in f32; see krs_nn_load.
+ * krs_model_open_as(model, store, form, config, err) -- the same; quantised
+ * matrices may stay as they are, to be read and not trained: a quarter to a
+ * seventh of the memory, and of what a step reads of it.
  * krs_model_save(folder, store, config, err) -- config.json and
  * model.safetensors into a folder that exists.
  * krs_model_init(store, config, seed, err) -- fresh parameters: weights normal
@@ -104,6 +108,9 @@ KRS_API krs_status krs_model_parameters(const krs_model_config *config,
  * by the width of what is summed (Raffel et al. 2020's reference code). */
 KRS_API krs_status krs_model_open(const char *model, krs_store *store,
                                   krs_model_config *out, krs_error *err);
+KRS_API krs_status krs_model_open_as(const char *model, krs_store *store,
+                                     krs_weights_form form,
+                                     krs_model_config *out, krs_error *err);
 KRS_API krs_status krs_model_save(const char *folder, const krs_store *store,
                                   const krs_model_config *config,
                                   krs_error *err);

@@ -125,14 +125,22 @@ KRS_API krs_status krs_nn_init(krs_store *store, const krs_node *parameters,
                                size_t rule_count, uint64_t seed,
                                krs_error *err);
 
+/* How quantised weights come into a store. */
+typedef enum krs_weights_form {
+    KRS_WIDENED,  /* their numbers, in the type of the parameter */
+    KRS_AS_STORED /* their blocks, where an element type is of that format */
+} krs_weights_form;
+
 /* krs_nn_load(store, parameters, count, path, err) -- fill the parameters from
  * a safetensors file, converted to their type. The file must hold exactly
  * these tensors, with these shapes (and perhaps position_ids, which are no
  * parameter); the store is changed only if it does.
  * Errors     IO, FORMAT; NAME (a tensor missing, or one too many); SHAPE;
  *            DTYPE (not a float); MEMORY.
- * krs_nn_load_weights(store, parameters, count, weights, err) -- the same from
- * a file that is open.
+ * krs_nn_load_weights(store, parameters, count, weights, form, err) -- the same
+ * from a file that is open. With KRS_AS_STORED matrices that lie in it as q8_0,
+ * q4_0 or q4_1 come into the store as they are: programs made after that read
+ * their blocks, and cannot update them (krs_program_new).
  *
  * krs_nn_save(store, parameters, count, path, err) -- write them as a
  * safetensors file. Errors: IO, NAME (not in the store), MEMORY. */
@@ -141,7 +149,7 @@ KRS_API krs_status krs_nn_load(krs_store *store, const krs_node *parameters,
 KRS_API krs_status krs_nn_load_weights(krs_store *store,
                                        const krs_node *parameters, size_t count,
                                        const krs_weights *weights,
-                                       krs_error *err);
+                                       krs_weights_form form, krs_error *err);
 KRS_API krs_status krs_nn_save(const krs_store *store,
                                const krs_node *parameters, size_t count,
                                const char *path, krs_error *err);

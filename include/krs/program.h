@@ -170,9 +170,11 @@ KRS_API krs_status krs_store_read(const krs_store *store, const char *name,
 /* krs_program_new(store, outputs, count, &program, err) -- prepare to compute
  * the outputs, which are nodes of one graph. krs_update nodes among them take
  * effect at the end of each run. Every state of the graph part is added to
- * the store if absent.
+ * the store if absent. A state that the graph declares as f32 and the store
+ * holds block-quantised, in the same shape, is read there: products (as b of
+ * krs_matmul_nt) and krs_take read the blocks, others their numbers.
  * Errors: the graph's own first error; NAME (a state updated twice; a state
- * in the store with another shape); MEMORY; CANCELLED (krs_device_options). */
+ * in the store with another shape); DTYPE (an update of blocks); MEMORY; CANCELLED (krs_device_options). */
 KRS_API krs_status krs_program_new(krs_store *store, const krs_node *outputs,
                                    size_t count, krs_program **out,
                                    krs_error *err);

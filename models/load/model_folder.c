@@ -34,14 +34,14 @@ krs_model_causal(const krs_model_config *c, krs_causal_model *out,
 
 static krs_status
 load(krs_store *store, const krs_model_config *config,
-     const krs_weights *weights, krs_error *err)
+     const krs_weights *weights, krs_weights_form form, krs_error *err)
 {
     krs_graph *g;
     krs_node *parameters;
     size_t count;
     KRS_TRY(krs_model_parameters(config, &g, &parameters, &count, err));
     krs_status status =
-        krs_nn_load_weights(store, parameters, count, weights, err);
+        krs_nn_load_weights(store, parameters, count, weights, form, err);
     free(parameters);
     krs_graph_free(g);
     return status;
@@ -51,10 +51,17 @@ krs_status
 krs_model_open(const char *model, krs_store *store, krs_model_config *out,
                krs_error *err)
 {
+    return krs_model_open_as(model, store, KRS_WIDENED, out, err);
+}
+
+krs_status
+krs_model_open_as(const char *model, krs_store *store, krs_weights_form form,
+                  krs_model_config *out, krs_error *err)
+{
     krs_model_config config;
     krs_weights *weights;
     KRS_TRY(krs_model_weights(model, &config, &weights, err));
-    krs_status status = load(store, &config, weights, err);
+    krs_status status = load(store, &config, weights, form, err);
     krs_weights_close(weights);
     if (status == KRS_OK)
         *out = config;
@@ -76,7 +83,7 @@ krs_llama_open(const char *model, krs_store *store, krs_llama_config *out,
     krs_weights *weights;
     KRS_TRY(krs_llama_weights(model, &config, &weights, err));
     krs_model_config any = of_llama(&config);
-    krs_status status = load(store, &any, weights, err);
+    krs_status status = load(store, &any, weights, KRS_WIDENED, err);
     krs_weights_close(weights);
     if (status == KRS_OK)
         *out = config;

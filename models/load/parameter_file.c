@@ -117,30 +117,44 @@ check_all(const krs_weights *file, const krs_node *parameters, size_t count,
 }
 
 static krs_status
-parameter_bytes(krs_node parameter, size_t *bytes, krs_error *err)
+parameter_bytes(krs_node parameter, krs_dtype dtype, size_t *bytes,
+                krs_error *err)
 {
     int64_t count;
     if (!krs_shape_elements(krs_node_shape(parameter), &count) ||
-        !krs_dtype_bytes(krs_node_dtype(parameter), count, bytes))
+        !krs_dtype_bytes(dtype, count, bytes))
         return krs_fail(err, KRS_E_SHAPE, "%s: more bytes than can be counted",
                         krs_node_name(parameter));
     return KRS_OK;
 }
 
+/* The type that a parameter has in the store. */
+static krs_dtype
+type_in_store(const krs_weight *tensor, krs_node parameter,
+              krs_weights_form form)
+{
+    krs_dtype stored, dtype = krs_node_dtype(parameter);
+    bool keeps = form == KRS_AS_STORED && dtype == KRS_F32 &&
+                 tensor->rank >= 2 &&
+                 krs_stored_dtype(tensor->stored, &stored) &&
+                 krs_dtype_class_of(stored) == KRS_CLASS_BLOCK;
+    return keeps ? stored : dtype;
+}
+
 static krs_status
 load_one(krs_store *store, const krs_weights *file, krs_node parameter,
-         krs_error *err)
+         krs_weights_form form, krs_error *err)
 {
     const char *name = krs_node_name(parameter);
-    krs_dtype dtype = krs_node_dtype(parameter);
+    size_t i = (size_t)krs_weights_find(file, name);
+    krs_dtype dtype = type_in_store(krs_weights_at(file, i), parameter, form);
     size_t bytes;
-    KRS_TRY(parameter_bytes(parameter, &bytes, err));
+    KRS_TRY(parameter_bytes(parameter, dtype, &bytes, err));
     KRS_TRY(krs_store_add(store, name, dtype, krs_node_shape(parameter), err));
     void *data = malloc(bytes + 1);
     if (data == NULL)
         return krs_fail(err, KRS_E_MEMORY, "%s: no memory for %s (%zu bytes)",
                         krs_weights_path(file), name, bytes);
-    size_t i = (size_t)krs_weights_find(file, name);
     krs_status status = krs_weights_read(file, i, dtype, data, bytes, err);
     if (status == KRS_OK)
         status = krs_store_write(store, name, data, bytes, err);
@@ -150,11 +164,12 @@ load_one(krs_store *store, const krs_weights *file, krs_node parameter,
 
 krs_status
 krs_nn_load_weights(krs_store *store, const krs_node *parameters, size_t count,
-                    const krs_weights *file, krs_error *err)
+                    const krs_weights *file, krs_weights_form form,
+                    krs_error *err)
 {
     KRS_TRY(check_all(file, parameters, count, err));
     for (size_t i = 0; i < count; i++)
-        KRS_TRY(load_one(store, file, parameters[i], err));
+        KRS_TRY(load_one(store, file, parameters[i], form, err));
     return KRS_OK;
 }
 
@@ -165,7 +180,7 @@ krs_nn_load(krs_store *store, const krs_node *parameters, size_t count,
     krs_weights *file;
     KRS_TRY(krs_weights_open(path, &file, err));
     krs_status status =
-        krs_nn_load_weights(store, parameters, count, file, err);
+        krs_nn_load_weights(store, parameters, count, file, KRS_WIDENED, err);
     krs_weights_close(file);
     return status;
 }
@@ -178,7 +193,7 @@ fetch_one(const krs_store *store, krs_node parameter, krs_weight_source *source,
           int64_t shape[KRS_MAX_RANK], krs_error *err)
 {
     size_t bytes;
-    KRS_TRY(parameter_bytes(parameter, &bytes, err));
+    KRS_TRY(parameter_bytes(parameter, krs_node_dtype(parameter), &bytes, err));
     const char *name = krs_node_name(parameter);
     void *data = malloc(bytes + 1);
     if (data == NULL)
