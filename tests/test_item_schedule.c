@@ -93,12 +93,12 @@ across(krs_graph *g, krs_node *out)
     return 2;
 }
 
-/* the gradient lies where logits do, and reads one of them by an index */
+/* the gradient lies where logits do, one of which the loss reads by an index */
 static int
 loss(krs_graph *g, krs_node *out)
 {
-    krs_node x = input(g, "x", KRS_SHAPE(30, 70));
-    krs_node logits = krs_scale(x, 2);
+    krs_node x = input(g, "x", KRS_SHAPE(30, 12));
+    krs_node logits = krs_matmul(x, input(g, "w", KRS_SHAPE(12, 70)));
     krs_node ids = krs_input(g, "ids", KRS_I64, KRS_SHAPE(30));
     out[0] = krs_cross_entropy(logits, ids, KRS_NONE, NULL);
     krs_grad(out[0], &x, 1, &out[1]);

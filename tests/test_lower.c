@@ -288,6 +288,42 @@ START_TEST(long_sums_keep_the_order_within_the_turns_that_there_are)
 }
 END_TEST
 
+/* Four axes around the row, which no view merges: one of them is a loop. */
+START_TEST(sums_within_a_loop_of_an_item_begin_anew)
+{
+    enum { A = 3, B = 2, C = 3, D = 4, K = 10 };
+    static float x[(A + 1) * (B + 1) * (C + 1) * (D + 1) * (K + 1)];
+    for (int axis = 3; axis < 5; axis++) { /* across, along */
+        int64_t d = axis == 3 ? K : D, k = axis == 3 ? D : K;
+        const int64_t size[] = {A + 1, B + 1, C + 1, d + 1, k + 1};
+        float want[A * B * C * D];
+        int at = 0;
+        for (size_t i = 0; i < COUNT(x); i++)
+            x[i] = uneven((int64_t)i);
+        for (int64_t i = 0; i < A * B * C * D; i++) {
+            int64_t e = i % D, c = i / D % C, b = i / D / C % B,
+                    a = i / D / C / B;
+            int64_t place = ((a * size[1] + b) * size[2] + c) * size[3];
+            want[at++] = axis == 3
+                             ? stated_sum(x + place * size[4] + e, size[4], K)
+                             : stated_sum(x + (place + e) * size[4], 1, K);
+        }
+        krs_graph *g = krs_graph_new();
+        leaves given = {.count = 0};
+        krs_node in =
+            krs_input(g, "x", KRS_F32,
+                      KRS_SHAPE(size[0], size[1], size[2], size[3], size[4]));
+        krs_node y = in;
+        for (int i = 0; i < 5; i++)
+            y = krs_slice(y, i, 0, size[i] - 1, 1);
+        give(&given, in, x);
+        assert_floats(krs_sum(y, KRS_AXES(axis)), &given, want, at,
+                      axis == 3 ? "across" : "along");
+        krs_graph_free(g);
+    }
+}
+END_TEST
+
 START_TEST(a_node_whose_loops_cannot_be_so_short_is_refused)
 {
     krs_graph *g = krs_graph_new();
@@ -768,6 +804,7 @@ END_TEST
 SUITE(attention_has_the_same_bits_for_every_width_and_in_small_code,
       sums_take_64_lanes_and_a_tree_along_and_across_rows,
       long_sums_keep_the_order_within_the_turns_that_there_are,
+      sums_within_a_loop_of_an_item_begin_anew,
       a_node_whose_loops_cannot_be_so_short_is_refused,
       a_node_of_a_type_that_the_device_lacks_is_refused,
       sums_of_strided_views_keep_the_order, several_axes_sum_as_one_merged_axis,

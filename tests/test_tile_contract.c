@@ -224,6 +224,7 @@ make_cut(const product *p, const matrix *a, const matrix *b, const matrix *c)
     set_view(&cut.out[0].view, p, c, 2, c->row, c->column, 0);
     cut.load[0].indirect = cut.load[1].indirect = -1;
     cut.load[0].fault = cut.load[1].fault = -1;
+    cut.out[0].indirect = cut.out[0].fault = -1;
     cut.expr[2] = (krsi_expr){
         .kind = KRSI_X_PRODUCT, .dtype = p->out, .in = {0, 1}
     };
@@ -343,6 +344,10 @@ check_one(product p)
     fill(&b, 2);
     krsi_cut cut = make_cut(&p, &a, &b, &c);
     krs_kernel *kernel = lower(&p, &cut, &l);
+    ck_assert(p.batches > 0 ||
+              (kernel->group[0] > 1) ==
+                  (p.lanes == GROUP && p.m + p.spare > KRSI_TILE_THIN &&
+                   p.n + p.spare > KRSI_TILE_THIN));
     matrix *x[] = {&a, &b, &c};
     run(kernel, &l, x);
     compare(&p, &a, &b, &c);

@@ -256,7 +256,8 @@ columns_of(const krsi_rows *r)
     return columns >= NARROWEST ? columns : 0;
 }
 
-/* The item's virtual lanes y, y + 8, ... of its column, into shared memory. */
+/* The item's virtual lanes y, y + 8, ... of its column, into shared memory, where
+ * only the item itself reads them. */
 static void
 sum_lanes_across(krsi_rows *r, int columns)
 {
@@ -307,7 +308,6 @@ krsi_rows_group_across(krsi_rows *r)
     if (l->loops > 0)
         krsi_kb_barrier(kb); /* the sums of the turn before are read */
     sum_lanes_across(r, columns);
-    krsi_kb_barrier(kb);
     krsi_kv top =
         krsi_kb_add(kb, krsi_kb_mul(kb, y, krsi_kb_i64(kb, columns)), x);
     for (int i = 0; i < r->reduces; i++)
