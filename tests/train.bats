@@ -211,3 +211,15 @@ refused() {
 @test "a backend that is not there exits 77" {
     refused 77 "warp" $small --backend warp
 }
+
+@test "schedules of other devices train to the same bits" {
+    [ -z "${KERSEY_SLOW-}" ] || skip "bits, not memory: in the release"
+    for schedule in native lanes groups; do
+        run -0 "$KERSEY" train llama-tiny --backend interp --cpu $schedule \
+            --steps 2 --batch 2 --seq 16 --data "$TESTS_DIR/README.md" \
+            --out "$BATS_TEST_TMPDIR/$schedule"
+        for file in model optimizer; do
+            cmp "$BATS_TEST_TMPDIR"/{native,$schedule}/checkpoint-00000002/$file.safetensors
+        done
+    done
+}

@@ -238,6 +238,7 @@ check_device(const struct command_line *line, const struct subject *s,
     if (code != EXIT_OK)
         return code;
     one.flags.backend = f->against;
+    one.flags.given[FLAG_ID_cpu] = false; /* what is judged has it */
     code = open_device(&one, &against);
     if (code != EXIT_OK) {
         krs_device_close(device);

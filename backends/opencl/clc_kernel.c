@@ -113,8 +113,10 @@ declare_buffers(krsi_clc *c)
                 type.text, i, type.text,
                 block.scratch + 1 + (i - kernel->param_count));
         else
-            krsi_clc_line(c, "__local %s b%u[%lld];", type.text, i,
-                          (long long)(b->count > 0 ? b->count : 1));
+            krsi_clc_line(
+                c, "__local %s b%u[%lld] __attribute__((aligned(%u)));",
+                type.text, i, (long long)(b->count > 0 ? b->count : 1),
+                1U << b->align_log2);
     }
 }
 

@@ -94,6 +94,15 @@ space_of(const krsi_clc *c, const krs_kinst *inst)
                                                                 : "__global";
 }
 
+/* Does the kernel promise that a vector of it lies at a multiple of its size? */
+static bool
+is_aligned(const krs_kinst *inst)
+{
+    int bytes = krsi_clc_width(inst->type) *
+                krsi_clc_bytes((krs_dtype)inst->type.dtype);
+    return 1 << inst->align_log2 >= bytes;
+}
+
 /* LOAD(__global, float, 16, b2 + v7 + 16), a bool as it is held */
 static void
 add_vector(krsi_clc *c, const krs_kinst *inst, const char *place)
@@ -102,7 +111,8 @@ add_vector(krsi_clc *c, const krs_kinst *inst, const char *place)
     bool is_bool = inst->type.dtype == KRS_BOOL;
     if (is_bool)
         krsi_string_format(&c->out, "TO(int%d, ", width);
-    krsi_string_format(&c->out, "LOAD(%s, %s, %d, b%u + %s)", space_of(c, inst),
+    krsi_string_format(&c->out, "LOAD%s(%s, %s, %d, b%u + %s)",
+                       is_aligned(inst) ? "_ALIGNED" : "", space_of(c, inst),
                        krsi_clc_stored(inst->type.dtype, 1).text, width,
                        inst->slot, place);
     if (is_bool)

@@ -3,7 +3,8 @@
  * The compilers of processors take the built-in functions of wide vectors as
  * long functions over narrow ones, which makes compiling several times slower:
  * so memory is read through pointers to vectors of small alignment there, and
- * roundings are elementwise built-ins where the compiler has them.
+ * roundings are elementwise built-ins where the compiler has them. Other
+ * compilers load in one piece what they are told lies at a multiple of its size.
  */
 #include "clc.h"
 
@@ -51,9 +52,11 @@ krsi_clc_prelude(bool is_processor, bool has_fma)
     "SMALLS(float) SMALLS(int) SMALLS(long)\n"                             \
     "SMALLS(ushort) SMALLS(char) SMALLS(uchar)\n"                          \
     "#define LOAD(space, t, n, p) (*(const space t##n##_u *)(p))\n"        \
+    "#define LOAD_ALIGNED(space, t, n, p) LOAD(space, t, n, p)\n"          \
     "#define STORE(space, t, n, p, v) (*(space t##n##_u *)(p) = (v))\n"
-#define BY_FUNCTION                                 \
-    "#define LOAD(space, t, n, p) vload##n(0, p)\n" \
+#define BY_FUNCTION                                                     \
+    "#define LOAD(space, t, n, p) vload##n(0, p)\n"                     \
+    "#define LOAD_ALIGNED(space, t, n, p) (*(const space t##n *)(p))\n" \
     "#define STORE(space, t, n, p, v) vstore##n(v, 0, p)\n"
     if (is_processor)
         return has_fma ? COMMON FUSED DIRECT : COMMON TWICE DIRECT;
