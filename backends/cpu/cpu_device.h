@@ -6,6 +6,7 @@
 #include "threads.h"
 
 #include "../host_memory.h"
+#include "../work_check.h"
 
 struct krs_backend_code {
     const krs_kernel *kernel; /* borrowed until drop */

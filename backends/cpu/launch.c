@@ -61,56 +61,17 @@ count_scratch(const krs_backend_launch *launch,
     return KRS_OK;
 }
 
-static krs_status
-check_binding(const krs_kernel *kernel, uint32_t i,
-              const krs_backend_binding *binding, krs_error *err)
-{
-    const krs_kbuffer *buffer = &kernel->buffers[i];
-    if (!binding->memory)
-        return krs_fail(err, KRS_E_ARGUMENT, "cpu: %s: %s has no memory",
-                        kernel->name, buffer->name);
-    size_t have = binding->memory->bytes;
-    if (binding->offset_bytes > have ||
-        binding->bytes > have - binding->offset_bytes)
-        return krs_fail(err, KRS_E_RANGE,
-                        "cpu: %s: %s is bound to %zu bytes at %zu of a memory "
-                        "of %zu",
-                        kernel->name, buffer->name, binding->bytes,
-                        binding->offset_bytes, have);
-    uintptr_t start =
-        (uintptr_t)(binding->memory->data + binding->offset_bytes);
-    if (start & (((uintptr_t)1 << buffer->align_log2) - 1))
-        return krs_fail(err, KRS_E_RANGE,
-                        "cpu: %s: %s is bound at byte %zu, which is not a "
-                        "multiple of %u",
-                        kernel->name, buffer->name, binding->offset_bytes,
-                        1U << buffer->align_log2);
-    return KRS_OK;
-}
-
-static krs_status
+static void
 prepare_launch(const krs_backend_device *device,
-               const krs_backend_launch *launch, krsi_cpu_state *state,
-               krs_error *err)
+               const krs_backend_launch *launch, krsi_cpu_state *state)
 {
-    const krs_kernel *kernel = launch->code->kernel;
-    int64_t items = 1;
-    for (int i = 0; i < KRS_K_AXES; i++)
-        if (launch->grid[i] < 0 ||
-            __builtin_mul_overflow(items, launch->grid[i], &items))
-            return krs_fail(
-                err, KRS_E_RANGE, "cpu: %s: no grid: %lld x %lld x %lld",
-                kernel->name, (long long)launch->grid[0],
-                (long long)launch->grid[1], (long long)launch->grid[2]);
-    for (uint32_t i = 0; i < kernel->param_count; i++)
-        KRS_TRY(check_binding(kernel, i, &launch->bindings[i], err));
+    int64_t items = launch->grid[0] * launch->grid[1] * launch->grid[2];
     int64_t parts = (int64_t)device->limits.workers * CHUNKS_A_WORKER;
     state->items = items;
     state->chunk_items = items / parts + (items % parts != 0);
     state->chunks = items ? (items - 1) / state->chunk_items + 1 : 0;
     atomic_store_explicit(&state->next, 0, memory_order_relaxed);
     atomic_store_explicit(&state->done, 0, memory_order_relaxed);
-    return KRS_OK;
 }
 
 static bool
@@ -146,31 +107,12 @@ krsi_cpu_worker_free(krsi_cpu_worker *worker)
 }
 
 static krs_status
-check_waves(const krs_backend_work *work, krs_error *err)
-{
-    size_t before = 0;
-    for (size_t w = 0; w < work->wave_count; w++) {
-        if (work->wave_ends[w] < before ||
-            work->wave_ends[w] > work->launch_count)
-            return krs_fail(err, KRS_E_ARGUMENT,
-                            "cpu: wave %zu ends at launch %zu of %zu, after "
-                            "one that ends at %zu",
-                            w, work->wave_ends[w], work->launch_count, before);
-        before = work->wave_ends[w];
-    }
-    if (before != work->launch_count)
-        return krs_fail(err, KRS_E_ARGUMENT,
-                        "cpu: the waves end at launch %zu of %zu", before,
-                        work->launch_count);
-    return KRS_OK;
-}
-
-static krs_status
 prepare(krs_backend_device *device, const krs_backend_work *work,
         krs_error *err)
 {
     size_t scratch = 0, buffers = 1;
-    KRS_TRY(check_waves(work, err));
+    const krsi_work_asker asker = {"cpu", &device->limits, KRSI_WORK_PLACES};
+    KRS_TRY(krsi_work_check(&asker, work, INT64_MAX, err));
     if (work->launch_count > device->state_room) {
         size_t bytes;
         krsi_cpu_state *grown =
@@ -188,7 +130,7 @@ prepare(krs_backend_device *device, const krs_backend_work *work,
         const krs_backend_launch *launch = &work->launches[i];
         const krs_kernel *kernel = launch->code->kernel;
         size_t bytes;
-        KRS_TRY(prepare_launch(device, launch, &device->states[i], err));
+        prepare_launch(device, launch, &device->states[i]);
         KRS_TRY(count_scratch(launch, &device->limits, &bytes, err));
         scratch = bytes > scratch ? bytes : scratch;
         buffers =

@@ -4,6 +4,7 @@
 #ifndef KRSI_OPENCL_DEVICE_H
 #define KRSI_OPENCL_DEVICE_H
 
+#include "../work_check.h"
 #include "clc.h"
 #include "icd.h"
 

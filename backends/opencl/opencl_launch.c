@@ -24,60 +24,11 @@ typedef struct plan {
 } plan;
 
 static krs_status
-check_waves(const krs_backend_work *work, krs_error *err)
-{
-    size_t before = 0;
-    for (size_t w = 0; w < work->wave_count; w++) {
-        if (work->wave_ends[w] < before ||
-            work->wave_ends[w] > work->launch_count)
-            break;
-        before = work->wave_ends[w];
-        if (w + 1 == work->wave_count && before == work->launch_count)
-            return KRS_OK;
-    }
-    if (!work->wave_count && !work->launch_count)
-        return KRS_OK;
-    return krs_fail(err, KRS_E_ARGUMENT,
-                    "opencl: the ends of %zu waves do not ascend to %zu "
-                    "launches",
-                    work->wave_count, work->launch_count);
-}
-
-static krs_status
-check_binding(const krs_kernel *kernel, uint32_t i,
-              const krs_backend_binding *at, krs_error *err)
-{
-    const krs_kbuffer *buffer = &kernel->buffers[i];
-    if (!at->memory)
-        return krs_fail(err, KRS_E_ARGUMENT, "opencl: %s: %s has no memory",
-                        kernel->name, buffer->name);
-    if (at->offset_bytes > at->memory->bytes ||
-        at->bytes > at->memory->bytes - at->offset_bytes ||
-        at->offset_bytes & (((size_t)1 << buffer->align_log2) - 1))
-        return krs_fail(err, KRS_E_RANGE,
-                        "opencl: %s: %s is bound to %zu bytes at %zu of a "
-                        "memory of %zu, by %u",
-                        kernel->name, buffer->name, at->bytes, at->offset_bytes,
-                        at->memory->bytes, 1U << buffer->align_log2);
-    return KRS_OK;
-}
-
-static krs_status
 plan_launch(const krs_backend_device *device, const krs_backend_launch *launch,
             plan *out, krs_error *err)
 {
     const krs_kernel *kernel = launch->code->kernel;
-    *out = (plan){.items = 1};
-    for (int i = 0; i < KRS_K_AXES; i++)
-        if (launch->grid[i] < 0 ||
-            __builtin_mul_overflow(out->items, launch->grid[i], &out->items) ||
-            out->items > INT32_MAX)
-            return krs_fail(
-                err, KRS_E_RANGE, "opencl: %s: no grid: %lld x %lld x %lld",
-                kernel->name, (long long)launch->grid[0],
-                (long long)launch->grid[1], (long long)launch->grid[2]);
-    for (uint32_t i = 0; i < kernel->param_count; i++)
-        KRS_TRY(check_binding(kernel, i, &launch->bindings[i], err));
+    *out = (plan){launch->grid[0] * launch->grid[1] * launch->grid[2], 0, 0};
     size_t most =
         device->limits.is_processor ? device->limits.workers : GPU_TAKERS;
     out->takers = (size_t)out->items < most ? (size_t)out->items : most;
@@ -131,7 +82,8 @@ prepare(krs_backend_device *device, const krs_backend_work *work,
         size_t *out_words, krs_error *err)
 {
     size_t words = 0, scratch = 0;
-    KRS_TRY(check_waves(work, err));
+    const krsi_work_asker asker = {"opencl", &device->limits, KRSI_WORK_PLACES};
+    KRS_TRY(krsi_work_check(&asker, work, INT32_MAX, err));
     for (size_t i = 0; i < work->launch_count; i++) {
         plan p;
         KRS_TRY(plan_launch(device, &work->launches[i], &p, err));

@@ -8,6 +8,7 @@
 #ifndef KRSI_VULKAN_H
 #define KRSI_VULKAN_H
 
+#include "../work_check.h"
 #include "spirv_emit.h"
 
 #include <krs/backend.h>

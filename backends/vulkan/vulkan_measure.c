@@ -1,7 +1,7 @@
 /* vulkan_measure.c -- work in numbers: the shape of each launch, and the key
  * of all that command buffers are made from.
  *
- * In: work. Out: shapes, after every binding was checked; the key, in which a
+ * In: work. Out: shapes, after it was checked; the key, in which a
  * memory, a piece of code and the scratch of the device are serial numbers, so
  * that one that is gone never equals one that is new. Arguments are no part of
  * it: they lie in a buffer that is written for each submission.
@@ -62,46 +62,14 @@ static krs_status
 measure(const krs_backend_device *d, const krs_backend_launch *launch,
         krsi_vulkan_shape *out, krs_error *err)
 {
-    const krs_kernel *kernel = launch->code->kernel;
-    *out = (krsi_vulkan_shape){.items = 1};
-    for (int i = 0; i < KRS_K_AXES; i++)
-        if (launch->grid[i] < 0 ||
-            __builtin_mul_overflow(out->items, (uint64_t)launch->grid[i],
-                                   &out->items) ||
-            out->items > UINT32_MAX - d->local)
-            return krs_fail(
-                err, KRS_E_ARGUMENT, "vulkan: %s: a grid of %lld x %lld x %lld",
-                kernel->name, (long long)launch->grid[0],
-                (long long)launch->grid[1], (long long)launch->grid[2]);
+    *out = (krsi_vulkan_shape){
+        .items =
+            (uint64_t)(launch->grid[0] * launch->grid[1] * launch->grid[2])};
     out->word_bytes = (uint32_t)krsi_vulkan_round_up(
         launch->code->words * sizeof(uint32_t),
         d->offers.minUniformBufferOffsetAlignment > 16
             ? d->offers.minUniformBufferOffsetAlignment
             : 16);
-    for (uint32_t i = 0; i < kernel->param_count; i++) {
-        const krs_backend_binding *b = &launch->bindings[i];
-        if (b->offset_bytes > b->memory->bytes ||
-            b->bytes > b->memory->bytes - b->offset_bytes)
-            return krs_fail(err, KRS_E_RANGE,
-                            "vulkan: %s: buffer %s: %zu bytes at %zu of a "
-                            "memory of %zu",
-                            kernel->name, kernel->buffers[i].name, b->bytes,
-                            b->offset_bytes, b->memory->bytes);
-        if (b->bytes > d->limits.max_bind_bytes)
-            return krs_fail(err, KRS_E_UNSUPPORTED,
-                            "vulkan: %s: buffer %s has %zu bytes; %s binds "
-                            "%llu at most (maxStorageBufferRange)",
-                            kernel->name, kernel->buffers[i].name, b->bytes,
-                            d->limits.name,
-                            (unsigned long long)d->limits.max_bind_bytes);
-        if (b->offset_bytes % d->limits.offset_align != 0)
-            return krs_fail(err, KRS_E_ARGUMENT,
-                            "vulkan: %s: buffer %s begins at byte %zu, which "
-                            "is no multiple of %llu",
-                            kernel->name, kernel->buffers[i].name,
-                            b->offset_bytes,
-                            (unsigned long long)d->limits.offset_align);
-    }
     return measure_scratch(d, launch, out, err);
 }
 
@@ -143,7 +111,9 @@ krsi_vulkan_measure(krs_backend_device *d, const krs_backend_work *work,
                     uint64_t *out_scratch_bytes, krs_error *err)
 {
     krsi_vulkan_room *room = &d->room;
+    const krsi_work_asker asker = {"vulkan", &d->limits, KRSI_WORK_PLACES};
     *out_scratch_bytes = 0;
+    KRS_TRY(krsi_work_check(&asker, work, (int64_t)UINT32_MAX - d->local, err));
     KRS_TRY(grow((void **)&room->shapes, &room->shape_capacity,
                  work->launch_count, sizeof *room->shapes, err));
     for (size_t i = 0; i < work->launch_count; i++) {
