@@ -429,6 +429,26 @@ START_TEST(chunks_of_512_are_added_in_order)
 }
 END_TEST
 
+/* A that lies by columns is packed for 48 rows at a time. */
+START_TEST(slabs_of_a_turned_left_operand_keep_the_order)
+{
+    static const int64_t rows[] = {43, 47, 48, 49, 96, 97};
+    static const krs_dtype types[] = {KRS_F32, KRS_BF16};
+    for (int lane = 0; lane < WIDTHS; lane++)
+        for (int i = 0; i < 6; i++)
+            for (int type = 0; type < 2; type++)
+                for (int dear = 0; dear < 2; dear++)
+                    check((product){.m = rows[i],
+                                    .n = 20,
+                                    .k = i % 2 ? 515 : 9,
+                                    .ta = true,
+                                    .type = types[type],
+                                    .out = types[type],
+                                    .lanes = widths[lane],
+                                    .is_dear = dear});
+}
+END_TEST
+
 START_TEST(half_types_keep_the_order)
 {
     static const krs_dtype types[] = {KRS_BF16, KRS_F16};
@@ -678,8 +698,8 @@ END_TEST
 
 SUITE(every_size_and_transposition_keeps_the_order,
       large_and_odd_sizes_keep_the_order, chunks_of_512_are_added_in_order,
-      half_types_keep_the_order, blocks_keep_the_order,
-      blocks_on_either_side_keep_the_order,
+      slabs_of_a_turned_left_operand_keep_the_order, half_types_keep_the_order,
+      blocks_keep_the_order, blocks_on_either_side_keep_the_order,
       blocks_that_no_row_begins_with_keep_the_order,
       strides_offsets_and_turned_results_are_followed, batches_keep_the_order,
       sizes_known_only_at_run_time_keep_the_order,

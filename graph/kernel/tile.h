@@ -108,6 +108,8 @@ struct krsi_tile {
     bool pairs; /* words of two bf16 along k, else of one f32 */
     int unit;   /* elements of a word along k: 2 or 1 */
     int chunk;  /* words of a chunk */
+    int slab;   /* rows of A that are packed at once, whole tiles, where by
+                   columns; none: 0, those of a tile */
     krsi_kv m, n, k;
     krsi_kv words; /* along k */
     krsi_tile_operand a, b;
@@ -175,6 +177,9 @@ void krsi_tile_declare_a(krsi_tile *t, const char *name);
 /* make the rows from `row` on ready for the chunk; those beyond m1 repeat the
  * last one */
 void krsi_tile_ready_a(krsi_tile *t, krsi_kv row);
+/* with a slab: pack its rows, and make those of one of its tiles ready */
+void krsi_tile_pack_slab(krsi_tile *t, krsi_kv slab);
+void krsi_tile_ready_in_slab(krsi_tile *t, krsi_kv slab, krsi_kv row);
 /* a line of each row of the tile below, which is read in place */
 void krsi_tile_prefetch_a(krsi_tile *t, krsi_kv word);
 /* row r of these at word `word` of the chunk: a scalar */

@@ -444,9 +444,21 @@ krsi_tile_blocked(krsi_tile *t)
     krsi_tile_bounds(t);
     if (t->template == KRSI_TILE_BLOCKED)
         krsi_tile_pack_b(t);
-    krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, krsi_kb_i64(kb, t->rows));
-    krsi_tile_ready_a(t, row);
-    krsi_tile_strip(t, row);
+    krsi_kv rows = krsi_kb_i64(kb, t->rows);
+    if (t->slab) {
+        krsi_kv height = krsi_kb_i64(kb, t->slab);
+        krsi_kv slab = krsi_kb_for(kb, t->m0, t->m1, height);
+        krsi_tile_pack_slab(t, slab);
+        krsi_kv stop = krsi_kb_min(kb, krsi_kb_add(kb, slab, height), t->m1);
+        krsi_kv row = krsi_kb_for(kb, slab, stop, rows);
+        krsi_tile_ready_in_slab(t, slab, row);
+        krsi_tile_strip(t, row);
+        krsi_kb_end(kb);
+    } else {
+        krsi_kv row = krsi_kb_for(kb, t->m0, t->m1, rows);
+        krsi_tile_ready_a(t, row);
+        krsi_tile_strip(t, row);
+    }
     krsi_kb_end(kb);
     krsi_kb_end(kb);
     krsi_tile_store_sums(t);

@@ -27,6 +27,7 @@ enum {
     LATE = 4,           /* percent of an item that the last worker is late */
     ITEM_COST = 40000,  /* products in the time that an item takes to begin */
     MEET_COST = 600000, /* products in the time that workers take to meet */
+    SLAB_ROWS = 48, /* three lines of a row of A^T: whole tiles of 4, 6, 8 */
     MAX_PARTS = 64,
     MAX_PANELS = 64,
     SUMS = 1 << 20, /* of an item in scratch, at most */
@@ -416,6 +417,9 @@ fit_tile(krsi_tile *t, const product *p)
     }
     for (t->wide = 1; t->wide < t->rows;)
         t->wide *= 2;
+    if (t->reading == KRSI_TILE_COLUMNS_PACKED && !is_thin(t) &&
+        p->max_m > t->rows)
+        t->slab = SLAB_ROWS / t->rows * t->rows;
     t->small &= t->template == KRSI_TILE_BLOCKED;
     t->whole_columns = t->small && is_constant(p->n) &&
                        p->n.base % ((int64_t)t->vectors * t->lanes) == 0;

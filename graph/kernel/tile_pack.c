@@ -4,7 +4,10 @@
  * matrices are bf16. A panel of B is [chunk words][tile columns]; panels stand
  * a whole chunk apart. A is packed for the rows of one tile at a time: by rows
  * [rows][chunk words] where k is contiguous, else by columns [chunk
- * words][rows].
+ * words][rows]; or by columns for a slab of tiles, each after the other. Where
+ * rows of A^T lie a power of two apart, as they often do, those of a chunk are
+ * more than the caches have places for: so lines are read once, whole and in a
+ * row, not once for each tile that has a part of them.
  *
  * Rows beyond the end repeat the last row, so a tile needs no mask for its
  * rows: it computes and stores the last row several times, the same bits.
@@ -149,10 +152,19 @@ row_stride(const krsi_tile *t)
     return t->chunk + ROW_SLACK;
 }
 
+/* Words from tile to tile of a slab, by their row: whole lines. */
+static int
+slab_row(const krsi_tile *t)
+{
+    int words = (t->chunk * t->wide + t->rows - 1) / t->rows;
+    return (words + KRSI_TILE_LINE - 1) / KRSI_TILE_LINE * KRSI_TILE_LINE;
+}
+
 void
 krsi_tile_declare_a(krsi_tile *t, const char *name)
 {
     int words = t->reading == KRSI_TILE_ROWS_PACKED ? t->rows * row_stride(t)
+                : t->slab                           ? t->slab * slab_row(t)
                                                     : t->chunk * t->wide;
     if (t->reading != KRSI_TILE_IN_PLACE)
         t->a_pack =
@@ -239,6 +251,48 @@ pack_columns(krsi_tile *t, krsi_kv row)
     krsi_kb_end(kb);
 }
 
+static krsi_kv
+in_slab(krsi_tile *t, krsi_kv slab, krsi_kv row)
+{
+    return times(t, krsi_kb_sub(t->kb, row, slab), slab_row(t));
+}
+
+void
+krsi_tile_pack_slab(krsi_tile *t, krsi_kv slab)
+{
+    krsi_kb *kb = t->kb;
+    krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
+    krsi_kv stop = krsi_kb_min(kb, plus(t, slab, t->slab), t->m1);
+    krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
+    krsi_kv row = krsi_kb_for(kb, slab, stop, krsi_kb_i64(kb, t->rows));
+    krsi_kv v = krsi_tile_across(t, &t->a, row, t->m1, w, t->wide, false);
+    store_words(t, t->a_pack,
+                krsi_kb_add(kb, in_slab(t, slab, row), times(t, w, t->wide)), 0,
+                v);
+    krsi_kb_end(kb);
+    krsi_kb_end(kb);
+}
+
+/* Row r of a tile that is packed by columns, or the last one there is. */
+static void
+find_column(krsi_tile *t, krsi_kv row, int r)
+{
+    krsi_kv last = plus(t, krsi_kb_sub(t->kb, t->m1, row), -1);
+    t->a_at[r] =
+        times(t, krsi_kb_min(t->kb, krsi_kb_i64(t->kb, r), last), t->unit);
+    t->a_step = t->wide * t->unit;
+}
+
+void
+krsi_tile_ready_in_slab(krsi_tile *t, krsi_kv slab, krsi_kv row)
+{
+    krsi_kv at = times(t, in_slab(t, slab, row), t->unit);
+    for (int r = 0; r < t->rows; r++) {
+        find_column(t, row, r);
+        t->a_at[r] = krsi_kb_add(t->kb, at, t->a_at[r]);
+    }
+}
+
 void
 krsi_tile_prefetch_a(krsi_tile *t, krsi_kv word)
 {
@@ -279,13 +333,7 @@ krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
         case KRSI_TILE_ROWS_PACKED:
             t->a_at[r] = krsi_kb_i64(kb, (int64_t)r * row_stride(t) * t->unit);
             break;
-        case KRSI_TILE_COLUMNS_PACKED: {
-            krsi_kv last = plus(t, krsi_kb_sub(kb, t->m1, row), -1);
-            t->a_at[r] =
-                times(t, krsi_kb_min(kb, krsi_kb_i64(kb, r), last), t->unit);
-            t->a_step = t->wide * t->unit;
-            break;
-        }
+        case KRSI_TILE_COLUMNS_PACKED: find_column(t, row, r); break;
         }
     if (t->reading == KRSI_TILE_IN_PLACE && t->template == KRSI_TILE_BLOCKED &&
         !t->small)
