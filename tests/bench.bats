@@ -122,6 +122,22 @@ product='.seconds_min > 0 and .seconds_median >= .seconds_min and .gflops > 0
     [ -z "$(ls -A "$BATS_TEST_TMPDIR/t")" ]
 }
 
+@test "graph times any graph, a model too, on any device" {
+    softmax="$TESTS_DIR/graphs/softmax.krs"
+    for backend in interp cpu; do
+        needs $backend
+        holds '.seconds_min > 0 and .seconds_median >= .seconds_min and
+            .elements == 16 and .bytes >= 128 and .launches >= 1 and
+            .gelements_s > 0 and .gbytes_s > 0 and .threads >= 1' \
+            graph "$softmax" --backend $backend
+    done
+    run -0 --separate-stderr "$KERSEY" bench graph - --backend eval <"$softmax"
+    [[ "$output" == "-, "*" G elements/s" ]] # without kernels nothing is known
+    # indices of an embedding, and states
+    holds '.graph == "llama-tiny" and .elements % 8 == 0 and .elements > 64' \
+        graph llama-tiny --batch 1 --seq 8 --backend interp
+}
+
 @test "without --json there is text" {
     run -0 --separate-stderr "$KERSEY" bench gemm --m 8 --n 8 --k 8 \
         --backend eval
@@ -151,6 +167,9 @@ refused() {
     refused 2 "must be at least 1" gemm --m 0
     refused 2 "must be at least 1" train --batch 0
     refused 2 "--steps 0" train --steps 0
+    refused 2 "graph needs a FILE" graph
+    refused 2 'gemm takes no "x.krs"' gemm x.krs
+    refused 1 "none.krs: " graph none.krs --backend eval
     refused 77 "abacus" gemm --backend abacus
     refused 77 "abacus" train --backend abacus
     refused 77 "abacus" compile --backend abacus

@@ -471,6 +471,46 @@ START_TEST(outputs_and_gradients_are_judged_by_their_largest_element)
 }
 END_TEST
 
+START_TEST(a_program_is_given_what_a_check_would_draw)
+{
+    enum { ROWS = 3, C = 4, T = 50 };
+    krs_graph *g = krs_graph_new(), *other = krs_graph_new();
+    krs_node table = krs_state(g, "table", KRS_F32, KRS_SHAPE(ROWS, C));
+    krs_node ids = krs_input(g, "ids", KRS_I64, KRS_SHAPE(T));
+    krs_node nodes[2] = {krs_embedding(table, ids, -1), KRS_NONE};
+    krs_check_data seeded = {.struct_size = sizeof seeded, .seed = 7};
+    const krs_check_data *data[3] = {NULL, NULL, &seeded};
+    float y[3][T * C];
+    open_eval();
+    for (int i = 0; i < 3; i++) {
+        krs_store *store;
+        krs_program *program;
+        ck_assert_int_eq(krs_store_new(eval, &store, &err), KRS_OK);
+        ck_assert_int_eq(krs_program_new(store, nodes, 1, &program, &err),
+                         KRS_OK);
+        ck_assert_int_eq(
+            krs_check_fill(program, store, nodes, 1, data[i], &err), KRS_OK);
+        ck_assert_msg(krs_program_run(program, &err) == KRS_OK, "%s", err.text);
+        ck_assert_int_eq(krs_program_read(program, 0, y[i], sizeof y[i], &err),
+                         KRS_OK);
+        nodes[1] = krs_input(other, "x", KRS_F32, KRS_SHAPE(1));
+        ck_assert_int_eq(krs_check_fill(program, store, nodes, 2, NULL, &err),
+                         KRS_E_ARGUMENT);
+        ck_assert_ptr_nonnull(
+            strstr(err.text, "output 1 is no node of one graph"));
+        ck_assert_int_eq(krs_check_fill(program, store, nodes, 0, NULL, &err),
+                         KRS_E_ARGUMENT);
+        krs_program_free(program);
+        krs_store_free(store);
+    }
+    ck_assert_mem_eq(y[0], y[1], sizeof y[0]);
+    ck_assert_mem_ne(y[0], y[2], sizeof y[0]);
+    krs_device_close(eval);
+    krs_graph_free(g);
+    krs_graph_free(other);
+}
+END_TEST
+
 START_TEST(mistakes_are_refused)
 {
     krs_graph *g = krs_graph_new(), *other = krs_graph_new();
@@ -539,4 +579,5 @@ SUITE(without_a_fault_everything_passes_on_every_device,
       a_kernel_that_is_wrong_only_when_fused_is_named,
       outputs_gradients_and_steps_are_compared,
       outputs_and_gradients_are_judged_by_their_largest_element,
-      mistakes_are_refused, hostile_data_is_refused_with_line_and_column)
+      a_program_is_given_what_a_check_would_draw, mistakes_are_refused,
+      hostile_data_is_refused_with_line_and_column)

@@ -5,6 +5,7 @@
  *   train    a whole training step of a preset
  *   decode   a preset that reads prompts and generates with its cache
  *   tokenize text to ids
+ *   graph    any graph, whole
  *   compile  from a graph to a program that is ready, cold and with a cache
  *
  * In: sizes as flags. Out: the fastest and the median of runs that are equal
@@ -165,6 +166,14 @@ check_step(const struct flags *f)
     return EXIT_OK;
 }
 
+static int
+check_graph(const struct flags *f)
+{
+    if (f->batch < 1 || f->seq < 1)
+        return complain_usage("--batch and --seq must be at least 1");
+    return EXIT_OK;
+}
+
 static const struct {
     const char *name;
     int (*check)(const struct flags *flags);
@@ -175,6 +184,7 @@ static const struct {
     {"attention", check_attention, bench_attention, NULL          },
     {"train",     check_step,      bench_train,     NULL          },
     {"decode",    check_decode,    bench_decode,    NULL          },
+    {"graph",     check_graph,     bench_graph,     NULL          },
     {"compile",   check_step,      NULL,            bench_compile },
     {"tokenize",  check_tokenize,  NULL,            bench_tokenize},
 };
@@ -200,6 +210,12 @@ command_bench(const struct command_line *line)
                               near >= 0 ? "did you mean" : "how about",
                               benches[near >= 0 ? near : 0].name);
     }
+    bool takes_file = benches[found].run == bench_graph;
+    if (takes_file != (line->operand_count == 2))
+        return takes_file
+                   ? complain_usage("graph needs a FILE, a model or a preset")
+                   : complain_usage("%s takes no \"%s\"", name,
+                                    line->operands[1]);
     krs_device *device;
     int code = benches[found].check(&line->flags);
     if (code != EXIT_OK)

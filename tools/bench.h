@@ -69,12 +69,14 @@ krs_status open_step(krs_device *device, const struct flags *flags,
                      struct bench_step *step, krs_error *err);
 void close_step(struct bench_step *step);
 
-/* bench_gemm.c, bench_attention.c, bench_train.c, bench_compile.c; the flags are checked, the
+/* bench_gemm.c, bench_attention.c, bench_train.c, bench_graph.c,
+ * bench_compile.c; the flags are checked, the
  * device is open */
 
 int bench_gemm(const struct command_line *line, krs_device *device);
 int bench_attention(const struct command_line *line, krs_device *device);
 int bench_train(const struct command_line *line, krs_device *device);
+int bench_graph(const struct command_line *line, krs_device *device);
 /* bench_decode.c */
 int check_decode(const struct flags *flags);
 int bench_decode(const struct command_line *line, krs_device *device);

@@ -58,17 +58,7 @@ check_arguments(const krs_node *outputs, size_t count,
                         "check: struct_size is %zu of options and %zu of the "
                         "result; set them to sizeof the structs",
                         o->struct_size, result ? result->struct_size : 0);
-    if (count == 0)
-        return krs_fail(err, KRS_E_ARGUMENT, "check: there are no outputs");
-    if (outputs[0].graph)
-        KRS_TRY(krs_graph_check(outputs[0].graph, err));
-    for (size_t i = 0; i < count; i++)
-        if (!krs_node_is_valid(outputs[i]) ||
-            outputs[i].graph != outputs[0].graph)
-            return krs_fail(err, KRS_E_ARGUMENT,
-                            "check: output %zu is no node of one graph with "
-                            "the others",
-                            i);
+    KRS_TRY(krsi_trial_check_outputs(outputs, count, err));
     if (!(o->output_within >= 0 && o->output_within < INFINITY) ||
         !(o->gradient_within >= 0 && o->gradient_within < INFINITY))
         return krs_fail(err, KRS_E_ARGUMENT,

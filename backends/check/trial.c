@@ -316,3 +316,41 @@ krsi_trial_give(const krsi_trial *t, krs_program *program, krs_store *store,
             program, t->graph->string[t->graph->var[i].name], t->var[i], err));
     return KRS_OK;
 }
+
+krs_status
+krsi_trial_check_outputs(const krs_node *outputs, size_t count, krs_error *err)
+{
+    if (count == 0)
+        return krs_fail(err, KRS_E_ARGUMENT, "check: there are no outputs");
+    if (outputs[0].graph)
+        KRS_TRY(krs_graph_check(outputs[0].graph, err));
+    for (size_t i = 0; i < count; i++)
+        if (!krs_node_is_valid(outputs[i]) ||
+            outputs[i].graph != outputs[0].graph)
+            return krs_fail(err, KRS_E_ARGUMENT,
+                            "check: output %zu is no node of one graph with "
+                            "the others",
+                            i);
+    return KRS_OK;
+}
+
+krs_status
+krs_check_fill(krs_program *program, krs_store *store, const krs_node *outputs,
+               size_t count, const krs_check_data *data, krs_error *err)
+{
+    krsi_trial trial;
+    KRS_TRY(krsi_trial_check_outputs(outputs, count, err));
+    uint32_t *roots = calloc(count, sizeof *roots);
+    if (!roots)
+        return krs_fail(err, KRS_E_MEMORY, "check: no memory for the data");
+    for (size_t i = 0; i < count; i++)
+        roots[i] = outputs[i].id;
+    krs_status status =
+        krsi_trial_make(outputs[0].graph, roots, count, data, &trial, err);
+    free(roots);
+    if (status != KRS_OK)
+        return status;
+    status = krsi_trial_give(&trial, program, store, err);
+    krsi_trial_free(&trial);
+    return status;
+}

@@ -25,6 +25,11 @@ typedef struct krsi_trial {
     int64_t *var; /* by number */
 } krsi_trial;
 
+/* krsi_trial_check_outputs(outputs, count, err) -- ARGUMENT where there are none
+ * or they are not of one graph, or that graph's own error. */
+krs_status krsi_trial_check_outputs(const krs_node *outputs, size_t count,
+                                    krs_error *err);
+
 /* krsi_trial_make(g, roots, count, data, &trial, err) -- data for all that the
  * roots need, by the rules of krs_check_data; data NULL: all drawn. g outlives
  * it. Errors: NAME (a value, or a runtime integer, that the graph does not

@@ -220,6 +220,20 @@ KRS_API krs_status krs_check(krs_device *device, krs_device *against,
                              const krs_check_options *options,
                              krs_check_result *result, krs_error *err);
 
+/* krs_check_fill(program, store, outputs, count, data, err) -- give a program
+ * what a check of these outputs would run it on: its inputs, its runtime
+ * integers, the states of its store; what data does not have is drawn by the
+ * rules of krs_check_data, NULL: all.
+ *
+ *   outputs  of the graph that the program was made of
+ *
+ * Errors     ARGUMENT (no outputs, not one graph); those of data; MEMORY.
+ * Cost       memory for a copy of what is given, which is freed again.
+ * One thread at a time. */
+KRS_API krs_status krs_check_fill(krs_program *program, krs_store *store,
+                                  const krs_node *outputs, size_t count,
+                                  const krs_check_data *data, krs_error *err);
+
 /* krs_check_read(text, &data, err) -- the data that a repro carries, in lines
  * "#: name type values"; nothing for a graph without. Free it with
  * krs_check_data_free. Errors: FORMAT with line and column; MEMORY. */
