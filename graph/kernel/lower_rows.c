@@ -458,17 +458,25 @@ store_points(krsi_lowering *l, void *context)
             krsi_lower_deliver(l, i);
 }
 
-static void
-store_pass(krsi_rows *r)
+bool
+krsi_rows_open_points(krsi_rows *r)
 {
     krsi_lowering *l = r->l;
     bool any = false;
     krsi_rows_open_pass(r, 0);
     for (int i = 0; i < l->cut->outs; i++)
         any |= krsi_rows_stores_points(r, i);
-    if (!any)
+    if (any)
+        krsi_lower_fix(l, 1U << r->row, r->needed);
+    return any;
+}
+
+static void
+store_pass(krsi_rows *r)
+{
+    krsi_lowering *l = r->l;
+    if (!krsi_rows_open_points(r))
         return;
-    krsi_lower_fix(l, 1U << r->row, r->needed);
     l->vector_axis = r->row;
     krsi_kv zero = krsi_kb_i64(l->kb, 0), n = l->extent[r->row];
     if (l->facts->items_are_lanes) {

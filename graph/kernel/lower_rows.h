@@ -46,6 +46,9 @@ void krsi_rows_settle(krsi_lowering *l, int expr, krsi_kv total);
 /* What the pass computes at every point, before which all of lower levels is
  * known: the operands of its reductions; for pass 0, what is stored. */
 void krsi_rows_open_pass(krsi_rows *r, int pass);
+/* pass 0, and what it stores that is the same at all points; false: nothing is
+ * stored at points */
+bool krsi_rows_open_points(krsi_rows *r);
 /* is out i stored at every point of a row, not once? */
 bool krsi_rows_stores_points(const krsi_rows *r, int i);
 /* scratch, or shared memory, for partial sums of the pass, where there is none

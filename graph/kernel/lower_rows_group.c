@@ -179,13 +179,8 @@ store_points(krsi_rows *r, int items, bool waits)
 {
     krsi_lowering *l = r->l;
     krsi_kb *kb = l->kb;
-    bool any = false;
-    krsi_rows_open_pass(r, 0);
-    for (int i = 0; i < l->cut->outs; i++)
-        any |= krsi_rows_stores_points(r, i);
-    if (!any)
+    if (!krsi_rows_open_points(r))
         return;
-    krsi_lower_fix(l, 1U << r->row, r->needed);
     if (waits)
         krsi_kb_barrier(kb);
     l->coord[r->row] = krsi_kb_for(kb, krsi_kb_local(kb, 0), l->extent[r->row],

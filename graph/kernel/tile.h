@@ -269,6 +269,12 @@ void krsi_tile_group_sums(krsi_tile *t, krsi_tile_registers s);
  * bytes, and in the kernel */
 int64_t krsi_tile_group_bytes(int side, int rows, int columns);
 void krsi_tile_declare_group(krsi_tile *t);
+/* All registers through a loop that was just opened: each is a carry in it; then
+ * s is what they are in the next trip, the loop ends, and s its results. */
+void krsi_tile_carry(krsi_tile *t, krsi_tile_registers s,
+                     krsi_tile_registers carried);
+void krsi_tile_pass_on(krsi_tile *t, krsi_tile_registers carried,
+                       krsi_tile_registers s);
 /* single, group: the registers of an item, whose first row is that, over all
  * chunks and into C */
 void krsi_tile_registers_of(krsi_tile *t, krsi_kv row);

@@ -120,9 +120,7 @@ multiply(krsi_tile *t, krsi_kv words, krsi_tile_registers s)
         krsi_kb_mul(kb, krsi_kb_local(kb, 0), krsi_kb_i64(kb, t->lanes));
     krsi_kv word =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            carried[r][v] = krsi_kb_carry(kb, s[r][v]);
+    krsi_tile_carry(t, s, carried);
     for (int v = 0; v < t->vectors; v++)
         b[v] = read_panel(t, t->b_pack, word, group_columns(t),
                           plus(t, column, (int64_t)v * t->apart), t->lanes);
@@ -134,13 +132,7 @@ multiply(krsi_tile *t, krsi_kv words, krsi_tile_registers s)
         for (int v = 0; v < t->vectors; v++)
             s[r][v] = krsi_tile_mad(t, one, b[v], carried[r][v]);
     }
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            krsi_kb_next(kb, carried[r][v], s[r][v]);
-    krsi_kb_end(kb);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            s[r][v] = krsi_kb_result(kb, carried[r][v]);
+    krsi_tile_pass_on(t, carried, s);
 }
 
 void
@@ -151,10 +143,11 @@ krsi_tile_group_sums(krsi_tile *t, krsi_tile_registers s)
     krsi_kv zero = krsi_kb_broadcast(kb, t->lanes, krsi_kb_f32(kb, 0));
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
     krsi_kv side = krsi_kb_i64(kb, t->side);
-    krsi_kv word = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, side);
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < t->vectors; v++)
-            s[r][v] = carried[r][v] = krsi_kb_carry(kb, zero);
+            s[r][v] = zero;
+    krsi_kv word = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, side);
+    krsi_tile_carry(t, s, carried);
     krsi_kb_barrier(kb);
     bring(t, &t->a, t->a_pack, t->m0, t->m1, t->whole_rows, word,
           group_rows(t));
@@ -166,13 +159,7 @@ krsi_tile_group_sums(krsi_tile *t, krsi_tile_registers s)
                  ? side
                  : krsi_kb_min(kb, krsi_kb_sub(kb, words, word), side),
              s);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            krsi_kb_next(kb, carried[r][v], s[r][v]);
-    krsi_kb_end(kb);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            s[r][v] = krsi_kb_result(kb, carried[r][v]);
+    krsi_tile_pass_on(t, carried, s);
 }
 
 void

@@ -125,6 +125,29 @@ multiply_words(krsi_tile *t, krsi_kv row, krsi_kv word, int steps,
     }
 }
 
+void
+krsi_tile_carry(krsi_tile *t, krsi_tile_registers s,
+                krsi_tile_registers carried)
+{
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < t->vectors; v++)
+            s[r][v] = carried[r][v] = krsi_kb_carry(t->kb, s[r][v]);
+}
+
+void
+krsi_tile_pass_on(krsi_tile *t, krsi_tile_registers carried,
+                  krsi_tile_registers s)
+{
+    krsi_kb *kb = t->kb;
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < t->vectors; v++)
+            krsi_kb_next(kb, carried[r][v], s[r][v]);
+    krsi_kb_end(kb);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < t->vectors; v++)
+            s[r][v] = krsi_kb_result(kb, carried[r][v]);
+}
+
 /* The words low .. high of the chunk, `steps` at a time. */
 static void
 multiply(krsi_tile *t, krsi_kv row, krsi_kv low, krsi_kv high, int steps,
@@ -133,17 +156,9 @@ multiply(krsi_tile *t, krsi_kv row, krsi_kv low, krsi_kv high, int steps,
     krsi_kb *kb = t->kb;
     krsi_tile_registers carried;
     krsi_kv word = krsi_kb_for(kb, low, high, krsi_kb_i64(kb, steps));
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            s[r][v] = carried[r][v] = krsi_kb_carry(kb, s[r][v]);
+    krsi_tile_carry(t, s, carried);
     multiply_words(t, row, word, steps, s);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            krsi_kb_next(kb, carried[r][v], s[r][v]);
-    krsi_kb_end(kb);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++)
-            s[r][v] = krsi_kb_result(kb, carried[r][v]);
+    krsi_tile_pass_on(t, carried, s);
 }
 
 void
