@@ -91,27 +91,52 @@ b_vector(krsi_tile *t, const place *p, krsi_kv w, int v)
 
 typedef krsi_kv square[KRSI_TILE_ROWS][KRSI_TILE_VECTORS];
 
+/* In a loop: the sums of a tile are carried by it, from s on. */
+static void
+carry_sums(krsi_tile *t, const place *p, square s, square carried)
+{
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = carried[r][v] = krsi_kb_carry(t->kb, s[r][v]);
+}
+
+/* What they are in the next turn; the loop ends, and s is what they became. */
+static void
+end_sums(krsi_tile *t, const place *p, square carried, square s)
+{
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            krsi_kb_next(t->kb, carried[r][v], s[r][v]);
+    krsi_kb_end(t->kb);
+    for (int r = 0; r < t->rows; r++)
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = krsi_kb_result(t->kb, carried[r][v]);
+}
+
+/* s plus the products of one word of A with vectors of B. */
+static void
+add_word(krsi_tile *t, const place *p, krsi_kv word, const krsi_kv *b, square s)
+{
+    for (int r = 0; r < t->rows; r++) {
+        krsi_kv a = krsi_tile_a(t, r, word);
+        for (int v = 0; v < p->vectors; v++)
+            s[r][v] = krsi_tile_mad(t, a, b[v], s[r][v]);
+    }
+}
+
 /* s plus the products of the words low .. high. */
 static void
 multiply(krsi_tile *t, const place *p, krsi_kv low, krsi_kv high, square s)
 {
     krsi_kb *kb = t->kb;
     krsi_kv b[KRSI_TILE_VECTORS];
+    square carried;
     krsi_kv w = krsi_kb_for(kb, low, high, krsi_kb_i64(kb, 1));
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            s[r][v] = krsi_kb_carry(kb, s[r][v]);
+    carry_sums(t, p, s, carried);
     for (int v = 0; v < p->vectors; v++)
         b[v] = b_vector(t, p, w, v);
-    for (int r = 0; r < t->rows; r++) {
-        krsi_kv a = krsi_tile_a(t, r, w);
-        for (int v = 0; v < p->vectors; v++)
-            krsi_kb_next(kb, s[r][v], krsi_tile_mad(t, a, b[v], s[r][v]));
-    }
-    krsi_kb_end(kb);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            s[r][v] = krsi_kb_result(kb, s[r][v]);
+    add_word(t, p, w, b, s);
+    end_sums(t, p, carried, s);
 }
 
 /* The same of B in blocks, as they lie. */
@@ -120,32 +145,20 @@ multiply_blocks(krsi_tile *t, const place *p, krsi_kv words, square s)
 {
     krsi_kb *kb = t->kb;
     krsi_tile_block b[KRSI_TILE_VECTORS];
-    square sum;
+    square carried;
     krsi_kv w =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, KRSI_BLOCK));
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            sum[r][v] = s[r][v] = krsi_kb_carry(kb, s[r][v]);
+    carry_sums(t, p, s, carried);
     for (int v = 0; v < p->vectors; v++)
         krsi_tile_read_block(t, column_of(t, p, v), w, p->vectors * t->lanes,
                              &b[v]);
     for (int i = 0; i < KRSI_BLOCK; i++) {
-        krsi_kv x[KRSI_TILE_VECTORS], word = plus(t, w, i);
+        krsi_kv x[KRSI_TILE_VECTORS];
         for (int v = 0; v < p->vectors; v++)
             x[v] = krsi_tile_block_word(t, &b[v], i);
-        for (int r = 0; r < t->rows; r++) {
-            krsi_kv a = krsi_tile_a(t, r, word);
-            for (int v = 0; v < p->vectors; v++)
-                sum[r][v] = krsi_tile_mad(t, a, x[v], sum[r][v]);
-        }
+        add_word(t, p, plus(t, w, i), x, s);
     }
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            krsi_kb_next(kb, s[r][v], sum[r][v]);
-    krsi_kb_end(kb);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            s[r][v] = krsi_kb_result(kb, s[r][v]);
+    end_sums(t, p, carried, s);
 }
 
 /* The same, a cache line of A at a time, fetching that of the rows below. */
@@ -156,19 +169,11 @@ multiply_ahead(krsi_tile *t, const place *p, krsi_kv words, square s)
     square carried;
     krsi_kv line = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words,
                                krsi_kb_i64(kb, KRSI_TILE_LINE));
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            s[r][v] = carried[r][v] = krsi_kb_carry(kb, s[r][v]);
+    carry_sums(t, p, s, carried);
     krsi_tile_prefetch_a(t, line);
     krsi_kv past = plus(t, line, KRSI_TILE_LINE);
     multiply(t, p, line, krsi_kb_min(kb, past, words), s);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            krsi_kb_next(kb, carried[r][v], s[r][v]);
-    krsi_kb_end(kb);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < p->vectors; v++)
-            s[r][v] = krsi_kb_result(kb, carried[r][v]);
+    end_sums(t, p, carried, s);
 }
 
 /* Vector of C at a row and column, unmasked. */
