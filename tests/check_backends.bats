@@ -99,3 +99,19 @@ KRS
     run -1 --separate-stderr "$KERSEY" check ints.krs --grad --backend eval
     [[ "$stderr" == *"gradcheck: there are no parameters to check"* ]]
 }
+
+@test "check draws blocks for quantised inputs, whose sums round as others do" {
+    graph="$BATS_TEST_TMPDIR/blocks.krs"
+    for type in q8_0 q4_0 q4_1; do
+        cat >"$graph" <<END
+%1 = input f32[3,96] name="x"
+%2 = input $type[50,96] name="w"
+%3 = matmul f32[3,50] %1 %2 ta=false tb=true
+return %3
+END
+        run -0 "$KERSEY" check "$graph" --backends interp,cpu
+        [[ "$output" == *"150 elements, same bits: "* ]]
+        # zeros would not round
+        [[ "$output" != *"same bits: 150"* ]]
+    done
+}

@@ -129,6 +129,14 @@ product_rounded(const krsi_node *n, krs_node x)
     return krs_where(inside, part[0], krs_like(x, (double)INFINITY));
 }
 
+/* floats, and the numbers of blocks */
+static bool
+has_magnitudes(krs_dtype dtype)
+{
+    return krs_dtype_is_float(dtype) ||
+           krs_dtype_class_of(dtype) == KRS_CLASS_BLOCK;
+}
+
 krs_node
 krsi_rounded(const krs_graph *g, const krsi_node *n, krs_node alone,
              const krs_node *in)
@@ -137,7 +145,7 @@ krsi_rounded(const krs_graph *g, const krsi_node *n, krs_node alone,
     if (krsi_attention_roundings(g, n) > 0)
         return krsi_attention_rounded(n, alone, in);
     for (uint32_t i = 0; i < n->count && i < 3; i++)
-        size[i] = krs_dtype_is_float(krs_node_dtype(in[i]))
+        size[i] = has_magnitudes(krs_node_dtype(in[i]))
                       ? krs_abs(krs_cast(in[i], KRS_F32)).id
                       : in[i].id;
     if (n->op == KRSI_PROD || n->op == KRSI_CUMPROD)

@@ -81,6 +81,20 @@ find_bounds(const krs_graph *g, int64_t *below)
 
 /* ---- drawing ---- */
 
+/* Any integers; scales and minima of either sign between 2^-6 and 2^-5. */
+static void
+draw_blocks(const krs_view *v, uint64_t seed, uint64_t hash)
+{
+    uint8_t *data = (void *)(uintptr_t)v->data;
+    size_t block = 1, header = v->dtype == KRS_Q4_1 ? 4 : 2;
+    krs_dtype_bytes(v->dtype, 32, &block);
+    for (size_t i = 0; i < v->bytes; i++) {
+        data[i] = (uint8_t)krs_random_u32(seed, hash >> 32, (uint32_t)hash, i);
+        if (i % block < header && i % block % 2) /* high byte of an f16 */
+            data[i] = (uint8_t)((data[i] & 0x87) | 0x24);
+    }
+}
+
 static void
 draw(const krsi_trial_leaf *leaf, int64_t below, uint64_t seed)
 {
@@ -90,8 +104,10 @@ draw(const krsi_trial_leaf *leaf, int64_t below, uint64_t seed)
     int64_t count = 0;
     void *data = (void *)(uintptr_t)v->data;
     krs_shape_elements(v->shape, &count);
-    if (krs_dtype_class_of(v->dtype) == KRS_CLASS_BLOCK)
-        return; /* zeros */
+    if (krs_dtype_class_of(v->dtype) == KRS_CLASS_BLOCK) {
+        draw_blocks(v, seed, hash);
+        return;
+    }
     if (krs_dtype_is_float(v->dtype)) {
         int rank = v->shape.rank;
         double inner = rank > 1 ? (double)v->shape.dim[rank - 1] : 1;
