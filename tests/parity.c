@@ -151,6 +151,21 @@ compare_buffer(const krs_kbuffer *buffer, bool slack, const unsigned char *got,
     }
 }
 
+krs_status
+parity_launch_one(const krs_backend *backend, krs_backend_device *device,
+                  const krs_backend_launch *launch, krs_backend_span *span,
+                  krs_error *err)
+{
+    krs_backend_work work = {.struct_size = sizeof work,
+                             .launches = launch,
+                             .launch_count = 1,
+                             .wave_ends = (const size_t[]){1},
+                             .wave_count = 1,
+                             .spans = span};
+    KRS_TRY(backend->submit(device, &work, err));
+    return backend->wait(device, err);
+}
+
 void
 parity_compare(const parity_device *d, const parity_launch *launch,
                krs_backend_code *code, void **expected, const char *where)
@@ -182,15 +197,9 @@ parity_compare(const parity_device *d, const parity_launch *launch,
         launch->args,
         {launch->grid[0], launch->grid[1], launch->grid[2]}
     };
-    krs_backend_work work = {.struct_size = sizeof work,
-                             .launches = &one,
-                             .launch_count = 1,
-                             .wave_ends = (const size_t[]){1},
-                             .wave_count = 1};
-    ck_assert_msg(backend->submit(d->device, &work, &err) == KRS_OK, "%s: %s",
-                  where, err.text);
-    ck_assert_msg(backend->wait(d->device, &err) == KRS_OK, "%s: %s", where,
-                  err.text);
+    ck_assert_msg(parity_launch_one(backend, d->device, &one, NULL, &err) ==
+                      KRS_OK,
+                  "%s: %s", where, err.text);
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         size_t bytes = launch->buffers[i].bytes;
         size_t whole = bytes + (size_t)2 * GUARD_BYTES;

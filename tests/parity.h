@@ -47,6 +47,12 @@ typedef struct parity_launch {
     bool may_miss_smallest;
 } parity_launch;
 
+/* Submit one launch and wait for it; span NULL: nobody asks for its time. */
+krs_status parity_launch_one(const krs_backend *backend,
+                             krs_backend_device *device,
+                             const krs_backend_launch *launch,
+                             krs_backend_span *span, krs_error *err);
+
 /* Run on the interpreter with the facts of the device: param_count buffers of
  * results, to free() with parity_free_results. */
 void **parity_expect(const parity_device *d, const parity_launch *launch);

@@ -46,19 +46,11 @@ typedef struct life {
 static krs_status
 add_once(life *l, krs_backend_span *span, krs_error *err)
 {
-    const krs_backend *b = l->entry.backend;
     krs_backend_binding binding = {l->memory, 0, sizeof(int32_t) * ELEMENTS};
     krs_backend_launch launch = {
         l->code, &binding, NULL, {ELEMENTS, 1, 1}
     };
-    krs_backend_work work = {.struct_size = sizeof work,
-                             .launches = &launch,
-                             .launch_count = 1,
-                             .wave_ends = (const size_t[]){1},
-                             .wave_count = 1,
-                             .spans = span};
-    KRS_TRY(b->submit(l->device, &work, err));
-    return b->wait(l->device, err);
+    return parity_launch_one(l->entry.backend, l->device, &launch, span, err);
 }
 
 static krs_status

@@ -446,17 +446,12 @@ START_TEST(a_loop_that_the_driver_ends_early_is_an_error_not_a_result)
         krs_backend_launch launch = {
             a.code, &binding, &arg, {ELEMENTS, 1, 1}
         };
-        krs_backend_work work = {.struct_size = sizeof work,
-                                 .launches = &launch,
-                                 .launch_count = 1,
-                                 .wave_ends = (const size_t[]){1},
-                                 .wave_count = 1};
         krs_error err;
         uint32_t want = 0;
         for (uint32_t t = 0; t < turns[i]; t++)
             want = want * 3 + 2;
-        ck_assert_int_eq(b->submit(a.d.device, &work, &err), KRS_OK);
-        krs_status status = b->wait(a.d.device, &err);
+        krs_status status =
+            parity_launch_one(b, a.d.device, &launch, NULL, &err);
         if (status == KRS_OK) {
             check_sum(&a, (int32_t)want);
         } else {
@@ -481,19 +476,14 @@ turn_once(adding *a, uint32_t turns)
     krs_backend_launch launch = {
         a->code, &binding, &arg, {ELEMENTS, 1, 1}
     };
-    krs_backend_work work = {.struct_size = sizeof work,
-                             .launches = &launch,
-                             .launch_count = 1,
-                             .wave_ends = (const size_t[]){1},
-                             .wave_count = 1};
     int32_t zeros[ELEMENTS] = {0}, want = 0;
     krs_error err;
     for (uint32_t t = 0; t < turns; t++)
         want = want * 3 + 2;
     ck_assert_int_eq(
         b->write(a->d.device, a->memory, 0, zeros, sizeof zeros, &err), KRS_OK);
-    ck_assert_int_eq(b->submit(a->d.device, &work, &err), KRS_OK);
-    ck_assert_int_eq(b->wait(a->d.device, &err), KRS_OK);
+    ck_assert_int_eq(parity_launch_one(b, a->d.device, &launch, NULL, &err),
+                     KRS_OK);
     check_sum(a, want);
 }
 
@@ -533,13 +523,9 @@ check_binding(adding *a, krs_backend_binding binding, krs_status want,
     krs_backend_launch launch = {
         a->code, &binding, NULL, {1, 1, 1}
     };
-    krs_backend_work work = {.struct_size = sizeof work,
-                             .launches = &launch,
-                             .launch_count = 1,
-                             .wave_ends = (const size_t[]){1},
-                             .wave_count = 1};
     krs_error err;
-    ck_assert_int_eq(b->submit(a->d.device, &work, &err), want);
+    ck_assert_int_eq(parity_launch_one(b, a->d.device, &launch, NULL, &err),
+                     want);
     ck_assert_msg(strstr(err.text, part) != NULL, "%s", err.text);
     ck_assert_int_eq(b->wait(a->d.device, &err), KRS_OK);
 }
