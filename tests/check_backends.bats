@@ -115,3 +115,15 @@ END
         [[ "$output" != *"same bits: 150"* ]]
     done
 }
+
+@test "--cpu chooses the schedule of what is judged, not of the judge" {
+    run -0 --separate-stderr "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" \
+        --backends interp --cpu groups --against eval --grad
+    [ "${lines[-1]}" = "  passed" ]
+    run -2 --separate-stderr "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" \
+        --backends eval --cpu groups --against interp
+    [[ "$stderr" == *"--cpu is for backends that have kernels, not eval"* ]]
+    run -1 --separate-stderr "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" \
+        --backends interp --cpu fibers --against eval
+    [[ "$stderr" == *"interp: no processor level 'fibers'"* ]]
+}
