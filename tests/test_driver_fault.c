@@ -10,6 +10,7 @@
  */
 #include "driver_fault.h"
 #include "graph/kernel/kernel.h"
+#include "noted.h"
 #include "parity.h"
 #include "temp_folder.h"
 
@@ -365,20 +366,6 @@ START_TEST(of_many_kernels_the_one_that_a_compiler_refuses_is_named)
 END_TEST
 
 /* ---- binaries that a driver does not take ---- */
-
-/* Warnings of a cache: how many, and the last. */
-typedef struct noted {
-    int count;
-    char text[512];
-} noted;
-
-static void
-note(void *context, const char *text)
-{
-    noted *n = context;
-    n->count++;
-    snprintf(n->text, sizeof n->text, "%s", text);
-}
 
 /* A life whose code goes through a cache, and so many warnings. */
 static void

@@ -6,6 +6,7 @@
  * is skipped by exit code 77.
  */
 #define _XOPEN_SOURCE 700 /* nftw */
+#include "tests/noted.h"
 #include "tests/parity.h"
 #include "tests/temp_folder.h"
 
@@ -580,20 +581,6 @@ START_TEST(code_of_something_else_is_refused)
     parity_close(&d);
 }
 END_TEST
-
-/* Warnings of a cache: how many, and the last. */
-typedef struct noted {
-    int count;
-    char text[512];
-} noted;
-
-static void
-note(void *context, const char *text)
-{
-    noted *n = context;
-    n->count++;
-    snprintf(n->text, sizeof n->text, "%s", text);
-}
 
 /* The code of a, through a cache, and used; so many warnings. */
 static void

@@ -56,25 +56,16 @@ highest_bit(krsi_spv_emit *e, value a)
                           e->m->glsl, GLSLstd450FindUMsb, a);
 }
 
-/* a << n with what b loses on top of it (a >> n and below it), n < 32. */
+/* The word between two: a moved by n < 32 bits, and what b next to it loses then,
+ * from the other side. */
 static value
-shifted_left(krsi_spv_emit *e, value a, value b, value n)
+between(krsi_spv_emit *e, SpvOp op, value a, value b, value n)
 {
-    value from_b =
-        word(e, SpvOpShiftRightLogical, with(e, SpvOpShiftRightLogical, b, 1),
-             with(e, SpvOpBitwiseXor, n, 31));
-    return word(e, SpvOpBitwiseOr, word(e, SpvOpShiftLeftLogical, a, n),
-                from_b);
-}
-
-static value
-shifted_right(krsi_spv_emit *e, value a, value b, value n)
-{
-    value from_b =
-        word(e, SpvOpShiftLeftLogical, with(e, SpvOpShiftLeftLogical, b, 1),
-             with(e, SpvOpBitwiseXor, n, 31));
-    return word(e, SpvOpBitwiseOr, word(e, SpvOpShiftRightLogical, a, n),
-                from_b);
+    SpvOp other = op == SpvOpShiftLeftLogical ? SpvOpShiftRightLogical
+                                              : SpvOpShiftLeftLogical;
+    value rest = with(e, SpvOpBitwiseXor, n, 31);
+    value from_b = word(e, other, with(e, other, b, 1), rest);
+    return word(e, SpvOpBitwiseOr, word(e, op, a, n), from_b);
 }
 
 /* ---- pairs ---- */
@@ -198,7 +189,8 @@ shift_left(krsi_spv_emit *e, pair a, value n)
     value moves = holds(e, SpvOpUGreaterThanEqual, n, 32);
     value low = word(e, SpvOpShiftLeftLogical, a.low, rest);
     return (pair){pick(e, moves, zero, low),
-                  pick(e, moves, low, shifted_left(e, a.high, a.low, rest))};
+                  pick(e, moves, low,
+                       between(e, SpvOpShiftLeftLogical, a.high, a.low, rest))};
 }
 
 /* by n < 64 bits, of which `fill` are copies */
@@ -208,7 +200,8 @@ shift_right(krsi_spv_emit *e, SpvOp op, pair a, value n, value fill)
     value rest = with(e, SpvOpBitwiseAnd, n, 31);
     value moves = holds(e, SpvOpUGreaterThanEqual, n, 32);
     value high = word(e, op, a.high, rest);
-    return (pair){pick(e, moves, high, shifted_right(e, a.low, a.high, rest)),
+    return (pair){pick(e, moves, high,
+                       between(e, SpvOpShiftRightLogical, a.low, a.high, rest)),
                   pick(e, moves, fill, high)};
 }
 
@@ -267,7 +260,7 @@ divide_word(krsi_spv_emit *e, pair a, value by)
     by = word(e, SpvOpShiftLeftLogical, by, n);
     value high = with(e, SpvOpShiftRightLogical, by, 16);
     value low = with(e, SpvOpBitwiseAnd, by, 0xffff);
-    value above = shifted_left(e, a.high, a.low, n);
+    value above = between(e, SpvOpShiftLeftLogical, a.high, a.low, n);
     value below = word(e, SpvOpShiftLeftLogical, a.low, n);
     value first = digit(e, above, with(e, SpvOpShiftRightLogical, below, 16),
                         high, low, &rest);
@@ -290,9 +283,10 @@ divide_unsigned(krsi_spv_emit *e, pair a, pair b)
     value rest = word(e, SpvOpISub, a.high, word(e, SpvOpIMul, first, low));
     value n = with(e, SpvOpBitwiseXor,
                    highest_bit(e, pick(e, is_word, one, b.high)), 31);
-    pair half = {shifted_right(e, a.low, a.high, one),
+    pair half = {between(e, SpvOpShiftRightLogical, a.low, a.high, one),
                  with(e, SpvOpShiftRightLogical, a.high, 1)};
-    value by = pick(e, is_word, low, shifted_left(e, b.high, b.low, n));
+    value by = pick(e, is_word, low,
+                    between(e, SpvOpShiftLeftLogical, b.high, b.low, n));
     value q = divide_word(e, either(e, is_word, (pair){a.low, rest}, half), by);
     value guess =
         word(e, SpvOpShiftRightLogical, q, with(e, SpvOpBitwiseXor, n, 31));
