@@ -395,18 +395,18 @@ add_values(forward *w, krsi_kv first, krsi_kv limit)
     t->n0 = krsi_kb_for(kb, zero, f->E,
                         krsi_kb_i64(kb, (int64_t)t->vectors * LANES));
     krsi_tile_single_sums(t, zero, s);
-    for (int r = 0; r < t->rows; r++) {
-        krsi_kv row = krsi_kb_i64(kb, r);
-        krsi_kv decay =
-            krsi_kb_load(kb, (krsi_kmem){.buffer = w->decay, .index = row});
-        for (int v = 0; v < t->vectors; v++) {
-            krsi_kmem at =
-                krsi_strip_at(f, w->sums, row, w->stride,
-                              krsi_flash_plus(f, t->n0, (int64_t)v * LANES));
-            krsi_kv before = krsi_kb_mul(kb, krsi_kb_load(kb, at), decay);
-            krsi_kb_store(kb, at, krsi_kb_add(kb, before, s[r][v]));
-        }
+    krsi_kv row = krsi_strip_open_rows(f, t), now[KRSI_TILE_VECTORS];
+    krsi_tile_single_row(t, row, 1, 0, s, now);
+    krsi_kv decay =
+        krsi_kb_load(kb, (krsi_kmem){.buffer = w->decay, .index = row});
+    for (int v = 0; v < t->vectors; v++) {
+        krsi_kmem at =
+            krsi_strip_at(f, w->sums, row, w->stride,
+                          krsi_flash_plus(f, t->n0, (int64_t)v * LANES));
+        krsi_kv before = krsi_kb_mul(kb, krsi_kb_load(kb, at), decay);
+        krsi_kb_store(kb, at, krsi_kb_add(kb, before, now[v]));
     }
+    krsi_kb_end(kb);
     krsi_kb_end(kb);
 }
 
@@ -454,6 +454,14 @@ deliver_row(forward *w, krsi_kv r)
         krsi_strip_deliver(f, &w->out, f->head, i,
                            &(krsi_strip_row){w->sums, r, w->stride, f->E,
                                              f->max_E, KRS_KS_DIV, sum});
+}
+
+krsi_kv
+krsi_strip_open_rows(krsi_flash *f, const krsi_tile *t)
+{
+    krsi_kb *kb = f->kb;
+    return krsi_kb_for(kb, krsi_kb_i64(kb, 0), krsi_kb_i64(kb, t->rows),
+                       krsi_kb_i64(kb, 1));
 }
 
 void

@@ -57,6 +57,8 @@ typedef struct krsi_strip_row {
     krs_kscalar op;
     krsi_kv with;
 } krsi_strip_row;
+/* open a loop over the rows of a tile (krsi_tile_single_row, in steps of 1) */
+krsi_kv krsi_strip_open_rows(krsi_flash *f, const krsi_tile *t);
 /* to row i of a head */
 void krsi_strip_deliver(krsi_flash *f, const krsi_flash_tensor *to,
                         krsi_kv head, krsi_kv i, const krsi_strip_row *row);

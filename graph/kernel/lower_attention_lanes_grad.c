@@ -140,14 +140,15 @@ add_block(gradient *w, sums *x, krsi_kv b_base, krsi_kv first, krsi_kv from,
     t->n0 = krsi_kb_for(kb, zero, x->columns,
                         krsi_kb_i64(kb, (int64_t)t->vectors * LANES));
     krsi_tile_single_sums(t, zero, s);
-    for (int r = 0; r < t->rows; r++)
-        for (int v = 0; v < t->vectors; v++) {
-            krsi_kmem at =
-                krsi_strip_at(f, x->sums, krsi_kb_i64(kb, r), x->stride,
-                              krsi_flash_plus(f, t->n0, (int64_t)v * LANES));
-            krsi_kb_store(kb, at,
-                          krsi_kb_add(kb, krsi_kb_load(kb, at), s[r][v]));
-        }
+    krsi_kv row = krsi_strip_open_rows(f, t), now[KRSI_TILE_VECTORS];
+    krsi_tile_single_row(t, row, 1, 0, s, now);
+    for (int v = 0; v < t->vectors; v++) {
+        krsi_kmem at =
+            krsi_strip_at(f, x->sums, row, x->stride,
+                          krsi_flash_plus(f, t->n0, (int64_t)v * LANES));
+        krsi_kb_store(kb, at, krsi_kb_add(kb, krsi_kb_load(kb, at), now[v]));
+    }
+    krsi_kb_end(kb);
     krsi_kb_end(kb);
 }
 
@@ -286,27 +287,29 @@ score_queries(gradient *w, krsi_kv k0, krsi_kv from, krsi_kv limit)
     w->s.n0 = w->dp.n0 = n;
     krsi_tile_single_sums(&w->s, w->first, s);
     krsi_tile_single_sums(&w->dp, w->first, dp);
-    for (int r = 0; r < w->rows; r++) {
-        krsi_kv i = krsi_kb_min(kb, krsi_flash_plus(f, w->first, r), last);
-        krsi_kv begin = krsi_flash_first(f, i, k0);
-        krsi_kv end = krsi_flash_last(f, i, limit), p, ds;
-        krsi_kv lse = lse_of(w, i, 1, zero);
-        krsi_kv delta = krsi_kb_load(
-            kb, (krsi_kmem){.buffer = w->delta,
-                            .index = krsi_kb_sub(kb, i, w->first)});
-        for (int v = 0; v < w->s.vectors; v++) {
-            krsi_kv key = krsi_flash_plus(f, n, (int64_t)v * LANES);
-            point at = {.dp = dp[r][v], .lse = lse, .delta = delta};
-            at.s = krsi_flash_masked(f, krsi_kb_mul(kb, s[r][v], f->scale), i,
-                                     key, begin, end, LANES, &at.seen);
-            soften(w, &at, &p, &ds);
-            krsi_kb_store(kb,
-                          krsi_strip_at(f, w->ds, krsi_kb_i64(kb, r),
-                                        krsi_kb_i64(kb, KEYS),
-                                        krsi_kb_sub(kb, key, k0)),
-                          ds);
-        }
+    krsi_kv r = krsi_strip_open_rows(f, &w->s);
+    krsi_kv i = krsi_kb_min(kb, krsi_kb_add(kb, w->first, r), last);
+    krsi_kv begin = krsi_flash_first(f, i, k0);
+    krsi_kv end = krsi_flash_last(f, i, limit), p, ds;
+    krsi_kv s_row[KRSI_TILE_VECTORS], dp_row[KRSI_TILE_VECTORS];
+    point at = {.lse = lse_of(w, i, 1, zero)};
+    at.delta =
+        krsi_kb_load(kb, (krsi_kmem){.buffer = w->delta,
+                                     .index = krsi_kb_sub(kb, i, w->first)});
+    krsi_tile_single_row(&w->s, r, 1, 0, s, s_row);
+    krsi_tile_single_row(&w->dp, r, 1, 0, dp, dp_row);
+    for (int v = 0; v < w->s.vectors; v++) {
+        krsi_kv key = krsi_flash_plus(f, n, (int64_t)v * LANES);
+        at.dp = dp_row[v];
+        at.s = krsi_flash_masked(f, krsi_kb_mul(kb, s_row[v], f->scale), i, key,
+                                 begin, end, LANES, &at.seen);
+        soften(w, &at, &p, &ds);
+        krsi_kb_store(kb,
+                      krsi_strip_at(f, w->ds, r, krsi_kb_i64(kb, KEYS),
+                                    krsi_kb_sub(kb, key, k0)),
+                      ds);
     }
+    krsi_kb_end(kb);
     krsi_kb_end(kb);
 }
 
@@ -391,24 +394,25 @@ score_keys(gradient *w, krsi_kv q0, krsi_kv from, krsi_kv q1)
     w->s.n0 = w->dp.n0 = n;
     krsi_tile_single_sums(&w->s, w->first, s);
     krsi_tile_single_sums(&w->dp, w->first, dp);
+    krsi_kv zero = krsi_kb_i64(kb, 0), stride = krsi_kb_i64(kb, QUERIES);
+    krsi_kv r = krsi_strip_open_rows(f, &w->s), p, ds;
+    krsi_kv j = krsi_kb_min(kb, krsi_kb_add(kb, w->first, r), last);
+    krsi_kv s_row[KRSI_TILE_VECTORS], dp_row[KRSI_TILE_VECTORS];
+    krsi_tile_single_row(&w->s, r, 1, 0, s, s_row);
+    krsi_tile_single_row(&w->dp, r, 1, 0, dp, dp_row);
     for (int v = 0; v < w->s.vectors; v++) {
         krsi_kv i = krsi_flash_plus(f, n, (int64_t)v * LANES);
-        krsi_kv column = krsi_kb_sub(kb, i, q0), zero = krsi_kb_i64(kb, 0);
-        krsi_kv lse = lse_of(w, i, LANES, q1);
-        krsi_kv delta =
+        krsi_kv column = krsi_kb_sub(kb, i, q0);
+        point at = {.dp = dp_row[v], .lse = lse_of(w, i, LANES, q1)};
+        at.delta =
             krsi_kb_load(kb, krsi_strip_at(f, w->delta, zero, zero, column));
-        for (int r = 0; r < w->rows; r++) {
-            krsi_kv j = krsi_kb_min(kb, krsi_flash_plus(f, w->first, r), last);
-            krsi_kv row = krsi_kb_i64(kb, r), p, ds;
-            point at = {.dp = dp[r][v], .lse = lse, .delta = delta};
-            at.s = see_key(w, krsi_kb_mul(kb, s[r][v], f->scale), i, j, q1,
-                           &at.seen);
-            soften(w, &at, &p, &ds);
-            krsi_kv stride = krsi_kb_i64(kb, QUERIES);
-            krsi_kb_store(kb, krsi_strip_at(f, w->p, row, stride, column), p);
-            krsi_kb_store(kb, krsi_strip_at(f, w->ds, row, stride, column), ds);
-        }
+        at.s =
+            see_key(w, krsi_kb_mul(kb, s_row[v], f->scale), i, j, q1, &at.seen);
+        soften(w, &at, &p, &ds);
+        krsi_kb_store(kb, krsi_strip_at(f, w->p, r, stride, column), p);
+        krsi_kb_store(kb, krsi_strip_at(f, w->ds, r, stride, column), ds);
     }
+    krsi_kb_end(kb);
     krsi_kb_end(kb);
 }
 

@@ -262,6 +262,11 @@ void krsi_tile_group(krsi_tile *t);
 /* products of the words first .. end, at the rows from `row` and the columns
  * from n0 on, from 0 */
 void krsi_tile_single_sums(krsi_tile *t, krsi_kv row, krsi_tile_registers s);
+/* Vectors of row `row` + r of these, in a loop over rows `step` apart: selects,
+ * where rows in turn would each have code of their own. A power of two of rows,
+ * and a step that divides it. */
+void krsi_tile_single_row(krsi_tile *t, krsi_kv row, int step, int r,
+                          krsi_tile_registers s, krsi_kv *out);
 /* the same of words in shared memory, by items of a group: all of its rows and
  * columns */
 void krsi_tile_group_sums(krsi_tile *t, krsi_tile_registers s);

@@ -204,19 +204,17 @@ store_row(krsi_tile *t, krsi_kv m, const krsi_kv *sums)
         krsi_kb_end(kb);
 }
 
-/* Row `strip` + r of the tile: one of those STRIP rows apart, of which there
- * is a power of two. */
-static void
-choose_row(krsi_tile *t, krsi_kv strip, int r, krsi_tile_registers s,
-           krsi_kv *out)
+void
+krsi_tile_single_row(krsi_tile *t, krsi_kv row, int step, int r,
+                     krsi_tile_registers s, krsi_kv *out)
 {
     krsi_kb *kb = t->kb;
-    krsi_kv from[KRSI_TILE_ROWS / STRIP];
+    krsi_kv from[KRSI_TILE_ROWS];
     for (int v = 0; v < t->vectors; v++) {
-        for (int i = 0; i < t->rows / STRIP; i++)
-            from[i] = s[i * STRIP + r][v];
-        for (int apart = STRIP; apart < t->rows; apart *= 2) {
-            krsi_kv bit = krsi_kb_and(kb, strip, krsi_kb_i64(kb, apart));
+        for (int i = 0; i < t->rows / step; i++)
+            from[i] = s[i * step + r][v];
+        for (int apart = step; apart < t->rows; apart *= 2) {
+            krsi_kv bit = krsi_kb_and(kb, row, krsi_kb_i64(kb, apart));
             krsi_kv is_low = krsi_kb_eq(kb, bit, krsi_kb_i64(kb, 0));
             for (int i = 0; i < t->rows / apart / 2; i++)
                 from[i] =
@@ -242,7 +240,7 @@ store_tile(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
                     krsi_kb_i64(kb, STRIP));
     for (int r = 0; r < STRIP; r++) {
         krsi_kv sums[KRSI_TILE_VECTORS];
-        choose_row(t, strip, r, s, sums);
+        krsi_tile_single_row(t, strip, STRIP, r, s, sums);
         store_row(t, plus(t, krsi_kb_add(kb, row, strip), r), sums);
     }
     krsi_kb_end(kb);
