@@ -70,8 +70,8 @@ open_function(krsi_clc *c)
         local[0] = KRSI_CLC_LOCAL;
     for (int i = 0; i < KRS_K_AXES && c->walk == KRSI_CLC_GROUPS; i++)
         local[i] = kernel->group[i];
-    if (c->walk == KRSI_CLC_CALLED)
-        krsi_clc_line(c, "static __attribute__((noinline))");
+    if (c->walk == KRSI_CLC_CALLED) /* small: vectors are explicit already */
+        krsi_clc_line(c, "static __attribute__((noinline, minsize))");
     else
         krsi_clc_line(
             c, "__kernel __attribute__((reqd_work_group_size(%u, %u, %u)))",
