@@ -739,6 +739,8 @@ START_TEST(kernels_that_are_dear_are_compiled_when_they_are_built)
     krs_kernel *kernels[DEAR_KERNELS];
     krs_backend_blob blobs[DEAR_KERNELS];
     krs_error err;
+    const char *before = getenv("MESA_SHADER_CACHE_DIR");
+    char *kept = before ? strdup(before) : NULL;
     ck_assert_ptr_nonnull(mkdtemp(folder));
     setenv("MESA_SHADER_CACHE_DIR", folder, 1);
     parity_device d = open_device(KRS_EFFORT_NORMAL);
@@ -763,6 +765,11 @@ START_TEST(kernels_that_are_dear_are_compiled_when_they_are_built)
     }
     parity_close(&d);
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    if (kept)
+        setenv("MESA_SHADER_CACHE_DIR", kept, 1);
+    else
+        unsetenv("MESA_SHADER_CACHE_DIR");
+    free(kept);
 }
 END_TEST
 
