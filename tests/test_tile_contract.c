@@ -432,15 +432,15 @@ END_TEST
 /* A that lies by columns is packed for 48 rows at a time. */
 START_TEST(slabs_of_a_turned_left_operand_keep_the_order)
 {
-    static const int64_t rows[] = {43, 47, 48, 49, 96, 97};
+    static const int64_t rows[] = {43, 48, 97};
     static const krs_dtype types[] = {KRS_F32, KRS_BF16};
     for (int lane = 0; lane < WIDTHS; lane++)
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < 3; i++)
             for (int type = 0; type < 2; type++)
                 for (int dear = 0; dear < 2; dear++)
                     check((product){.m = rows[i],
-                                    .n = 20,
-                                    .k = i % 2 ? 515 : 9,
+                                    .n = 9,
+                                    .k = i == 1 ? 9 : 515,
                                     .ta = true,
                                     .type = types[type],
                                     .out = types[type],
