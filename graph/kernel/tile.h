@@ -244,6 +244,8 @@ krsi_kbuf krsi_tile_buffer(krsi_lowering *l, const char *name, uint32_t value,
                            krs_dtype dtype, int access);
 /* the element type of a load */
 krs_dtype krsi_tile_load_type(const krsi_cut *cut, int load);
+
+/* tile_choose.c */
 /* the register tile of the device; of several, the one that wastes least of a
  * row that has so many columns (0: the first) */
 void krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns);

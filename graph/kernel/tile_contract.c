@@ -1,72 +1,25 @@
-/* tile_contract.c -- a cut of the family contract to one kernel: which
- * template, which tile, which part of C an item computes.
+/* tile_contract.c -- a cut of the family contract to one kernel.
  *
  * In: the cut (batch axes, then m, n, k; load 0 is A, load 1 is B) and the
- * facts of the device. Out: the kernel, its arguments, bindings and grid. The
- * choices see the maximal sizes of the cut and decide speed alone: tile.h
- * states the order of every sum, and each template keeps it.
- *
- * The split: an item is a rectangle of C, all of k. Its columns of B, packed,
- * fit half of the second-level cache; among the rectangles that do, the one
- * is taken for which the busiest worker has least to do, packing counted.
+ * facts of the device. Out: the kernel, its arguments, bindings and grid.
+ * tile_choose.c chooses, from the maximal sizes, what each template then emits.
  */
-#include "tile.h"
+#include "tile_product.h"
 
 #include <stdio.h>
 
-enum {
-    NARROW = 8, /* N up to this is exchanged for M */
-    DIRECT_ROWS = 16,
-    DIRECT_BYTES = 64 << 10, /* B that needs no packing */
-    STREAM_COLUMNS = 64,     /* fewer: a tile reads B as well */
-    STRIP = 2048,            /* columns of an item of stream, at most */
-    BLOCK_STRIP = 1 << 18,   /* words of B that chunks pass again, at most */
-    BLOCK_SUMS = 8,          /* vectors of sums while blocks are multiplied */
-    PACK_COST = 12,     /* rows of a product that cost as much as packing B */
-    A_COST = 6,         /* columns that cost as much as reading A */
-    LATE = 4,           /* percent of an item that the last worker is late */
-    ITEM_COST = 40000,  /* products in the time that an item takes to begin */
-    MEET_COST = 600000, /* products in the time that workers take to meet */
-    SLAB_ROWS = 48, /* three lines of a row of A^T: whole tiles of 4, 6, 8 */
-    MAX_PARTS = 64,
-    MAX_PANELS = 64,
-    SUMS = 1 << 20, /* of an item in scratch, at most */
-    FULL = 4,       /* single items for each that runs, at least */
-    BATCH_AXES = KRSI_CUT_AXES
-};
-
-/* The cut with batch axes folded and roles settled. */
-typedef struct product {
-    int batches, a, b;  /* a, b: loads of the cut */
-    int a_axis, b_axis; /* of the cut: m, n unless exchanged */
-    int a_side;         /* operand of the product expression that A is */
-    krs_index extent[BATCH_AXES], m, n, k;
-    int64_t batch_a[BATCH_AXES], batch_b[BATCH_AXES], batch_c[BATCH_AXES];
-    int64_t batch_max[BATCH_AXES], max_m, max_n, max_k;
-    int64_t a_m, a_k, b_n, b_k, c_m, c_n; /* strides */
-    bool counts;                          /* one grid axis counts all batches */
-} product;
-
-typedef struct split {
-    int64_t rows, columns; /* of an item */
-} split;
+enum { NARROW = 8 }; /* N up to this is exchanged for M */
 
 /* ---- the product ---- */
-
-static bool
-is_constant(krs_index i)
-{
-    return i.terms == 0;
-}
 
 /* The innermost batch axis continues m if B is the same along it and all else
  * steps on as it does from row to row. */
 static bool
-continues_rows(const krsi_cut *cut, const product *p)
+continues_rows(const krsi_cut *cut, const krsi_product *p)
 {
     int last = p->batches - 1, m = cut->rank - 3;
-    bool continues = last >= 0 && is_constant(p->m) &&
-                     is_constant(p->extent[last]) && p->batch_b[last] == 0;
+    bool continues = last >= 0 && krsi_is_constant(p->m) &&
+                     krsi_is_constant(p->extent[last]) && p->batch_b[last] == 0;
     for (int i = 0; continues && i < cut->loads; i++)
         continues = cut->load[i].view.stride[last] ==
                     cut->load[i].view.stride[m] * p->m.base;
@@ -86,7 +39,7 @@ exchange(int64_t *a, int64_t *b)
 
 /* C^T = B^T A^T */
 static void
-exchange_roles(product *p)
+exchange_roles(krsi_product *p)
 {
     krs_index m = p->m;
     int a = p->a;
@@ -141,7 +94,7 @@ main_load(const krsi_cut *cut, int root, int axis)
     return best;
 }
 
-static product
+static krsi_product
 read_cut(const krsi_cut *cut)
 {
     int m = cut->rank - 3, n = cut->rank - 2, k = cut->rank - 1;
@@ -150,23 +103,23 @@ read_cut(const krsi_cut *cut)
     const int64_t *a = cut->load[la].view.stride;
     const int64_t *b = cut->load[lb].view.stride;
     const int64_t *c = cut->out[0].view.stride;
-    product p = {.batches = m,
-                 .a = la,
-                 .b = lb,
-                 .a_axis = m,
-                 .b_axis = n,
-                 .m = cut->extent[m],
-                 .n = cut->extent[n],
-                 .k = cut->extent[k],
-                 .max_m = cut->max[m],
-                 .max_n = cut->max[n],
-                 .max_k = cut->max[k],
-                 .a_m = a[m],
-                 .a_k = a[k],
-                 .b_n = b[n],
-                 .b_k = b[k],
-                 .c_m = c[m],
-                 .c_n = c[n]};
+    krsi_product p = {.batches = m,
+                      .a = la,
+                      .b = lb,
+                      .a_axis = m,
+                      .b_axis = n,
+                      .m = cut->extent[m],
+                      .n = cut->extent[n],
+                      .k = cut->extent[k],
+                      .max_m = cut->max[m],
+                      .max_n = cut->max[n],
+                      .max_k = cut->max[k],
+                      .a_m = a[m],
+                      .a_k = a[k],
+                      .b_n = b[n],
+                      .b_k = b[k],
+                      .c_m = c[m],
+                      .c_n = c[n]};
     for (int i = 0; i < p.batches; i++) {
         p.extent[i] = cut->extent[i];
         p.batch_max[i] = cut->max[i];
@@ -183,354 +136,6 @@ read_cut(const krsi_cut *cut)
     if (narrow || (p.c_n != 1 && p.c_m == 1 && p.max_m > NARROW))
         exchange_roles(&p);
     return p;
-}
-
-/* ---- the choice ---- */
-
-void
-krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns)
-{
-    static const struct row {
-        uint32_t lanes, registers;
-        int rows, vectors;
-    } table[] = {
-#define TILE(lanes, registers, rows, vectors) {lanes, registers, rows, vectors},
-#define GROUP(side, rows, vectors)
-#include "schedule.def"
-#undef TILE
-#undef GROUP
-    };
-    const struct row *r = table;
-    while (r->lanes > 1 &&
-           (facts->lanes < r->lanes || facts->registers < r->registers))
-        r++;
-    const struct row *best = r;
-    for (const struct row *other = r + 1;
-         columns > 0 && other < table + sizeof table / sizeof *table &&
-         other->lanes == r->lanes && other->registers == r->registers;
-         other++)
-        if (columns % ((int64_t)other->vectors * (int64_t)r->lanes) == 0 &&
-            columns % ((int64_t)best->vectors * (int64_t)r->lanes) != 0)
-            best = other;
-    t->lanes = (int)best->lanes;
-    t->rows = best->rows;
-    t->vectors = best->vectors;
-}
-
-static bool
-is_plain(const krsi_tile_operand *x)
-{
-    return x->root == x->element;
-}
-
-void
-krsi_tile_choose_reading(krsi_tile *t)
-{
-    bool as_it_is =
-        t->pairs ? t->even : t->a.dtype == KRS_F32 && is_plain(&t->a);
-    t->reading = !t->a.along_inner ? KRSI_TILE_COLUMNS_PACKED
-                 : as_it_is        ? KRSI_TILE_IN_PLACE
-                                   : KRSI_TILE_ROWS_PACKED;
-}
-
-static krsi_tile_template
-choose_template(const krsi_tile *t, const product *p)
-{
-    bool rows_of_b = t->b.along_outer && !t->b.along_inner;
-    bool plain = rows_of_b && t->b.dtype == KRS_F32 && is_plain(&t->b);
-    bool thin = p->max_m <= KRSI_TILE_THIN && p->max_n >= STREAM_COLUMNS;
-    if (thin && t->whole_blocks)
-        return KRSI_TILE_DIRECT;
-    if (thin && rows_of_b)
-        return KRSI_TILE_STREAM;
-    if (thin && t->b.along_inner && t->lanes > 1 && t->even &&
-        t->reading == KRSI_TILE_IN_PLACE)
-        return KRSI_TILE_TURNED;
-    if (plain && (p->max_m <= DIRECT_ROWS ||
-                  (!t->small && p->max_k * p->max_n <= DIRECT_BYTES / 4)))
-        return KRSI_TILE_DIRECT;
-    return KRSI_TILE_BLOCKED;
-}
-
-static int64_t
-least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Can one grid axis count the batches, which may be as many as a runtime
- * integer says along one of their axes? */
-static bool
-are_numbers(const product *p)
-{
-    int unknown = 0;
-    for (int i = 0; i < p->batches; i++)
-        unknown += !is_constant(p->extent[i]);
-    return unknown <= 1;
-}
-
-/* Batch axes that are loops of an item. */
-static int
-batch_loops(const product *p)
-{
-    return p->batches > 2 && !p->counts ? p->batches - 2 : 0;
-}
-
-static int64_t
-batch_items(const product *p)
-{
-    int64_t items = 1;
-    for (int i = batch_loops(p); i < p->batches; i++)
-        if (__builtin_mul_overflow(items, krsi_tile_most(p->batch_max[i], 1),
-                                   &items))
-            return INT32_MAX;
-    return least(items, INT32_MAX);
-}
-
-/* The largest tile that leaves work for all: a power of two of rows, whole
- * vectors of columns if there are such. */
-static void
-fit_single(krsi_tile *t, const product *p, const krsi_facts *facts)
-{
-    int64_t wanted = FULL * krsi_tile_most(facts->workers, 1);
-    int64_t m = krsi_tile_most(p->max_m, 1), n = krsi_tile_most(p->max_n, 1);
-    int64_t batches = batch_items(p);
-    t->lanes = 4;
-    t->rows = KRSI_TILE_ROWS;
-    t->vectors = KRSI_TILE_VECTORS;
-    while (t->rows > 1 && t->rows / 2 >= m)
-        t->rows /= 2;
-    while (t->vectors > 1 && (n % ((int64_t)t->vectors * t->lanes) != 0 ||
-                              n <= (int64_t)t->vectors / 2 * t->lanes))
-        t->vectors /= 2;
-    while (t->rows > 1 &&
-           batches * krsi_tile_parts(m, t->rows) *
-                   krsi_tile_parts(n, (int64_t)t->vectors * t->lanes) <
-               wanted)
-        t->rows /= 2;
-    t->wide = t->rows;
-    t->whole_rows = is_constant(p->m) && m % t->rows == 0;
-    t->whole_columns =
-        is_constant(p->n) && n % ((int64_t)t->vectors * t->lanes) == 0;
-    t->whole_words = !t->pairs && is_constant(p->k) && p->k.base % 4 == 0;
-    t->all_rows = p->batches >= 2 && !p->counts;
-    t->apart = t->lanes;
-}
-
-/* Groups, where the device has them: the tile of the table. Few rows or columns
- * are too little for one, batches that take two axes of the grid leave it none
- * for rows; and the items of a group would race for the place of a fault. */
-static bool
-fit_group(krsi_tile *t, const product *p, const krsi_cut *cut,
-          const krsi_facts *facts)
-{
-    static const struct row {
-        int side, rows, vectors;
-    } table[] = {
-#define TILE(lanes, registers, rows, vectors)
-#define GROUP(side, rows, vectors) {side, rows, vectors},
-#include "schedule.def"
-#undef TILE
-#undef GROUP
-    };
-    enum { FOURS = 4 };
-    const struct row *best = NULL;
-    bool is_enough = false;
-    if (p->max_m <= KRSI_TILE_THIN || p->max_n <= KRSI_TILE_THIN ||
-        (p->batches >= 2 && !p->counts) || krsi_cut_may_fault(cut))
-        return false;
-    for (const struct row *r = table;
-         r < table + sizeof table / sizeof *table && !is_enough; r++) {
-        int rows = r->side * r->rows, columns = r->side * r->vectors * FOURS;
-        if ((uint32_t)(r->side * r->side) > facts->group_items ||
-            (uint64_t)krsi_tile_group_bytes(r->side, rows, columns) >
-                facts->shared_bytes)
-            continue;
-        best = r;
-        is_enough = 2 * p->max_m > rows && 2 * p->max_n > columns &&
-                    batch_items(p) * krsi_tile_parts(p->max_m, rows) *
-                            krsi_tile_parts(p->max_n, columns) >=
-                        facts->workers;
-    }
-    if (!best)
-        return false;
-    t->template = KRSI_TILE_GROUP;
-    t->lanes = FOURS;
-    t->side = best->side;
-    t->rows = best->rows;
-    t->vectors = best->vectors;
-    t->wide = t->rows;
-    t->apart = t->side * t->lanes;
-    t->whole_rows = is_constant(p->m) && p->m.base % (t->side * t->rows) == 0;
-    t->whole_columns =
-        is_constant(p->n) && p->n.base % (t->apart * t->vectors) == 0;
-    t->whole_words =
-        is_constant(p->k) && p->k.base % (t->side * (int64_t)t->unit) == 0;
-    return true;
-}
-
-/* What an item has, or a group of them. */
-static split
-split_registers(const krsi_tile *t)
-{
-    int64_t rows = t->rows, columns = (int64_t)t->vectors * t->apart;
-    return t->template == KRSI_TILE_GROUP ? (split){rows * t->side, columns}
-                                          : (split){rows, columns};
-}
-
-/* Sums of chunks stay in registers, nothing is in scratch. */
-static bool
-has_registers_only(const krsi_tile *t)
-{
-    return t->template == KRSI_TILE_SINGLE || t->template == KRSI_TILE_GROUP;
-}
-
-static bool
-is_thin(const krsi_tile *t)
-{
-    return t->template == KRSI_TILE_STREAM || t->template == KRSI_TILE_TURNED;
-}
-
-static bool
-reads_blocks(const krsi_tile *t)
-{
-    return t->template == KRSI_TILE_DIRECT && t->whole_blocks;
-}
-
-/* Fewer rows for less than a tile; thin templates hold all of them. Of blocks
- * several vectors are made at once, so that no sum waits for the one before. */
-static void
-fit_tile(krsi_tile *t, const product *p)
-{
-    for (int rows = 1; rows < t->rows; rows *= 2)
-        if (p->max_m <= rows)
-            t->rows = rows;
-    if (is_thin(t) || reads_blocks(t)) {
-        t->rows = 1;
-        while (t->rows < p->max_m)
-            t->rows *= 2;
-        t->vectors = reads_blocks(t)
-                         ? (int)least(KRSI_TILE_VECTORS, BLOCK_SUMS / t->rows)
-                     : t->template == KRSI_TILE_TURNED ? 1
-                     : t->rows == 1                    ? 4
-                                                       : 2;
-    }
-    for (t->wide = 1; t->wide < t->rows;)
-        t->wide *= 2;
-    if (t->reading == KRSI_TILE_COLUMNS_PACKED && !is_thin(t) &&
-        p->max_m > t->rows)
-        t->slab = SLAB_ROWS / t->rows * t->rows;
-    t->small &= t->template == KRSI_TILE_BLOCKED;
-    t->whole_columns = t->small && is_constant(p->n) &&
-                       p->n.base % ((int64_t)t->vectors * t->lanes) == 0;
-}
-
-static split
-split_thin(const krsi_tile *t, const product *p, int64_t workers)
-{
-    int64_t unit = (int64_t)t->vectors * t->lanes;
-    int64_t fewest = reads_blocks(t) ? unit : 4 * unit; /* columns of a strip */
-    int64_t most =
-        reads_blocks(t)
-            ? krsi_tile_most(BLOCK_STRIP / krsi_tile_most(p->max_k, 1), fewest)
-            : STRIP;
-    int64_t strips =
-        krsi_tile_most(krsi_tile_parts(p->max_n, most),
-                       least(4 * workers, krsi_tile_parts(p->max_n, fewest)));
-    int64_t columns =
-        krsi_tile_parts(krsi_tile_most(p->max_n, 1), krsi_tile_most(strips, 1));
-    return (split){t->rows, krsi_tile_parts(columns, unit) * unit};
-}
-
-/* Columns of B that an item may hold packed, in panels. */
-static int64_t
-most_panels(const krsi_tile *t, const product *p, const krsi_facts *facts)
-{
-    int64_t cache = facts->cache_bytes[1] ? (int64_t)facts->cache_bytes[1]
-                                          : INT64_C(1) << 20;
-    int64_t depth = krsi_tile_most(least(p->max_k, KRSI_TILE_CHUNK), 1);
-    int64_t bytes = (int64_t)t->vectors * t->lanes * depth * 4;
-    return least(krsi_tile_most(cache / 2 / bytes, 1), MAX_PANELS);
-}
-
-/* What the busiest worker does if `down` by `across` items for each of the
- * batch are handed out as workers get free: products for each k. */
-static double
-cost_of(const krsi_tile *t, const product *p, double workers, int64_t down,
-        int64_t across)
-{
-    double rows = (double)p->max_m, columns = (double)p->max_n;
-    bool packs = t->template == KRSI_TILE_BLOCKED;
-    double work = rows * columns + (double)across * rows * A_COST +
-                  packs * (double)down * columns * PACK_COST;
-    double each = (double)down * (double)across;
-    double items = each * (double)batch_items(p);
-    double turns = (double)(int64_t)(items / workers);
-    turns += turns < items / workers;
-    double depth = (double)krsi_tile_most(p->max_k, 1);
-    double meet = items > 1 ? MEET_COST / depth : 0;
-    double late = workers > 1 ? LATE / 100.0 : 0;
-    return (work / each + ITEM_COST / depth) * (turns + late) + meet;
-}
-
-static split
-split_tiles(const krsi_tile *t, const product *p, const krsi_facts *facts)
-{
-    int64_t width = (int64_t)t->vectors * t->lanes;
-    int64_t max_m = krsi_tile_most(p->max_m, 1),
-            max_n = krsi_tile_most(p->max_n, 1);
-    int64_t panels = krsi_tile_parts(max_n, width),
-            tiles = krsi_tile_parts(max_m, t->rows);
-    int64_t most_down = p->batches >= 2 ? 1 : least(tiles, MAX_PARTS);
-    int64_t least_across = krsi_tile_parts(panels, most_panels(t, p, facts));
-    int64_t most_across = least(panels, least_across + MAX_PARTS);
-    double best = 0;
-    bool found_fits = false;
-    split found = {0, 0};
-    for (int64_t down = 1; down <= most_down; down++)
-        for (int64_t across = least_across; across <= most_across; across++) {
-            split s = {krsi_tile_parts(tiles, down) * t->rows,
-                       krsi_tile_parts(panels, across) * width};
-            double cost =
-                cost_of(t, p, (double)krsi_tile_most(facts->workers, 1),
-                        krsi_tile_parts(max_m, s.rows),
-                        krsi_tile_parts(max_n, s.columns));
-            bool fits = !t->has_sums || s.rows * s.columns <= SUMS;
-            if (found.rows &&
-                (fits < found_fits || (fits == found_fits && cost >= best)))
-                continue;
-            best = cost;
-            found = s;
-            found_fits = fits;
-        }
-    return found;
-}
-
-/* Are all places multiples of four elements, but for the last ones? */
-static bool
-is_in_fours(const krsi_view *view, const product *p, const int64_t *batch,
-            int64_t stride)
-{
-    bool fours = is_constant(view->offset) && view->offset.base % 4 == 0 &&
-                 stride % 4 == 0;
-    for (int i = 0; i < p->batches; i++)
-        fours &= batch[i] % 4 == 0;
-    return fours;
-}
-
-/* Which of A, B and C are read and stored four f32 at a time. */
-static void
-find_fours(krsi_tile *t, const krsi_cut *cut, const product *p)
-{
-    t->a.aligned = t->a.dtype == KRS_F32 && (p->a_k == 1 || p->a_m == 1) &&
-                   is_in_fours(&cut->load[p->a].view, p, p->batch_a,
-                               p->a_k == 1 ? p->a_m : p->a_k) &&
-                   (p->a_k == 1 || t->rows % 4 == 0);
-    t->b.aligned = t->b.dtype == KRS_F32 && (p->b_k == 1 || p->b_n == 1) &&
-                   is_in_fours(&cut->load[p->b].view, p, p->batch_b,
-                               p->b_k == 1 ? p->b_n : p->b_k);
-    t->out_aligned = t->out_dtype == KRS_F32 && !t->finishes && p->c_n == 1 &&
-                     is_in_fours(&cut->out[0].view, p, p->batch_c, p->c_m);
 }
 
 /* ---- declarations ---- */
@@ -611,15 +216,15 @@ declare_operand(krsi_lowering *l, krsi_tile_operand *x, const char *name,
 
 /* The number of the batch along grid axis 2, taken apart. */
 static void
-count_batches(krsi_lowering *l, const product *p)
+count_batches(krsi_lowering *l, const krsi_product *p)
 {
     krsi_kb *kb = l->kb;
     krsi_kv left = krsi_kb_axis(kb, 2);
     krs_index all = KRS_INDEX(1);
     for (int i = p->batches - 1; i >= 0; i--) {
         krsi_kv extent = krsi_tile_integer(l, p->extent[i]);
-        all = is_constant(all) ? krs_index_times(p->extent[i], all.base)
-                               : krs_index_times(all, p->extent[i].base);
+        all = krsi_is_constant(all) ? krs_index_times(p->extent[i], all.base)
+                                    : krs_index_times(all, p->extent[i].base);
         l->coord[i] = i ? krsi_kb_rem(kb, left, extent) : left;
         left = i ? krsi_kb_div(kb, left, extent) : left;
     }
@@ -628,14 +233,14 @@ count_batches(krsi_lowering *l, const product *p)
 
 /* Two batch axes take two grid axes, more are loops. */
 static void
-spread_batches(krsi_lowering *l, const product *p)
+spread_batches(krsi_lowering *l, const krsi_product *p)
 {
     krsi_kb *kb = l->kb;
     krsi_kv zero = krsi_kb_i64(kb, 0), one = krsi_kb_i64(kb, 1);
     for (int i = 0; i < p->batches; i++) {
         krsi_kv extent = krsi_tile_integer(l, p->extent[i]);
         int axis = p->batches == 1 ? 2 : p->batches - i;
-        if (i < batch_loops(p)) {
+        if (i < krsi_product_loops(p)) {
             l->coord[i] = krsi_kb_for(kb, zero, extent, one);
             continue;
         }
@@ -647,7 +252,8 @@ spread_batches(krsi_lowering *l, const product *p)
 /* Which part of the grid, and of each matrix, the item has: all rows, unless
  * the grid has an axis for them. */
 static void
-place_item(krsi_lowering *l, krsi_tile *t, const product *p, split s)
+place_item(krsi_lowering *l, krsi_tile *t, const krsi_product *p,
+           krsi_tile_split s)
 {
     krsi_kb *kb = t->kb;
     krsi_kv columns = number(l, s.columns), rows = number(l, s.rows);
@@ -676,7 +282,7 @@ place_item(krsi_lowering *l, krsi_tile *t, const product *p, split s)
 }
 
 static void
-declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
+declare_scratch(krsi_lowering *l, krsi_tile *t, krsi_tile_split s)
 {
     enum { ALIGN = 64 };
     krsi_kb *kb = t->kb;
@@ -699,10 +305,10 @@ declare_scratch(krsi_lowering *l, krsi_tile *t, split s)
 
 /* Does every row along the contiguous axis begin with a block? */
 static bool
-is_in_blocks(const krsi_view *view, const product *p, const int64_t *batch,
+is_in_blocks(const krsi_view *view, const krsi_product *p, const int64_t *batch,
              int64_t stride)
 {
-    bool blocks = is_constant(view->offset) &&
+    bool blocks = krsi_is_constant(view->offset) &&
                   view->offset.base % KRSI_BLOCK == 0 &&
                   stride % KRSI_BLOCK == 0;
     for (int i = 0; i < p->batches; i++)
@@ -713,7 +319,7 @@ is_in_blocks(const krsi_view *view, const product *p, const int64_t *batch,
 /* Roles, types and expressions of A and B. A cast of blocks is how they are
  * read; those that do not begin where rows do are read one by one. */
 static void
-set_operand(const krsi_cut *cut, const product *p, krsi_tile_operand *x,
+set_operand(const krsi_cut *cut, const krsi_product *p, krsi_tile_operand *x,
             int load, int side, int axis, const int64_t *batch, int64_t outer,
             int64_t inner)
 {
@@ -737,7 +343,7 @@ set_operand(const krsi_cut *cut, const product *p, krsi_tile_operand *x,
 
 /* C as it is, or the outs that are made of it. */
 static void
-declare_outs(krsi_lowering *l, krsi_tile *t, const product *p)
+declare_outs(krsi_lowering *l, krsi_tile *t, const krsi_product *p)
 {
     const krsi_cut *cut = l->cut;
     if (t->finishes) {
@@ -745,11 +351,12 @@ declare_outs(krsi_lowering *l, krsi_tile *t, const product *p)
             krsi_lower_declare_out(l, i);
         return;
     }
-    t->out = krsi_tile_buffer(
-        l, "product", cut->out[0].view.value, t->out_dtype,
-        t->has_sums || t->one_chunk || is_thin(t) || has_registers_only(t)
-            ? KRS_K_WRITE
-            : KRS_K_READ | KRS_K_WRITE);
+    t->out =
+        krsi_tile_buffer(l, "product", cut->out[0].view.value, t->out_dtype,
+                         t->has_sums || t->one_chunk || krsi_tile_is_thin(t) ||
+                                 krsi_tile_is_registers(t)
+                             ? KRS_K_WRITE
+                             : KRS_K_READ | KRS_K_WRITE);
     t->out_offset = krsi_tile_integer(l, cut->out[0].view.offset);
     t->out_row = number(l, p->c_m);
     t->out_column = stride(l, p->c_n, t->out_contiguous);
@@ -780,10 +387,11 @@ read_elsewhere(const krsi_tile *t, int load, int other)
 
 /* What expressions around the product read, besides A and B. */
 static void
-declare_rest(krsi_lowering *l, const krsi_tile *t, const product *p)
+declare_rest(krsi_lowering *l, const krsi_tile *t, const krsi_product *p)
 {
     const krsi_cut *cut = l->cut;
-    if (!t->finishes && is_plain(&t->a) && is_plain(&t->b))
+    if (!t->finishes && krsi_operand_is_plain(&t->a) &&
+        krsi_operand_is_plain(&t->b))
         return;
     for (int i = 0; i < cut->loads; i++)
         if ((i != p->a || read_elsewhere(t, i, t->b.root)) &&
@@ -799,7 +407,7 @@ void
 krsi_lower_contract(krsi_lowering *l)
 {
     const krsi_cut *cut = l->cut;
-    product p = read_cut(cut);
+    krsi_product p = read_cut(cut);
     krsi_tile t = {.kb = l->kb, .lowering = l, .product = product_of(cut)};
     t.finishes = cut->outs > 1 || cut->out[0].root != t.product;
     t.out_dtype = cut->expr[t.product].dtype;
@@ -814,37 +422,7 @@ krsi_lower_contract(krsi_lowering *l)
                      krs_dtype_name(t.a.dtype), krs_dtype_name(t.b.dtype));
         return;
     }
-    t.pairs = t.a.dtype == KRS_BF16 && t.b.dtype == KRS_BF16 &&
-              is_plain(&t.a) && is_plain(&t.b);
-    t.unit = t.pairs ? 2 : 1;
-    t.chunk = KRSI_TILE_CHUNK / t.unit;
-    t.whole_blocks = t.b.in_blocks && t.b.along_inner && is_plain(&t.b) &&
-                     is_constant(p.k) && p.k.base % KRSI_BLOCK == 0 &&
-                     l->facts->lanes > 1 && !l->facts->code_is_dear;
-    t.even = !t.pairs || (is_constant(p.k) && p.k.base % 2 == 0);
-    if (l->facts->items_are_lanes) {
-        p.counts = are_numbers(&p);
-        t.template = KRSI_TILE_SINGLE;
-        t.reading = KRSI_TILE_IN_PLACE;
-        if (!fit_group(&t, &p, cut, l->facts))
-            fit_single(&t, &p, l->facts);
-        find_fours(&t, cut, &p);
-    } else {
-        t.small = l->facts->code_is_dear;
-        krsi_tile_choose(&t, l->facts, t.small ? p.max_n : 0);
-        krsi_tile_choose_reading(&t);
-        t.template = choose_template(&t, &p);
-        fit_tile(&t, &p);
-    }
-    t.out_contiguous = p.c_n == 1;
-    t.one_chunk = is_constant(p.k) && p.k.base <= KRSI_TILE_CHUNK;
-    bool out_adds = t.out_contiguous && t.out_dtype == KRS_F32 && !t.finishes;
-    t.has_sums = t.template == KRSI_TILE_STREAM ||
-                 (!has_registers_only(&t) && !(t.one_chunk || out_adds));
-    split s = has_registers_only(&t) ? split_registers(&t)
-              : is_thin(&t) || reads_blocks(&t)
-                  ? split_thin(&t, &p, krsi_tile_most(l->facts->workers, 1))
-                  : split_tiles(&t, &p, l->facts);
+    krsi_tile_split s = krsi_tile_decide(&t, &p, cut, l->facts);
 
     declare_operand(l, &t.a, "left", p.a, p.a_m, p.a_k);
     declare_operand(l, &t.b, "right", p.b, p.b_n, p.b_k);
@@ -871,6 +449,6 @@ krsi_lower_contract(krsi_lowering *l)
     case KRSI_TILE_SINGLE: krsi_tile_single(&t); break;
     case KRSI_TILE_GROUP: krsi_tile_group(&t); break;
     }
-    for (int i = 0; i < batch_loops(&p); i++)
+    for (int i = 0; i < krsi_product_loops(&p); i++)
         krsi_kb_end(t.kb);
 }
