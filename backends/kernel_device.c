@@ -166,14 +166,21 @@ krs_status
 krsi_machine_fill(krsi_machine *m, krs_backend_memory *memory, size_t offset,
                   size_t bytes, unsigned char with, krs_error *err)
 {
-    char piece[1 << 14];
-    memset(piece, with, sizeof piece);
-    for (size_t at = 0; at < bytes; at += sizeof piece) {
-        size_t part = bytes - at < sizeof piece ? bytes - at : sizeof piece;
-        KRS_TRY(m->backend->write(m->device, memory, offset + at, piece, part,
-                                  err));
+    enum { PIECE = 1 << 14, LARGE = 1 << 20 };
+    char piece[PIECE];
+    /* a write may wake threads of a driver: few of them */
+    char *large = bytes > PIECE ? malloc(LARGE) : NULL;
+    char *from = large ? large : piece;
+    size_t most = large ? LARGE : PIECE;
+    krs_status status = KRS_OK;
+    memset(from, with, most < bytes ? most : bytes);
+    for (size_t at = 0; at < bytes && status == KRS_OK; at += most) {
+        size_t part = bytes - at < most ? bytes - at : most;
+        status =
+            m->backend->write(m->device, memory, offset + at, from, part, err);
     }
-    return KRS_OK;
+    free(large);
+    return status;
 }
 
 static krs_status
