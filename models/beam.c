@@ -46,15 +46,6 @@ struct search {
     bool stopped;        /* by the callback */
 };
 
-static bool
-is_stop(const krs_beam_options *o, int64_t id)
-{
-    for (size_t i = 0; i < o->stop_count; i++)
-        if (o->stop_ids[i] == id)
-            return true;
-    return false;
-}
-
 /* ---- ranking ---- */
 
 /* Among the best so far; of equal ones the first that was offered. */
@@ -84,8 +75,9 @@ log_probabilities(struct search *s, int64_t row, int64_t made, krs_error *err)
         largest = fmax(largest, (double)logits[v]);
     for (int64_t v = 0; v < s->vocab; v++)
         sum += exp((double)logits[v] - largest);
+    double all = log(sum);
     for (int64_t v = 0; v < s->vocab; v++)
-        s->logits[v] = (double)logits[v] - largest - log(sum);
+        s->logits[v] = (double)logits[v] - largest - all;
     int64_t length = s->prompt[row / s->beams] + made;
     return krs_logits_apply(o->rules, o->rule_count, s->logits, s->vocab,
                             s->history + row * s->room, (size_t)length, err);
@@ -157,7 +149,8 @@ advance_prompt(struct search *s, int64_t prompt, int64_t made, krs_error *err)
     KRS_TRY(rank(s, prompt, made, err));
     for (int64_t i = 0; i < s->choice_count && row < end; i++) {
         const struct choice *c = &s->choices[i];
-        bool ends = is_stop(s->options, c->id);
+        bool ends =
+            krs_is_stop(s->options->stop_ids, s->options->stop_count, c->id);
         if (ends ? i < s->beams : made + 1 == s->most)
             keep_text(s, c, made);
         if (ends)

@@ -61,11 +61,11 @@ choose(struct loop *l, int64_t i, int64_t row, int64_t *out, krs_error *err)
     return KRS_OK;
 }
 
-static bool
-is_stop(const krs_generate_options *o, int64_t id)
+bool
+krs_is_stop(const int64_t *stop_ids, size_t count, int64_t id)
 {
-    for (size_t i = 0; i < o->stop_count; i++)
-        if (o->stop_ids[i] == id)
+    for (size_t i = 0; i < count; i++)
+        if (stop_ids[i] == id)
             return true;
     return false;
 }
@@ -85,7 +85,7 @@ choose_all(struct loop *l, int64_t i, int64_t *out, bool *running,
         int64_t id = l->next[row];
         out[row * l->most + i] = id;
         l->history[row * l->room + l->length[row]++] = id;
-        l->ended[row] = is_stop(o, id);
+        l->ended[row] = krs_is_stop(o->stop_ids, o->stop_count, id);
         *running |= !l->ended[row];
         if (o->token != NULL && !o->token(o->user, row, id)) {
             l->stopped = true;

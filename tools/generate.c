@@ -303,9 +303,8 @@ static krs_status
 print_json(const struct prompt *p, const int64_t *ids, int64_t made,
            const char *text, size_t bytes, krs_error *err)
 {
-    bool ended = false;
-    for (size_t i = 0; made > 0 && i < p->stop_count; i++)
-        ended |= p->stop_ids[i] == ids[made - 1];
+    bool ended =
+        made > 0 && krs_is_stop(p->stop_ids, p->stop_count, ids[made - 1]);
     json_t *object =
         json_pack("{s:s%, s:o, s:o, s:s%, s:b}", "prompt", p->text, p->bytes,
                   "prompt_ids", list_ids(p->ids, p->count), "ids",

@@ -10,6 +10,7 @@
  */
 #include "prompt.h"
 
+#include <krs/generate.h>
 #include <krs/pretrained.h>
 #include <krs/token.h>
 
@@ -19,10 +20,8 @@
 static void
 add_stop(struct prompt *p, int64_t id)
 {
-    bool known = id < 0 || p->stop_count == MOST_STOP_IDS;
-    for (size_t i = 0; i < p->stop_count; i++)
-        known |= p->stop_ids[i] == id;
-    if (!known)
+    if (id >= 0 && p->stop_count < MOST_STOP_IDS &&
+        !krs_is_stop(p->stop_ids, p->stop_count, id))
         p->stop_ids[p->stop_count++] = id;
 }
 

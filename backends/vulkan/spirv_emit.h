@@ -156,6 +156,8 @@ uint32_t krsi_spv_word_number(krsi_spv_emit *e, SpvOp op, uint32_t a,
 uint32_t krsi_spv_select(krsi_spv_emit *e, uint32_t type, uint32_t condition,
                          uint32_t yes, uint32_t no);
 uint32_t krsi_spv_compare(krsi_spv_emit *e, SpvOp op, uint32_t a, uint32_t b);
+/* of two words, all 64 bits: a struct of the low word and the high one */
+uint32_t krsi_spv_wide_product(krsi_spv_emit *e, uint32_t a, uint32_t b);
 
 /* spirv_pair.c -- i64 in the form that the device has; the low word of one */
 uint32_t krsi_spv_wide_type(krsi_spv_emit *e);

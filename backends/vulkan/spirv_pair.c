@@ -140,9 +140,7 @@ multiply(krsi_spv_emit *e, pair a, pair b)
 {
     krsi_spv *m = e->m;
     uint32_t type = krsi_spv_uint(m, 32);
-    value product = krsi_spv_value(
-        m, SpvOpUMulExtended,
-        krsi_spv_once(m, SpvOpTypeStruct, false, type, type), a.low, b.low);
+    value product = krsi_spv_wide_product(e, a.low, b.low);
     value high = krsi_spv_value(m, SpvOpCompositeExtract, type, product, 1);
     high = word(e, SpvOpIAdd, high, word(e, SpvOpIMul, a.low, b.high));
     high = word(e, SpvOpIAdd, high, word(e, SpvOpIMul, a.high, b.low));

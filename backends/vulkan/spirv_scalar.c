@@ -227,15 +227,20 @@ multiply_add(krsi_spv_emit *e, value a, value b, value c)
                              krsi_spv_float_op(e, SpvOpFMul, a, b), c);
 }
 
+value
+krsi_spv_wide_product(krsi_spv_emit *e, value a, value b)
+{
+    uint32_t word = krsi_spv_uint(e->m, 32);
+    return krsi_spv_value(
+        e->m, SpvOpUMulExtended,
+        krsi_spv_once(e->m, SpvOpTypeStruct, false, word, word), a, b);
+}
+
 static value
 high_product(krsi_spv_emit *e, value a, value b)
 {
-    krsi_spv *m = e->m;
-    uint32_t word = krsi_spv_uint(m, 32);
-    value both = krsi_spv_value(
-        m, SpvOpUMulExtended,
-        krsi_spv_once(m, SpvOpTypeStruct, false, word, word), a, b);
-    return krsi_spv_value(m, SpvOpCompositeExtract, word, both, 1);
+    return krsi_spv_value(e->m, SpvOpCompositeExtract, krsi_spv_uint(e->m, 32),
+                          krsi_spv_wide_product(e, a, b), 1);
 }
 
 /* The low or the high bf16 of a word as f32. */

@@ -168,6 +168,9 @@ typedef struct krs_generate_options {
     void *user;
 } krs_generate_options;
 
+/* krs_is_stop(stop_ids, count, id) -- is id one of them? */
+KRS_API bool krs_is_stop(const int64_t *stop_ids, size_t count, int64_t id);
+
 /* krs_generate(decoder, ids, length, padding, options, out, &made, err) --
  * prompts as for krs_decoder_prompt; out i64 [batch, max_new_tokens] gets the
  * new ids. made: columns of out that were written; later ones hold pad_id.
