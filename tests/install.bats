@@ -60,6 +60,13 @@ cmake_build() {
         grep -q "krs_version@@KERSEY_$abi"
 }
 
+@test "every module that was built is installed" {
+    build=$(dirname "$KERSEY")
+    (cd "$build" && ls libkersey-*.so) >built || skip "no module was built"
+    ls "$lib/kersey" >installed
+    diff built installed
+}
+
 @test "a module exports its entry alone" {
     for module in "$lib"/kersey/libkersey-*.so; do
         [ -f "$module" ] || skip "no module was built"
