@@ -363,11 +363,12 @@ START_TEST(blocks_are_equal_where_that_costs_little)
     static const struct {
         int64_t rows, classes, block;
     } sizes[] = {
-        {1024, 32000,   128}, /* at most 131 */
-        {1022, 32000,   73 }, /* 14 blocks for 8 */
-        {1021, 32000,   128}, /* a prime: 7 blocks and 125 */
-        {8,    1 << 22, 1  },
-        {3,    5000000, 1  },
+        {1024,         32000,   128}, /* at most 131 */
+        {1022,         32000,   73 }, /* 14 blocks for 8 */
+        {1021,         32000,   128}, /* a prime: 7 blocks and 125 */
+        {8,            1 << 22, 1  },
+        {3,            5000000, 1  },
+        {999999999989, 32000,   131}, /* a prime, found soon */
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         krs_graph *g = krs_graph_new();

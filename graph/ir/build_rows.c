@@ -289,9 +289,12 @@ rows_at_once(krs_node x, krs_node w, krs_node target)
         return 0;
     int64_t most = V < KRSI_CE_LOGITS ? KRSI_CE_LOGITS / V : 1;
     int64_t least = (T + most - 1) / most; /* blocks */
-    for (int64_t blocks = least; blocks / 2 <= least; blocks++)
-        if (T % blocks == 0)
-            return T / blocks;
+    /* rows that divide T, in at most twice as many blocks; no more turns than
+     * half of `most`, however large T is */
+    int64_t fewest = T / (2 * least + 1) + (T % (2 * least + 1) != 0);
+    for (int64_t rows = T / least; rows >= fewest; rows--)
+        if (T % rows == 0)
+            return rows;
     return (T + least - 1) / least;
 }
 
