@@ -10,13 +10,24 @@
 #include <krs/nn.h>
 #include <krs/ops.h>
 
+/* Is there an operand, and a name? False with *poison set, if not. */
+static bool
+usable(krs_place at, krs_node x, const char *layer, const char *name,
+       krs_node *poison)
+{
+    *poison = x;
+    if (krs_node_is_valid(x) && (name == NULL || *name == 0))
+        *poison = krs_graph_fail(x.graph, at, KRS_E_NAME,
+                                 "%s: the layer has no name", layer);
+    return krs_node_is_valid(*poison);
+}
+
 /* The size of x's last axis; false, with *poison set, if it has none. */
 static bool
 last_size(krs_place at, krs_node x, const char *layer, const char *name,
           int64_t *size, krs_node *poison)
 {
-    *poison = x;
-    if (!krs_node_is_valid(x))
+    if (!usable(at, x, layer, name, poison))
         return false;
     krs_shape shape = krs_node_shape(x);
     if (shape.rank == 0) {
@@ -33,8 +44,9 @@ krs_node
 krs_nn_embedding_at(krs_place at, krs_node ids, const char *name, int64_t vocab,
                     int64_t channels, int64_t padding)
 {
-    if (!krs_node_is_valid(ids))
-        return ids;
+    krs_node poison;
+    if (!usable(at, ids, "embedding", name, &poison))
+        return poison;
     krs_graph *g = ids.graph;
     krs_scope_push(g, "%s", name);
     krs_node weight = krs_state_at(at, g, "weight", KRS_F32,

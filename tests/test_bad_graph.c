@@ -9,6 +9,8 @@
 
 #include <krs/array.h>
 #include <krs/conv.h>
+#include <krs/nn.h>
+#include <krs/scan.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -282,10 +284,80 @@ START_TEST(callers_add_their_own_errors)
 }
 END_TEST
 
+/* What is built on a graph that krs_graph_new had no memory for. */
+START_TEST(every_builder_takes_the_graph_that_could_not_be_made)
+{
+    krs_graph *g = NULL;
+    const float data[] = {1, 2};
+    krs_scope_push(g, "net");
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(2));
+    krs_index i = krs_var(g, "i", 0, 1);
+    krs_scan scan = krs_scan_begin(g, 2, KRS_SCAN_FORWARD);
+    krs_scan_next(scan, krs_scan_carry(scan, x), x);
+    krs_node y[] = {
+        x,
+        krs_state(g, "w", KRS_F32, KRS_SHAPE(2)),
+        krs_constant(g, KRS_F32, KRS_SHAPE(2), data),
+        krs_scalar(g, KRS_F32, 1),
+        krs_full(g, KRS_I32, KRS_SHAPE(2), 0.5),
+        krs_iota(g, KRS_I64, KRS_SHAPE(2), 0),
+        krs_eye(g, KRS_F32, 2, 2),
+        krs_arange(g, KRS_I64, 0, 3, 1),
+        krs_index_node(g, i),
+        krs_narrow(x, 0, i, 1),
+        krs_scan_last(scan, x),
+        krs_nn_linear(x, "l", 2, KRS_WITH_BIAS),
+        krs_mean(krs_square(krs_add(x, x)), KRS_ALL_AXES),
+        krs_graph_node(g, 1),
+        krs_graph_fail(g, KRS_HERE, KRS_E_SHAPE, "no"),
+    };
+    ck_assert_int_ne(krs_scan_end(scan), KRS_OK);
+    krs_scope_pop(g);
+    for (size_t n = 0; n < sizeof y / sizeof *y; n++)
+        ck_assert_msg(!krs_node_is_valid(y[n]) && !y[n].graph, "node %zu", n);
+    ck_assert_uint_eq(krs_graph_size(g), 0);
+
+    krs_error err;
+    krs_node d;
+    ck_assert_int_eq(krs_grad(y[12], &x, 1, &d), KRS_E_GRAPH);
+    ck_assert_int_eq(krs_graph_check(g, &err), KRS_E_MEMORY);
+    ck_assert_str_eq(err.text, krs_graph_error(g)->text);
+    ck_assert_ptr_nonnull(strstr(err.text, "krs_graph_new had no memory"));
+}
+END_TEST
+
+START_TEST(a_gradient_without_room_for_it_is_refused)
+{
+    rig r;
+    krs_node d;
+    begin(&r);
+    ck_assert_int_eq(krs_grad(r.m, NULL, 1, &d), KRS_E_ARGUMENT);
+    ck_assert_int_eq(krs_grad(r.m, &r.m, 1, NULL), KRS_E_ARGUMENT);
+    ck_assert_ptr_nonnull(strstr(krs_graph_error(r.g)->text, "grads is NULL"));
+    ck_assert_int_eq(krs_grad(r.m, NULL, 0, NULL), KRS_E_ARGUMENT);
+    end(&r);
+}
+END_TEST
+
+START_TEST(a_scope_without_a_name_is_refused)
+{
+    rig r;
+    begin(&r);
+    const char *volatile none = NULL;
+    krs_scope_push(r.g, none);
+    krs_scope_pop(r.g);
+    ck_assert_int_eq(krs_graph_error(r.g)->status, KRS_E_NAME);
+    end(&r);
+}
+END_TEST
+
 SUITE(a_message_names_the_line_that_asked,
       each_bad_input_poisons_with_one_whole_sentence,
       every_operation_has_an_example_of_a_wrong_use,
       the_first_error_is_kept_and_poison_spreads_quietly,
       a_refused_graph_is_still_sound,
       empty_tensors_and_other_corner_cases_are_accepted,
-      callers_add_their_own_errors)
+      callers_add_their_own_errors,
+      every_builder_takes_the_graph_that_could_not_be_made,
+      a_gradient_without_room_for_it_is_refused,
+      a_scope_without_a_name_is_refused)

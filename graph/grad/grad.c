@@ -343,6 +343,13 @@ krs_grad_at(krs_place at, krs_node y, const krs_node *wrt, size_t count,
             krs_node *grads)
 {
     krs_graph *g = y.graph;
+    if (count > 0 && (!wrt || !grads)) {
+        if (g)
+            krsi_refuse(g, at, "grad", KRS_E_ARGUMENT, NULL,
+                        "wrt or grads is NULL where %zu nodes are needed",
+                        count);
+        return KRS_E_ARGUMENT;
+    }
     for (size_t i = 0; i < count; i++)
         grads[i] = krsi_poison(g);
     if (!g)

@@ -12,6 +12,8 @@ named(krs_place at, krs_graph *g, enum krsi_op op, const char *name,
       krs_dtype dtype, krs_shape shape)
 {
     krsi_words words = {.count = 0};
+    if (!g)
+        return KRS_NONE;
     uint32_t full_name = name && *name ? krsi_scoped_name(g, name) : 0;
     if (full_name == UINT32_MAX) {
         krsi_refuse_memory(g);
@@ -57,6 +59,8 @@ krs_constant_at(krs_place at, krs_graph *g, krs_dtype dtype, krs_shape shape,
 {
     int64_t elements;
     size_t bytes;
+    if (!g)
+        return KRS_NONE;
     if (shape.rank < 0 || shape.rank > KRS_MAX_RANK ||
         !krs_shape_elements(shape, &elements) ||
         !krs_dtype_bytes(dtype, elements, &bytes) || (!data && bytes)) {
@@ -79,7 +83,7 @@ krs_constant_at(krs_place at, krs_graph *g, krs_dtype dtype, krs_shape shape,
 /* Scalars are rounded to their type when they are built, so that every
  * backend starts from the same value and equal constants are one node. */
 krs_node
-krs_scalar_at(krs_place at, krs_graph *g, krs_dtype dtype, double value)
+krsi_scalar(krs_place at, krs_graph *g, krs_dtype dtype, double value)
 {
     krsi_words words = {.count = 0};
     uint64_t element = 0;
@@ -92,6 +96,27 @@ krs_scalar_at(krs_place at, krs_graph *g, krs_dtype dtype, double value)
     krsi_put_int(&words, dtype);
     krsi_put_float(&words, value);
     return krsi_build(at, g, KRSI_FULL, NULL, 0, &words);
+}
+
+/* Is it a value of the integer type: whole, and within its bounds? */
+static bool
+is_integer(krs_dtype dtype, double value)
+{
+    uint64_t element = 0;
+    krsi_store_double(dtype, &element, 0, value);
+    return krsi_load_double(dtype, &element, 0) == value;
+}
+
+krs_node
+krs_scalar_at(krs_place at, krs_graph *g, krs_dtype dtype, double value)
+{
+    if (g && krs_dtype_is_int(dtype) && !is_integer(dtype, value)) {
+        krsi_refuse(g, at, "full", KRS_E_RANGE,
+                    "cast the other operand to f32 where a fraction is meant",
+                    "%g is no %s", value, krs_dtype_name(dtype));
+        return krsi_poison(g);
+    }
+    return krsi_scalar(at, g, dtype, value);
 }
 
 krs_node
@@ -137,7 +162,7 @@ krs_node
 krs_index_node_at(krs_place at, krs_graph *g, krs_index i)
 {
     krsi_words words = {.count = 0};
-    if (i.terms < 0 || i.terms > KRS_INDEX_TERMS) {
+    if (g && (i.terms < 0 || i.terms > KRS_INDEX_TERMS)) {
         krsi_refuse(g, at, "index", KRS_E_RANGE, NULL,
                     "the runtime integer overflows or has more than %d "
                     "variables",

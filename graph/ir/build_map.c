@@ -69,7 +69,7 @@ krs_checkpoint_at(krs_place at, krs_node y, const krs_node *inputs,
 {
     krs_node few[8] = {y};
     krs_node *in = few;
-    if (count == 0 || count > INT32_MAX - 1) {
+    if (count == 0 || count > INT32_MAX - 1 || !inputs) {
         if (y.graph)
             krsi_refuse_use(y.graph, at, "checkpoint", &y, 1, KRS_E_ARGUMENT,
                             "name the values that are kept, to compute y from",
@@ -196,6 +196,10 @@ put_axes(krs_place at, enum krsi_op op, krs_node x, krs_axes axes,
     unsigned set = 0;
     if (!krsi_operands_ok(at, op, &x, 1))
         return false;
+    if (axes.count > KRS_MAX_RANK)
+        return krsi_refuse_use(
+            x.graph, at, krsi_ops[op].name, &x, 1, KRS_E_AXIS, NULL,
+            "%d axes are named, more than there can be", (int)axes.count);
     for (int i = 0; i < axes.count; i++) {
         int axis = krsi_axis(at, x, op, axes.axis[i]);
         if (axis < 0)

@@ -289,6 +289,9 @@ krs_node
 krs_set_slice_at(krs_place at, krs_node x, krs_node v, const krs_index *starts)
 {
     whole w = whole_of(x);
+    if (!starts && ok(at, KRSI_SET_SLICE, x))
+        return REFUSE(at, x, SET_SLICE, ARGUMENT, NULL,
+                      "starts is NULL where an index for each axis is needed");
     return krsi_set_slice(at, x, v, starts, w.step);
 }
 
@@ -302,6 +305,9 @@ krs_pad_at(krs_place at, krs_node x, const int64_t *before,
     int64_t grow[2][KRS_MAX_RANK];
     if (!ok(at, KRSI_PAD, x))
         return krsi_poison(x.graph);
+    if (!before || !after)
+        return REFUSE(at, x, PAD, ARGUMENT, NULL,
+                      "a margin is NULL where a count for each axis is needed");
     whole w = whole_of(x);
     int rank = krs_node_shape(x).rank;
     bool grows = false;
@@ -335,7 +341,7 @@ krs_node
 krs_concat_at(krs_place at, const krs_node *parts, int count, int axis)
 {
     krsi_words words = {.count = 0};
-    if (count < 1)
+    if (count < 1 || !parts)
         return KRS_NONE;
     if (!krsi_operands_ok(at, KRSI_CONCAT, parts, count))
         return krsi_poison(parts[0].graph);
@@ -353,7 +359,7 @@ krs_stack_at(krs_place at, const krs_node *parts, int count, int axis)
 {
     enum { GROUP = 64 };
     krs_node grown[GROUP];
-    if (count < 1)
+    if (count < 1 || !parts)
         return KRS_NONE;
     if (!krsi_operands_ok(at, KRSI_CONCAT, parts, count))
         return krsi_poison(parts[0].graph);

@@ -116,8 +116,9 @@ krsi_expand_clamp(const krsi_use *u)
 {
     krs_place at = u->at;
     krs_node x = u->in[0];
-    krs_node low = krs_like_at(at, x, krsi_float(u->node, 0));
-    krs_node high = krs_like_at(at, x, krsi_float(u->node, 1));
+    krs_dtype dtype = krs_node_dtype(x); /* an infinity is its last value */
+    krs_node low = krsi_scalar(at, x.graph, dtype, krsi_float(u->node, 0));
+    krs_node high = krsi_scalar(at, x.graph, dtype, krsi_float(u->node, 1));
     krs_node below_high = krs_where_at(at, krs_gt_at(at, x, high), high, x);
     return krs_where_at(at, krs_lt_at(at, x, low), low, below_high);
 }

@@ -48,24 +48,31 @@ krs_graph_free(krs_graph *g)
     free(g);
 }
 
+/* what is wrong with the graph that krs_graph_new could not make */
+static const krs_error no_graph = {
+    KRS_E_MEMORY, "graph: it is NULL: krs_graph_new had no memory for it"};
+
 const krs_error *
 krs_graph_error(const krs_graph *g)
 {
+    if (!g)
+        return &no_graph;
     return g->error.status == KRS_OK ? NULL : &g->error;
 }
 
 krs_status
 krs_graph_check(const krs_graph *g, krs_error *err)
 {
-    if (g->error.status != KRS_OK && err)
-        *err = g->error;
-    return g->error.status;
+    const krs_error *error = krs_graph_error(g);
+    if (error && err)
+        *err = *error;
+    return error ? error->status : KRS_OK;
 }
 
 uint32_t
 krs_graph_size(const krs_graph *g)
 {
-    return (uint32_t)g->nodes;
+    return g ? (uint32_t)g->nodes : 0;
 }
 
 /* ---- strings ---- */
@@ -183,9 +190,14 @@ krs_scope_push(krs_graph *g, const char *format, ...)
 {
     krsi_string name = {0};
     va_list args;
+    if (!g)
+        return;
     va_start(args, format);
-    krsi_string_vformat(&name, format, args);
+    krsi_string_vformat(&name, format ? format : "", args);
     va_end(args);
+    if (!format)
+        krsi_refuse(g, KRS_HERE, "scope_push", KRS_E_NAME, NULL,
+                    "the name is NULL");
     uint32_t path = name.failed ? UINT32_MAX : krsi_scoped_name(g, name.text);
     krsi_string_free(&name);
     if (!krsi_reserve(&g->scope, &g->scope_capacity, g->scopes + 1,
@@ -203,6 +215,8 @@ krs_scope_push(krs_graph *g, const char *format, ...)
 void
 krs_scope_pop(krs_graph *g)
 {
+    if (!g)
+        return;
     if (g->scopes > 0)
         g->scopes--;
     else if (g->error.status == KRS_OK)
@@ -263,7 +277,7 @@ record(krs_graph *g, krs_place at, const char *op, const krsi_node *const *in,
        int count, krs_status status, const char *hint, const char *format,
        va_list args)
 {
-    if (g->error.status != KRS_OK)
+    if (!g || g->error.status != KRS_OK)
         return;
     char reason[REASON_BYTES];
     vsnprintf(reason, sizeof reason, format, args);
@@ -404,7 +418,7 @@ krs_node_operand(krs_node x, int i)
 krs_node
 krs_graph_node(krs_graph *g, uint32_t id)
 {
-    return krsi_handle(g, id <= g->nodes ? id : 0);
+    return krsi_handle(g, g && id <= g->nodes ? id : 0);
 }
 
 bool
@@ -440,6 +454,12 @@ krs_var_at(krs_place at, krs_graph *g, const char *name, int64_t low,
 {
     static const krs_index none = {0, -1, {0}, {0}};
     krs_index index = {0, 1, {0}, {1}};
+    if (!g)
+        return none;
+    if (!name || !*name) {
+        krsi_refuse(g, at, "var", KRS_E_NAME, NULL, "the name is empty");
+        return none;
+    }
     int32_t number = krsi_var_by_name(g, name);
     if (low > high) {
         krsi_refuse(g, at, "var", KRS_E_RANGE, NULL,

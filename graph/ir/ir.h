@@ -408,6 +408,8 @@ krs_node krsi_ce_gradient(const krsi_ce *c, krs_node x, krs_node g);
 /* attribute `of` of linear_cross_entropy_grad: what by */
 enum { KRSI_CE_HIDDEN, KRSI_CE_WEIGHT };
 
+/* the value nearest to `value` that the type has; krs_scalar refuses others */
+krs_node krsi_scalar(krs_place at, krs_graph *g, krs_dtype dtype, double value);
 /* x expanded to another node's shape and live lengths */
 krs_node krsi_expand_like(krs_place at, krs_node x, krs_node like);
 /* x expanded to a shape with these live lengths (bits of live_axes) */

@@ -75,6 +75,10 @@ krsi_shape_reshape(krsi_make *m)
     m->shape.rank = krsi_attr_ints(m->op, m->word, 0, &dim);
     for (int a = 0; a < m->shape.rank; a++)
         m->shape.dim[a] = dim[a];
+    for (int a = 0; a < m->shape.rank; a++)
+        if (dim[a] < 0)
+            return REFUSE(m, SHAPE, NULL, "axis %d has size %lld: %s", a,
+                          (long long)dim[a], krsi_type_text(type, x));
     if (!krs_shape_elements(m->shape, &to) || from != to)
         return REFUSE(m, SHAPE, NULL,
                       "%s has %lld elements, the new shape %lld",

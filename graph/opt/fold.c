@@ -210,7 +210,7 @@ krsi_rule_fold(krsi_site *s)
     if (s->type->rank == 0) { /* a scalar, which costs no memory */
         double value = krsi_load_double(dtype, native, 0);
         if (krs_dtype_is_float(dtype) || fabs(value) <= 0x1p53)
-            return krsi_is(s, krs_scalar_at(s->at, s->g, dtype, value).id);
+            return krsi_is(s, krsi_scalar(s->at, s->g, dtype, value).id);
     }
     if (!krsi_site_room(s, bytes))
         return KRSI_STAYS;

@@ -213,8 +213,7 @@ uint32_t
 krsi_site_full(krsi_site *s, krs_dtype dtype, const krsi_node *like,
                double value)
 {
-    return krsi_site_expand(s, krs_scalar_at(s->at, s->g, dtype, value).id,
-                            like);
+    return krsi_site_expand(s, krsi_scalar(s->at, s->g, dtype, value).id, like);
 }
 
 bool

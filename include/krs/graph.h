@@ -83,7 +83,9 @@ typedef struct krs_index {
 } krs_index;
 #define KRS_INDEX(value) (KRS_VALUE(krs_index){(value), 0, {0}, {0}})
 
-/* krs_graph_new() -- an empty graph, or NULL when memory is out.
+/* krs_graph_new() -- an empty graph, or NULL when memory is out. All builders
+ * take that NULL and give KRS_NONE, and krs_graph_error says what happened: one
+ * check at the end is enough here too.
  * krs_graph_free(g) -- g and all of its nodes; NULL is fine. */
 KRS_API krs_graph *krs_graph_new(void);
 KRS_API void krs_graph_free(krs_graph *g);
@@ -162,7 +164,9 @@ KRS_API krs_node krs_constant_at(krs_place at, krs_graph *g, krs_dtype dtype,
 /* krs_scalar(g, dtype, value) -- a constant of rank 0;
  * krs_like(x, value) -- the same with the type and graph of x;
  * krs_full(g, dtype, shape, value) -- a shape full of it;
- * krs_zeros_like(x) -- x's type and shape (live lengths too). */
+ * krs_zeros_like(x) -- x's type and shape (live lengths too).
+ * Errors: RANGE for a value that an integer type has not, 0.5 or 300 of u8; so
+ * for krs_scale and krs_offset (ops.h). Floats are rounded to their type. */
 KRS_API krs_node krs_scalar_at(krs_place at, krs_graph *g, krs_dtype dtype,
                                double value);
 KRS_API krs_node krs_like_at(krs_place at, krs_node x, double value);

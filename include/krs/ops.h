@@ -154,7 +154,8 @@ KRS_API krs_node krs_recompute_at(krs_place at, krs_node x);
  *   eq ne lt le gt ge any -> bool
  *   swiglu            silu(a) * b   (Shazeer 2020, eq. 5)
  *
- * krs_scale(x, s) is x * s; krs_offset(x, s) is x + s; krs_pow_scalar(x, e). */
+ * krs_scale(x, s) is x * s; krs_offset(x, s) is x + s; krs_pow_scalar(x, e) is
+ * x^e. Of integers x the scalar is whole, or refused with RANGE. */
 KRS_API krs_node krs_add_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_sub_at(krs_place at, krs_node a, krs_node b);
 KRS_API krs_node krs_mul_at(krs_place at, krs_node a, krs_node b);
