@@ -49,7 +49,12 @@ typedef struct krsi_spv_target {
     bool keeps_nans, rounds_even, keeps_denormals; /* as execution modes */
     bool has_bytes, has_shorts;                    /* 8- and 16-bit storage */
     bool has_wide;                                 /* 64-bit integers */
-    bool has_texels; /* loads through texel views are faster */
+    bool has_texels;  /* loads through texel views are faster */
+    bool keeps_loops; /* the driver is to unroll none: it is slow with code, and
+                         what gains by it is unrolled already */
+    bool wide_quads; /* 16 bytes of storage are two integers of 64 bits: drivers
+                        that take the parts of a vector one by one have less
+                        to do, and less to compile */
 } krsi_spv_target;
 
 typedef enum krsi_spv_view {

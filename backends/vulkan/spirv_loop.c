@@ -148,7 +148,8 @@ krsi_spv_begin_loop(krsi_spv_emit *e, uint32_t i)
     if (l->is_branch)
         krsi_spv_put(m, KRSI_SPV_BODY, SpvOpSelectionMerge, l->after, 0);
     else
-        krsi_spv_put(m, KRSI_SPV_BODY, SpvOpLoopMerge, l->after, l->again, 0);
+        krsi_spv_put(m, KRSI_SPV_BODY, SpvOpLoopMerge, l->after, l->again,
+                     e->target->keeps_loops ? SpvLoopControlDontUnrollMask : 0);
     krsi_spv_put(m, KRSI_SPV_BODY, SpvOpBranchConditional, goes_on, body,
                  l->after);
     krsi_spv_label(m, body);

@@ -3,7 +3,8 @@
  * A buffer is seen through views: the same binding as an array of bytes, of
  * 16-bit words, of words, of pairs, of quads; or, where that is faster, as a
  * texel buffer of words, pairs or quads. Whole lanes in a row that are aligned
- * go as words, four at a time where they may; all others one by one.
+ * go as words, four at a time where they may; all others one by one. Quads of
+ * storage are two words of 64 bits where that is faster (`wide_quads`).
  *
  * A lane that is masked off reads element 0, which is there if the buffer is
  * bound at all, and the result is dropped; it stores nothing, behind a branch.
@@ -40,6 +41,16 @@ view_type(krsi_spv_emit *e, krsi_spv_view view)
     return view == KRSI_VIEW_PAIR   ? krsi_spv_vector(m, one, 2)
            : view == KRSI_VIEW_QUAD ? krsi_spv_vector(m, one, 4)
                                     : one;
+}
+
+/* What an element of the view is in storage. */
+static uint32_t
+storage_type(krsi_spv_emit *e, krsi_spv_view view)
+{
+    krsi_spv *m = e->m;
+    return view == KRSI_VIEW_QUAD && e->target->wide_quads
+               ? krsi_spv_vector(m, krsi_spv_uint(m, 64), 2)
+               : view_type(e, view);
 }
 
 static const krs_kbuffer *
@@ -107,7 +118,8 @@ declare(krsi_spv_emit *e, uint32_t slot, krsi_spv_view view)
 {
     krsi_spv *m = e->m;
     krsi_spv_memory *memory = &e->memory[slot];
-    uint32_t element = view_type(e, view), space = buffer_of(e, slot)->space;
+    uint32_t element = storage_type(e, view);
+    uint32_t space = buffer_of(e, slot)->space;
     if (memory->view[view])
         return;
     if (space == KRS_K_SHARED) {
@@ -162,7 +174,7 @@ point(krsi_spv_emit *e, uint32_t slot, krsi_spv_view view, value index)
     krsi_spv *m = e->m;
     declare(e, slot, view);
     const krsi_spv_memory *memory = &e->memory[slot];
-    uint32_t type = view_type(e, view);
+    uint32_t type = storage_type(e, view);
     if (buffer_of(e, slot)->space == KRS_K_SHARED)
         return krsi_spv_value(
             m, SpvOpAccessChain,
@@ -190,8 +202,11 @@ read(krsi_spv_emit *e, uint32_t slot, krsi_spv_view view, value index)
 {
     krsi_spv *m = e->m;
     if (!is_texel(e, slot)) {
+        uint32_t type = view_type(e, view), stored = storage_type(e, view);
         value at = point(e, slot, view, index);
-        return krsi_spv_value(m, SpvOpLoad, view_type(e, view), at);
+        value element = krsi_spv_value(m, SpvOpLoad, stored, at);
+        return type == stored ? element
+                              : krsi_spv_value(m, SpvOpBitcast, type, element);
     }
     declare_texels(e, slot, view);
     value four = krsi_spv_value(m, SpvOpImageFetch,
@@ -204,7 +219,10 @@ static void
 write(krsi_spv_emit *e, uint32_t slot, krsi_spv_view view, value index,
       value element)
 {
+    uint32_t stored = storage_type(e, view);
     value at = point(e, slot, view, index);
+    if (stored != view_type(e, view))
+        element = krsi_spv_value(e->m, SpvOpBitcast, stored, element);
     krsi_spv_put(e->m, KRSI_SPV_BODY, SpvOpStore, at, element);
 }
 

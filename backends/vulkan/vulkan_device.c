@@ -29,7 +29,7 @@ enum {
     /* LP_MAX_TGSI_LOOP_ITERATIONS of Mesa: all loops of an invocation end after
      * so many turns */
     LLVMPIPE_TURNS = 65535,
-    WRITER = 6 /* counts changes of what spirv_*.c write */
+    WRITER = 7 /* counts changes of what spirv_*.c write */
 };
 
 /* ---- errors ---- */
@@ -354,7 +354,9 @@ choose_target(krs_backend_device *d, const offer *o, bool plain)
         .has_bytes = !plain && o->bytes.storageBuffer8BitAccess,
         .has_shorts = !plain && o->shorts.storageBuffer16BitAccess,
         .has_wide = !plain && o->features.shaderInt64,
-        .has_texels = !plain && is_processor};
+        .has_texels = !plain && is_processor,
+        .keeps_loops = !plain && is_processor,
+        .wide_quads = !plain && is_processor && o->features.shaderInt64};
 }
 
 static void

@@ -113,6 +113,17 @@ krsi_index_bounds(const krs_graph *g, krs_index i, int64_t *low, int64_t *high)
     return true;
 }
 
+bool
+krsi_index_is_multiple(krs_index i, int64_t of)
+{
+    if (i.terms < 0 || i.terms > KRS_INDEX_TERMS || i.base % of != 0)
+        return false;
+    for (int t = 0; t < i.terms; t++)
+        if (i.coefficient[t] % of != 0)
+            return false;
+    return true;
+}
+
 int64_t
 krsi_index_value(krs_index i, const int64_t *var)
 {

@@ -358,6 +358,8 @@ const char *krsi_index_text(char text[KRSI_INDEX_TEXT], const krs_graph *g,
  * overflow, an unknown variable, or an index spoilt by krs_index_plus */
 bool krsi_index_bounds(const krs_graph *g, krs_index i, int64_t *low,
                        int64_t *high);
+/* is it a multiple of `of` whatever its variables are? */
+bool krsi_index_is_multiple(krs_index i, int64_t of);
 /* value under var[number]; the caller checked bounds */
 int64_t krsi_index_value(krs_index i, const int64_t *var);
 

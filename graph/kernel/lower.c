@@ -297,10 +297,9 @@ address_of(krsi_lowering *l, krsi_kv offset, const krsi_kv *stride,
     krsi_kb *kb = l->kb;
     address at = {.first = offset,
                   .in_fours = l->in_fours && l->facts->items_are_lanes &&
-                              v->offset.terms == 0 && v->offset.base % 4 == 0,
+                              krsi_index_is_multiple(v->offset, 4),
                   .in_halves = l->lanes <= KRSI_BLOCK / 2 &&
-                               v->offset.terms == 0 &&
-                               v->offset.base % KRSI_BLOCK == 0};
+                               krsi_index_is_multiple(v->offset, KRSI_BLOCK)};
     for (int a = 0; a < l->cut->rank; a++) {
         if (v->stride[a] == 0)
             continue;

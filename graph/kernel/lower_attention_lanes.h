@@ -66,7 +66,7 @@ void krsi_strip_deliver(krsi_flash *f, const krsi_flash_tensor *to,
 static inline bool
 krsi_strip_in_fours(krs_index i)
 {
-    return i.terms == 0 && i.base % KRSI_STRIP_LANES == 0;
+    return krsi_index_is_multiple(i, KRSI_STRIP_LANES);
 }
 
 /* ---- lower_attention_lanes.c ---- */

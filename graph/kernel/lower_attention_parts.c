@@ -33,7 +33,7 @@ static bool
 is_in_fours(const krsi_view *view, krs_dtype dtype)
 {
     bool fours = dtype == KRS_F32 && view->rank == 4 && view->stride[3] == 1 &&
-                 view->offset.terms == 0 && view->offset.base % 4 == 0;
+                 krsi_index_is_multiple(view->offset, 4);
     for (int a = 0; a < view->rank - 1; a++)
         fours &= view->stride[a] % 4 == 0;
     return fours;

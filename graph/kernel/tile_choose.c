@@ -339,8 +339,7 @@ static bool
 is_in_fours(const krsi_view *view, const krsi_product *p, const int64_t *batch,
             int64_t stride)
 {
-    bool fours = krsi_is_constant(view->offset) && view->offset.base % 4 == 0 &&
-                 stride % 4 == 0;
+    bool fours = krsi_index_is_multiple(view->offset, 4) && stride % 4 == 0;
     for (int i = 0; i < p->batches; i++)
         fours &= batch[i] % 4 == 0;
     return fours;

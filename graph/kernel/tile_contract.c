@@ -308,8 +308,7 @@ static bool
 is_in_blocks(const krsi_view *view, const krsi_product *p, const int64_t *batch,
              int64_t stride)
 {
-    bool blocks = krsi_is_constant(view->offset) &&
-                  view->offset.base % KRSI_BLOCK == 0 &&
+    bool blocks = krsi_index_is_multiple(view->offset, KRSI_BLOCK) &&
                   stride % KRSI_BLOCK == 0;
     for (int i = 0; i < p->batches; i++)
         blocks &= batch[i] % KRSI_BLOCK == 0;
