@@ -11,17 +11,12 @@
  * A stop keeps what is in the cache by then.
  */
 #include "backend.h"
+#include "code_load.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { BATCH = 8 }; /* kernels for each worker */
-
-typedef struct part {
-    const krs_kernel *kernel;
-    krs_backend_blob blob;
-    krs_backend_code *code;
-} part;
 
 typedef struct job {
     const krs_backend *backend;
@@ -29,7 +24,7 @@ typedef struct job {
     krsi_cache *cache;
     const char *target;
     krsi_build_watch *watch; /* NULL: nobody */
-    part *parts;             /* distinct kernels */
+    krsi_code_part *parts;   /* distinct kernels */
     size_t part_count;
     size_t *of;              /* the part of each kernel */
     const krs_kernel **todo; /* to be built, with their parts */
@@ -98,7 +93,7 @@ build_missing(job *j, size_t first, size_t end, krs_error *err)
         return KRS_OK;
     KRS_TRY(j->backend->build(j->device, j->todo, count, j->made, err));
     for (size_t i = 0; i < count; i++) {
-        part *p = &j->parts[j->todo_part[i]];
+        krsi_code_part *p = &j->parts[j->todo_part[i]];
         p->blob = j->made[i];
         if (j->cache)
             krsi_cache_store(j->cache, p->kernel, j->target, &p->blob);
@@ -112,26 +107,27 @@ build_missing(job *j, size_t first, size_t end, krs_error *err)
 static krs_status
 load_cached(job *j, krs_error *err)
 {
-    krs_error reason, first;
+    const krs_error *first = NULL;
     size_t refused = 0;
     for (size_t i = 0; j->cache && i < j->part_count; i++) {
-        part *p = &j->parts[i];
-        if (!krsi_cache_find(j->cache, p->kernel, j->target, &p->blob))
+        krsi_code_part *p = &j->parts[i];
+        (void)krsi_cache_find(j->cache, p->kernel, j->target, &p->blob);
+    }
+    krsi_code_load(j->backend, j->device, j->parts, j->part_count);
+    for (size_t i = 0; i < j->part_count; i++) {
+        krsi_code_part *p = &j->parts[i];
+        if (p->status == KRS_OK)
             continue;
-        krs_status status =
-            j->backend->load(j->device, p->kernel, &p->blob, &p->code, &reason);
-        if (status == KRS_OK)
-            continue;
-        if (status != KRS_E_FORMAT && status != KRS_E_NAME)
-            return krs_fail(err, status, "%s", reason.text);
-        if (status == KRS_E_FORMAT && refused++ == 0)
-            first = reason;
+        if (p->status != KRS_E_FORMAT && p->status != KRS_E_NAME)
+            return krs_fail(err, p->status, "%s", p->reason.text);
+        if (p->status == KRS_E_FORMAT && refused++ == 0)
+            first = &p->reason;
         free(p->blob.data);
         p->blob = (krs_backend_blob){0};
     }
     if (refused)
         krsi_cache_warn(j->cache, "%s; %zu of %zu kernels are compiled again",
-                        first.text, refused, j->part_count);
+                        first->text, refused, j->part_count);
     return KRS_OK;
 }
 
@@ -170,11 +166,11 @@ run_job(job *j, const krs_kernel *const *kernels, size_t count, krs_error *err)
     for (size_t i = 0, end; i < j->part_count;) {
         end = batch_end(j, i);
         KRS_TRY(build_missing(j, i, end, err));
+        krsi_code_load(j->backend, j->device, &j->parts[i], end - i);
         for (; i < end; i++) {
-            part *p = &j->parts[i];
+            const krsi_code_part *p = &j->parts[i];
             if (!p->code)
-                KRS_TRY(j->backend->load(j->device, p->kernel, &p->blob,
-                                         &p->code, err));
+                return krs_fail(err, p->status, "%s", p->reason.text);
             KRS_TRY(tell(j, 1, err));
         }
     }

@@ -368,6 +368,67 @@ START_TEST(a_node_of_a_type_that_the_device_lacks_is_refused)
 }
 END_TEST
 
+/* loads of four elements that are promised to begin at multiples of four, and
+ * those that are not, in the kernels of f(x) for a part of x that begins at row
+ * or column base + coefficient * pos */
+static void
+count_fours(int64_t base, int64_t coefficient, int axis, bool multiplies,
+            int *out_fours, int *out_others)
+{
+    enum { N = 64, HALF = 32 };
+    krs_graph *g = krs_graph_new();
+    krs_index start = krs_index_plus(
+        krs_index_times(krs_var(g, "pos", 0, 7), coefficient), KRS_INDEX(base));
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(N, N));
+    krs_node w = krs_input(g, "w", KRS_F32, KRS_SHAPE(HALF, N));
+    krs_node part = krs_narrow(x, axis, start, HALF);
+    part = krs_narrow(part, 1 - axis, KRS_INDEX(0), HALF);
+    krs_node y = multiplies ? krs_matmul(part, w) : krs_exp(part);
+    const krsi_facts facts = {.lanes = 4, .items_are_lanes = true};
+    krsi_plan plan;
+    krs_error err;
+    ck_assert_int_eq(krsi_plan_make(&plan, g, &y, 1, &facts, KRSI_SHARE, &err),
+                     KRS_OK);
+    *out_fours = *out_others = 0;
+    for (size_t k = 0; k < plan.kernel_count; k++)
+        for (uint32_t i = 0; i < plan.kernels[k]->inst_count; i++) {
+            const krs_kinst *load = &plan.kernels[k]->insts[i];
+            if (load->op == KRS_K_LOAD && load->type.lanes == 4)
+                ++*(load->align_log2 >= 4 ? out_fours : out_others);
+        }
+    krsi_plan_free(&plan);
+    krs_graph_free(g);
+}
+
+START_TEST(a_part_that_begins_at_multiples_of_four_is_read_in_fours)
+{
+    /* of the part's first row or column: base + coefficient * pos */
+    const struct {
+        int64_t base, coefficient;
+        int axis;
+        bool in_fours;
+    } cases[] = {
+        {8, 0, 1, true },
+        {6, 0, 1, false},
+        {0, 1, 0, true },
+        {0, 1, 1, false},
+        {0, 4, 1, true },
+        {0, 2, 1, false},
+        {4, 4, 1, true },
+        {2, 4, 1, false}
+    };
+    for (size_t i = 0; i < COUNT(cases); i++)
+        for (int multiplies = 0; multiplies < 2; multiplies++) {
+            int fours, others;
+            count_fours(cases[i].base, cases[i].coefficient, cases[i].axis,
+                        multiplies, &fours, &others);
+            ck_assert_msg(
+                cases[i].in_fours ? fours > 0 && others == 0 : others > 0,
+                "case %zu, %d: %d and %d", i, multiplies, fours, others);
+        }
+}
+END_TEST
+
 /* every other row, backwards, every third element; an expanded axis */
 START_TEST(sums_of_strided_views_keep_the_order)
 {
@@ -807,6 +868,7 @@ SUITE(attention_has_the_same_bits_for_every_width_and_in_small_code,
       sums_within_a_loop_of_an_item_begin_anew,
       a_node_whose_loops_cannot_be_so_short_is_refused,
       a_node_of_a_type_that_the_device_lacks_is_refused,
+      a_part_that_begins_at_multiples_of_four_is_read_in_fours,
       sums_of_strided_views_keep_the_order, several_axes_sum_as_one_merged_axis,
       extrema_pass_nan_on_and_see_every_element,
       argmax_names_the_first_of_ties_and_the_first_nan,

@@ -146,6 +146,7 @@ open_inner(krs_backend_device *d, const krs_backend_options *options,
     plain.index = d->entry.index;
     KRS_TRY(d->base->open(&plain, &d->inner, err));
     d->limits = *d->base->limits(d->inner);
+    d->limits.loaders = 0; /* calls are counted one after the other */
     return KRS_OK;
 }
 

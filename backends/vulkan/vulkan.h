@@ -152,25 +152,25 @@ typedef struct krsi_vulkan_module {
     size_t cache_bytes;
 } krsi_vulkan_module;
 
-/* vulkan_pipeline.c -- layouts and pipeline of code that has its bindings */
+/* vulkan_pipeline.c -- layouts and pipeline of code that has its bindings; what
+ * the driver keeps of it, to free() even after a failure, unless out_kept is
+ * NULL */
 krs_status krsi_vulkan_make_code(krs_backend_device *device,
                                  const krsi_vulkan_module *module,
-                                 krs_backend_code *code, krs_error *err);
+                                 krs_backend_code *code,
+                                 krs_backend_blob *out_kept, krs_error *err);
 void krsi_vulkan_unmake_code(krs_backend_device *device,
                              krs_backend_code *code);
 /* bytes that this driver kept of a pipeline of this device */
 bool krsi_vulkan_is_kept(const krs_backend_device *device, const char *data,
                          size_t bytes);
-/* what the driver keeps of the pipeline; to free() */
-krs_status krsi_vulkan_compile(krs_backend_device *device,
-                               const krsi_vulkan_module *module,
-                               void **out_data, size_t *out_bytes,
-                               krs_error *err);
 
-/* vulkan_code.c -- one kernel to a blob; all of them */
+/* vulkan_code.c -- one kernel to a blob, and the code that came of it, unless
+ * out_code is NULL; all of them */
 krs_status krsi_vulkan_build_one(krs_backend_device *device,
                                  const krs_kernel *kernel,
-                                 krs_backend_blob *out, krs_error *err);
+                                 krs_backend_blob *out,
+                                 krs_backend_code **out_code, krs_error *err);
 krs_status krsi_vulkan_build(krs_backend_device *device,
                              const krs_kernel *const *kernels, size_t count,
                              krs_backend_blob *out_blobs, krs_error *err);

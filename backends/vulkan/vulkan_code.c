@@ -92,53 +92,84 @@ take_apart(const krs_kernel *kernel, const krs_backend_blob *blob, parts *out)
     return is_good;
 }
 
-/* What the driver keeps of the pipeline, behind the words. */
+/* Code of the parts, whose bindings it takes. */
 static krs_status
-add_cache(krs_backend_device *d, const krs_kernel *kernel,
-          krs_backend_blob *blob, krs_error *err)
+make(krs_backend_device *d, const krs_kernel *kernel, parts *p,
+     krs_backend_code **out, krs_backend_blob *out_kept, krs_error *err)
 {
-    parts p;
-    void *data = NULL;
-    size_t bytes = 0;
-    krs_status status = KRS_E_MEMORY;
-    if (take_apart(kernel, blob, &p) && p.words && p.binding)
-        status = krsi_vulkan_compile(
-            d,
-            &(krsi_vulkan_module){kernel, p.binding, p.header.bindings, p.words,
-                                  p.count, NULL, 0},
-            &data, &bytes, err);
-    else
-        krs_fail(err, status, "vulkan: %s: no memory to build it",
-                 kernel->name);
-    free_parts(&p);
-    char *grown =
-        status == KRS_OK ? realloc(blob->data, blob->bytes + bytes) : NULL;
-    if (grown) {
-        krsi_spv_header header = p.header;
-        header.cache_bytes = (uint32_t)bytes;
-        memcpy(grown, &header, sizeof header);
-        if (bytes)
-            memcpy(grown + blob->bytes, data, bytes);
-        *blob = (krs_backend_blob){grown, blob->bytes + bytes};
-    } else {
-        if (status == KRS_OK)
-            status = krs_fail(err, KRS_E_MEMORY,
-                              "vulkan: %s: no memory for %zu bytes of code",
-                              kernel->name, bytes);
-        free(blob->data);
-        *blob = (krs_backend_blob){0};
+    krs_backend_code *code = calloc(1, sizeof *code);
+    *out = NULL;
+    if (!p->words || !p->binding || !code) {
+        free(code);
+        return krs_fail(err, KRS_E_MEMORY, "vulkan: %s: no memory to load it",
+                        kernel->name);
     }
-    free(data);
+    code->kernel = kernel;
+    code->words = krsi_spv_argument_word(kernel, kernel->arg_count);
+    code->binding = p->binding;
+    code->binding_count = p->header.bindings;
+    p->binding = NULL;
+    pthread_mutex_lock(&d->lock);
+    code->serial = ++d->serials;
+    pthread_mutex_unlock(&d->lock);
+    krs_status status = krsi_vulkan_make_code(
+        d,
+        &(krsi_vulkan_module){kernel, code->binding, code->binding_count,
+                              p->words, p->count, p->cache,
+                              p->header.cache_bytes},
+        code, out_kept, err);
+    if (status != KRS_OK)
+        krsi_vulkan_drop(d, code);
+    else
+        *out = code;
     return status;
+}
+
+/* What the driver keeps, behind the words of a blob. */
+static krs_status
+append(const krs_kernel *kernel, const krs_backend_blob *kept,
+       krs_backend_blob *blob, krs_error *err)
+{
+    krsi_spv_header header;
+    char *grown = realloc(blob->data, blob->bytes + kept->bytes);
+    if (!grown)
+        return krs_fail(err, KRS_E_MEMORY,
+                        "vulkan: %s: no memory for %zu bytes of code",
+                        kernel->name, kept->bytes);
+    memcpy(&header, grown, sizeof header);
+    header.cache_bytes = (uint32_t)kept->bytes;
+    memcpy(grown, &header, sizeof header);
+    if (kept->bytes)
+        memcpy(grown + blob->bytes, kept->data, kept->bytes);
+    *blob = (krs_backend_blob){grown, blob->bytes + kept->bytes};
+    return KRS_OK;
 }
 
 krs_status
 krsi_vulkan_build_one(krs_backend_device *d, const krs_kernel *kernel,
-                      krs_backend_blob *out, krs_error *err)
+                      krs_backend_blob *out, krs_backend_code **out_code,
+                      krs_error *err)
 {
+    parts p;
+    krs_backend_code *code = NULL;
+    krs_backend_blob kept = {0};
     *out = (krs_backend_blob){0};
     KRS_TRY(write_module(d, kernel, out, err));
-    return add_cache(d, kernel, out, err);
+    (void)take_apart(kernel, out, &p); /* written a moment ago: a module */
+    krs_status status = make(d, kernel, &p, &code, &kept, err);
+    if (status == KRS_OK)
+        status = append(kernel, &kept, out, err);
+    free_parts(&p);
+    free(kept.data);
+    if (status != KRS_OK) {
+        free(out->data);
+        *out = (krs_backend_blob){0};
+    }
+    if (status != KRS_OK || !out_code)
+        krsi_vulkan_drop(d, code);
+    if (out_code)
+        *out_code = status == KRS_OK ? code : NULL;
+    return status;
 }
 
 krs_status
@@ -151,7 +182,8 @@ krsi_vulkan_build(krs_backend_device *d, const krs_kernel *const *kernels,
     krsi_vulkan_warm(d, kernels, count, out_blobs);
     for (size_t i = 0; i < count && status == KRS_OK; i++)
         if (!out_blobs[i].data)
-            status = krsi_vulkan_build_one(d, kernels[i], &out_blobs[i], err);
+            status =
+                krsi_vulkan_build_one(d, kernels[i], &out_blobs[i], NULL, err);
     for (size_t i = 0; status != KRS_OK && i < count; i++) {
         free(out_blobs[i].data);
         out_blobs[i] = (krs_backend_blob){0};
@@ -203,30 +235,8 @@ krsi_vulkan_load(krs_backend_device *d, const krs_kernel *kernel,
                         "pipeline are damaged, or not of %s",
                         kernel->name, p.header.cache_bytes, d->limits.name);
     }
-    krs_backend_code *code = calloc(1, sizeof *code);
-    if (!p.words || !p.binding || !code) {
-        free_parts(&p);
-        free(code);
-        return krs_fail(err, KRS_E_MEMORY, "vulkan: %s: no memory to load it",
-                        kernel->name);
-    }
-    code->kernel = kernel;
-    code->words = krsi_spv_argument_word(kernel, kernel->arg_count);
-    code->binding = p.binding;
-    code->binding_count = p.header.bindings;
-    pthread_mutex_lock(&d->lock);
-    code->serial = ++d->serials;
-    pthread_mutex_unlock(&d->lock);
-    krs_status status = krsi_vulkan_make_code(
-        d,
-        &(krsi_vulkan_module){kernel, p.binding, p.header.bindings, p.words,
-                              p.count, p.cache, p.header.cache_bytes},
-        code, err);
-    free(p.words);
-    if (status != KRS_OK)
-        krsi_vulkan_drop(d, code);
-    else
-        *out = code;
+    krs_status status = make(d, kernel, &p, out, NULL, err);
+    free_parts(&p);
     return status;
 }
 

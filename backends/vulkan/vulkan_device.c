@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     MAX_DEVICES = 16,
@@ -359,6 +360,19 @@ choose_target(krs_backend_device *d, const offer *o, bool plain)
         .wide_quads = !plain && is_processor && o->features.shaderInt64};
 }
 
+/* Drivers of processors make code on the thread that asks: as many as there are
+ * processors that the options allow. */
+static uint32_t
+count_loaders(const krs_backend_device *d)
+{
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t count = online > 0 ? (uint32_t)online : 1;
+    uint32_t workers = d->as_opened.workers;
+    if (d->identity.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU)
+        return 0;
+    return workers && workers < count ? workers : count;
+}
+
 static void
 fill_limits(krs_backend_device *d, const offer *o)
 {
@@ -404,6 +418,7 @@ fill_limits(krs_backend_device *d, const offer *o)
     to->max_bind_bytes = from->maxStorageBufferRange;
     to->scratch_bytes = from->maxStorageBufferRange;
     to->shared_bytes = from->maxComputeSharedMemorySize;
+    to->loaders = count_loaders(d);
     to->has_groups = o->properties.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU;
     if (o->driver.driverID == VK_DRIVER_ID_MESA_LLVMPIPE)
         to->item_turns = LLVMPIPE_TURNS;

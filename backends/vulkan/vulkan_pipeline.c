@@ -1,7 +1,7 @@
 /* vulkan_pipeline.c -- modules to pipelines.
  *
  * In: a module and, perhaps, what the driver kept of its pipeline when it was
- * made first. Out: layouts and a pipeline; or what the driver keeps. Bytes of
+ * made first. Out: layouts and a pipeline; what the driver keeps, if asked. Bytes of
  * another device or driver, or that are too short to say so, are refused and not
  * shown to the driver (vulkan_code.c asks krsi_vulkan_is_kept).
  */
@@ -149,42 +149,28 @@ judge(const krs_backend_device *d, const krsi_vulkan_module *module,
                     krsi_vulkan_result(result));
 }
 
-krs_status
-krsi_vulkan_make_code(krs_backend_device *d, const krsi_vulkan_module *module,
-                      krs_backend_code *code, krs_error *err)
+static VkResult
+read_cache(krs_backend_device *d, VkPipelineCache cache, krs_backend_blob *out)
 {
-    VkPipelineCache cache;
-    VkResult result = make_all(d, module, code, &cache);
-    d->vk.vkDestroyPipelineCache(d->device, cache, NULL);
-    return judge(d, module, result, err);
+    VkResult result =
+        d->vk.vkGetPipelineCacheData(d->device, cache, &out->bytes, NULL);
+    if (result != VK_SUCCESS)
+        return result;
+    out->data = malloc(out->bytes + 1);
+    return out->data ? d->vk.vkGetPipelineCacheData(d->device, cache,
+                                                    &out->bytes, out->data)
+                     : VK_ERROR_OUT_OF_HOST_MEMORY;
 }
 
 krs_status
-krsi_vulkan_compile(krs_backend_device *d, const krsi_vulkan_module *module,
-                    void **out_data, size_t *out_bytes, krs_error *err)
+krsi_vulkan_make_code(krs_backend_device *d, const krsi_vulkan_module *module,
+                      krs_backend_code *code, krs_backend_blob *out_kept,
+                      krs_error *err)
 {
-    krs_backend_code code = {.kernel = module->kernel,
-                             .binding = module->binding,
-                             .binding_count = module->bindings};
     VkPipelineCache cache;
-    *out_data = NULL;
-    *out_bytes = 0;
-    VkResult result = make_all(d, module, &code, &cache);
-    if (result == VK_SUCCESS)
-        result =
-            d->vk.vkGetPipelineCacheData(d->device, cache, out_bytes, NULL);
-    if (result == VK_SUCCESS) {
-        *out_data = malloc(*out_bytes + 1);
-        result = *out_data ? d->vk.vkGetPipelineCacheData(d->device, cache,
-                                                          out_bytes, *out_data)
-                           : VK_ERROR_OUT_OF_HOST_MEMORY;
-    }
-    krsi_vulkan_unmake_code(d, &code);
+    VkResult result = make_all(d, module, code, &cache);
+    if (result == VK_SUCCESS && out_kept)
+        result = read_cache(d, cache, out_kept);
     d->vk.vkDestroyPipelineCache(d->device, cache, NULL);
-    krs_status status = judge(d, module, result, err);
-    if (status != KRS_OK) {
-        free(*out_data);
-        *out_data = NULL;
-    }
-    return status;
+    return judge(d, module, result, err);
 }

@@ -19,7 +19,6 @@
 
 #include <krs/status.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     DEAR = 4096, /* instructions of all kernels, at least */
@@ -96,8 +95,7 @@ warm(krs_backend_device *d, const krs_kernel *kernel, krs_backend_blob *blob)
 {
     krs_backend_code *code;
     krs_error err;
-    if (krsi_vulkan_build_one(d, kernel, blob, &err) != KRS_OK ||
-        krsi_vulkan_load(d, kernel, blob, &code, &err) != KRS_OK)
+    if (krsi_vulkan_build_one(d, kernel, blob, &code, &err) != KRS_OK)
         return;
     (void)dispatch(d, code, &err);
     krsi_vulkan_drop(d, code);
@@ -117,19 +115,6 @@ help(void *context)
     }
 }
 
-/* As many as there are processors that the options allow. */
-static size_t
-count_helpers(const krs_backend_device *d, size_t kernels)
-{
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t count = online > 0 ? (size_t)online : 1;
-    if (d->as_opened.workers && d->as_opened.workers < count)
-        count = d->as_opened.workers;
-    if (count > HELPERS)
-        count = HELPERS;
-    return count < kernels ? count : kernels;
-}
-
 static bool
 find_order(const krs_kernel *const *kernels, size_t count, sized *order)
 {
@@ -147,9 +132,11 @@ krsi_vulkan_warm(krs_backend_device *d, const krs_kernel *const *kernels,
                  size_t count, krs_backend_blob *blobs)
 {
     helper helpers[HELPERS];
-    size_t wanted = count_helpers(d, count), open = 0, running = 0;
+    size_t wanted = d->limits.loaders, open = 0, running = 0;
     krs_error err;
-    if (d->identity.deviceType != VK_PHYSICAL_DEVICE_TYPE_CPU || wanted < 2)
+    wanted = wanted < HELPERS ? wanted : HELPERS;
+    wanted = wanted < count ? wanted : count;
+    if (wanted < 2)
         return;
     warming w = {kernels, blobs, calloc(count, sizeof(sized)), count, 0};
     bool is_dear = w.order && find_order(kernels, count, w.order);

@@ -98,6 +98,8 @@ typedef struct krs_backend_limits {
     bool has_groups;     /* items of a group share memory faster than they read
                             any other: schedules by groups, as for GPUs. Not
                             where is_processor. */
+    uint32_t loaders;    /* threads that load code at once, at most, because a
+                            load takes long; 0: one */
 } krs_backend_limits;
 
 /* Code as bytes. data comes from malloc and belongs to whoever holds the
