@@ -197,6 +197,7 @@ facts_of(const krsi_machine *m)
                         .workers = limits->workers,
                         .bindings = limits->max_params,
                         .offset_align = offset_align_of(limits),
+                        .tail_bytes = (size_t)limits->tail_bytes,
                         .item_turns = (int64_t)limits->item_turns,
                         .dtypes = limits->dtypes,
                         .has_dot2_bf16 = limits->has_dot2_bf16,

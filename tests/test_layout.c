@@ -118,6 +118,25 @@ START_TEST(one_that_is_read_again_or_elsewhere_keeps_its_place)
 }
 END_TEST
 
+START_TEST(a_tail_behind_each_place_stays_free)
+{
+    begin();
+    l.tail_bytes = 256;
+    uint32_t a = temporary(64), b = temporary(64), c = temporary(0);
+    step(a, NONE, false, NONE);
+    step(b, NONE, false, NONE);
+    step(c, a, false, b);
+    make(KRSI_SHARE);
+    ck_assert_uint_eq(l.offset[b] > l.offset[a] ? l.offset[b] - l.offset[a]
+                                                : l.offset[a] - l.offset[b],
+                      64 + 256);
+    ck_assert_uint_eq(l.arena_bytes, 2 * (64 + 256) + 256);
+    l.offset[b] = l.offset[a] + 64; /* into the tail */
+    ck_assert_int_eq(krsi_layout_verify(&l, &err), KRS_E_INTERNAL);
+    krsi_layout_free(&l);
+}
+END_TEST
+
 START_TEST(a_copy_onto_itself_is_not_run)
 {
     begin();
@@ -460,7 +479,8 @@ END_TEST
 
 SUITE(a_value_written_at_the_same_element_moves_in,
       one_that_is_read_again_or_elsewhere_keeps_its_place,
-      a_copy_onto_itself_is_not_run, steps_of_one_wave_share_nothing,
+      a_tail_behind_each_place_stays_free, a_copy_onto_itself_is_not_run,
+      steps_of_one_wave_share_nothing,
       a_step_waits_until_it_is_needed_if_that_keeps_less,
       an_update_is_in_place_once_all_have_read_the_old_value,
       states_that_exchange_values_cost_one_copy,

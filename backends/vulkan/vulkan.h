@@ -72,7 +72,7 @@ typedef struct krsi_vulkan_recording {
 enum {
     KRSI_RECORDINGS = 8, /* kept */
     KRSI_FLAG_BYTES = 16,
-    KRSI_TAIL_BYTES = 256 /* of a buffer, behind its block */
+    KRSI_TAIL_BYTES = 256 /* of views, behind what is bound (make_view) */
 };
 
 /* What submissions need. */

@@ -409,6 +409,7 @@ fill_limits(krs_backend_device *d, const offer *o)
                             1,
                         MAX_PARAMS);
     to->has_texel = t->has_texels;
+    to->tail_bytes = t->has_texels ? KRSI_TAIL_BYTES : 0;
     to->max_insts = 1U << 16;
     to->memory_align = PLACE_ALIGN;
     to->offset_align = from->minStorageBufferOffsetAlignment > KRSI_UNIT_BYTES

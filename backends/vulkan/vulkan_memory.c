@@ -123,7 +123,7 @@ krsi_vulkan_alloc(krs_backend_device *d, size_t bytes, krs_backend_memory **out,
                   krs_error *err)
 {
     *out = NULL;
-    if (bytes > d->limits.max_alloc_bytes - START_ALIGN - 2 * KRSI_TAIL_BYTES)
+    if (bytes > d->limits.max_alloc_bytes - START_ALIGN - 3 * KRSI_TAIL_BYTES)
         return krs_fail(
             err, KRS_E_MEMORY,
             "vulkan: no memory of %zu bytes: %s gives at most %llu at once",
@@ -133,7 +133,8 @@ krsi_vulkan_alloc(krs_backend_device *d, size_t bytes, krs_backend_memory **out,
     if (!memory)
         return krs_fail(err, KRS_E_MEMORY, "vulkan: no memory for %zu bytes",
                         bytes);
-    size_t room = (bytes + START_ALIGN) / START_ALIGN * START_ALIGN;
+    size_t room =
+        (bytes + KRSI_TAIL_BYTES + START_ALIGN - 1) / START_ALIGN * START_ALIGN;
     *memory = (krs_backend_memory){.bytes = bytes, .room = room};
     bool shares = room <= BLOCK_BYTES / 4;
     krs_status status = KRS_OK;

@@ -19,6 +19,7 @@ typedef struct krsi_facts {
     uint32_t bindings; /* buffers of one launch, at most */
     uint64_t cache_bytes[3];
     uint64_t offset_align; /* bytes: where bindings begin; 0 and 1: anywhere */
+    size_t tail_bytes;     /* left free behind every temporary */
     int64_t item_turns;    /* of an item's loops, at most; 0: no bound */
     uint32_t dtypes;       /* bit krs_dtype: of buffers; 0: all */
     bool has_dot2_bf16;

@@ -239,10 +239,11 @@ sort_by_wave(krsi_plan *plan, krs_error *err)
 
 /* Waves and places. */
 static krs_status
-lay_out(krsi_plan *plan, krsi_sharing sharing, uint32_t *step_of,
-        krs_error *err)
+lay_out(krsi_plan *plan, krsi_sharing sharing, const krsi_facts *facts,
+        uint32_t *step_of, krs_error *err)
 {
     krsi_layout *l = &plan->layout;
+    l->tail_bytes = facts->tail_bytes;
     if (!krsi_layout_steps(l, &plan->sched, step_of) ||
         !krsi_layout_make(l, sharing))
         return krs_fail(err, KRS_E_MEMORY,
@@ -298,7 +299,7 @@ krsi_plan_finish(krsi_plan *plan, const krsi_facts *facts, krsi_sharing sharing,
 {
     uint32_t *step_of = calloc(plan->sched.cut_count + 1, sizeof *step_of);
     krs_status status =
-        step_of ? lay_out(plan, sharing, step_of, err) : no_memory(err);
+        step_of ? lay_out(plan, sharing, facts, step_of, err) : no_memory(err);
     if (status == KRS_OK)
         status = lower_all(plan, step_of, facts, err);
     free(step_of);

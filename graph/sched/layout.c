@@ -107,11 +107,12 @@ share_places(krsi_layout *l)
 /* ---- the arena ---- */
 
 static bool
-round_up(size_t bytes, size_t *out)
+find_room(size_t bytes, size_t tail, size_t *out)
 {
-    if (bytes > SIZE_MAX / 2)
+    if (bytes > SIZE_MAX / 2 || tail > SIZE_MAX / 4)
         return false;
-    *out = (bytes + KRSI_PLACE_ALIGN - 1) / KRSI_PLACE_ALIGN * KRSI_PLACE_ALIGN;
+    *out = (bytes + tail + KRSI_PLACE_ALIGN - 1) / KRSI_PLACE_ALIGN *
+           KRSI_PLACE_ALIGN;
     return true;
 }
 
@@ -126,7 +127,7 @@ list_rooms(const krsi_layout *l, krsi_room *rooms, uint32_t *number,
             continue;
         krsi_room *room = &rooms[count];
         *room = (krsi_room){.first = l->first[v], .last = l->last[v]};
-        if (!round_up(l->values[v].bytes, &room->bytes))
+        if (!find_room(l->values[v].bytes, l->tail_bytes, &room->bytes))
             return false;
         number[v] = (uint32_t)count++;
     }

@@ -55,6 +55,7 @@ typedef enum krsi_sharing {
 #define KRSI_NO_STEP UINT32_MAX
 
 typedef struct krsi_layout {
+    size_t tail_bytes; /* behind each temporary, which others leave free */
     const krsi_storage *values; /* borrowed */
     size_t value_count;
     krsi_step *steps;

@@ -166,9 +166,15 @@ check_step(sweep *s, uint32_t number)
 /* ---- overlaps ---- */
 
 static size_t
+room_of(const krsi_layout *l, uint32_t value)
+{
+    return l->values[value].bytes + l->tail_bytes;
+}
+
+static size_t
 end_of(const krsi_layout *l, uint32_t value)
 {
-    return l->offset[value] + l->values[value].bytes;
+    return l->offset[value] + room_of(l, value);
 }
 
 static int
@@ -188,8 +194,8 @@ list_bounds(sweep *s)
         if (!is_temporary(l, (uint32_t)v) || l->first[v] < 0)
             continue;
         if (l->offset[v] % KRSI_PLACE_ALIGN != 0 ||
-            l->values[v].bytes > l->arena_bytes ||
-            l->offset[v] > l->arena_bytes - l->values[v].bytes)
+            room_of(l, (uint32_t)v) > l->arena_bytes ||
+            l->offset[v] > l->arena_bytes - room_of(l, (uint32_t)v))
             return wrong(s, "outside the arena", (uint32_t)v, (uint32_t)v);
         s->bound[count++] = l->offset[v];
         s->bound[count++] = end_of(l, (uint32_t)v);

@@ -86,6 +86,8 @@ typedef struct krs_backend_limits {
     uint32_t max_insts;       /* instructions of one kernel */
     uint64_t memory_align;    /* bytes: every memory starts so */
     uint64_t offset_align;    /* bytes: every bound offset is a multiple */
+    uint64_t tail_bytes; /* behind a bound stretch, which views of it may cover
+                            without use: left free by whatever is written */
     uint64_t max_alloc_bytes; /* one memory */
     uint64_t max_bind_bytes;  /* one binding */
     uint64_t scratch_bytes;   /* of one worker, all scratch buffers */
