@@ -26,7 +26,8 @@
 enum {
     KRSI_CLC_PART = 16,  /* most lanes of a vector of OpenCL C */
     KRSI_CLC_SLACK = 128 /* bytes around every memory: a masked load reads the
-                            whole vector if any of its lanes is on */
+                            whole vector if any of its lanes is on, on
+                            processors */
 };
 
 /* Words of the block. */

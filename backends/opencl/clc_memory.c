@@ -1,8 +1,9 @@
 /* clc_memory.c -- loads, gathers, stores, scatters.
  *
- * A masked load of parameters and scratch reads the whole vector if any of
- * its lanes is on, and forgets the others: both have KRSI_CLC_SLACK bytes
- * around them. All other masked accesses go lane by lane, unless all are on.
+ * On processors a masked load of parameters and scratch reads the whole vector
+ * if any of its lanes is on, and forgets the others: both have KRSI_CLC_SLACK
+ * bytes around them, and items do not write where another one reads a row. All
+ * other masked accesses go lane by lane, unless all are on.
  */
 #include "clc.h"
 
@@ -70,23 +71,6 @@ gather_by_mask(krsi_clc *c, uint32_t number, int part)
     krsi_clc_line(c, "}");
 }
 
-static void
-load_by_lane(krsi_clc *c, uint32_t number, int part)
-{
-    const krs_kinst *inst = &c->kernel->insts[number];
-    int width = krsi_clc_width(inst->type);
-    krsi_clc_begin(c, number, part);
-    if (width > 1)
-        krsi_string_format(&c->out, "(%s)(",
-                           krsi_clc_type(inst->type.dtype, width).text);
-    for (int i = 0; i < width; i++) {
-        krsi_string_add(&c->out, i ? ", " : "");
-        add_loaded(c, inst, part * KRSI_CLC_PART + i);
-    }
-    krsi_string_add(&c->out, width > 1 ? ")" : "");
-    krsi_clc_end(c);
-}
-
 static const char *
 space_of(const krsi_clc *c, const krs_kinst *inst)
 {
@@ -119,16 +103,50 @@ add_vector(krsi_clc *c, const krs_kinst *inst, const char *place)
         krsi_string_format(&c->out, " != (uchar%d)(0))", width);
 }
 
-/* The same as an instruction of its own. */
+typedef struct place_text {
+    char text[KRSI_CLC_TEXT + 16];
+} place_text;
+
+/* v7 + 16: where the part begins */
+static place_text
+place_of(const krsi_clc *c, const krs_kinst *inst, int part)
+{
+    place_text place;
+    snprintf(place.text, sizeof place.text, "%s + %d",
+             krsi_clc_value(c, inst->a, 0).text, part * KRSI_CLC_PART);
+    return place;
+}
+
+static void
+load_by_lane(krsi_clc *c, uint32_t number, int part)
+{
+    const krs_kinst *inst = &c->kernel->insts[number];
+    int width = krsi_clc_width(inst->type);
+    krsi_clc_begin(c, number, part);
+    if (inst->c && inst->op == KRS_K_LOAD && width > 1) {
+        krsi_string_format(&c->out, "ALL(%s) ? ",
+                           krsi_clc_value(c, inst->c, part).text);
+        add_vector(c, inst, place_of(c, inst, part).text);
+        krsi_string_add(&c->out, " : ");
+    }
+    if (width > 1)
+        krsi_string_format(&c->out, "(%s)(",
+                           krsi_clc_type(inst->type.dtype, width).text);
+    for (int i = 0; i < width; i++) {
+        krsi_string_add(&c->out, i ? ", " : "");
+        add_loaded(c, inst, part * KRSI_CLC_PART + i);
+    }
+    krsi_string_add(&c->out, width > 1 ? ")" : "");
+    krsi_clc_end(c);
+}
+
+/* A whole vector as an instruction of its own. */
 static void
 load_vector(krsi_clc *c, uint32_t number, int part)
 {
     const krs_kinst *inst = &c->kernel->insts[number];
-    char place[KRSI_CLC_TEXT + 16];
-    snprintf(place, sizeof place, "%s + %d", krsi_clc_value(c, inst->a, 0).text,
-             part * KRSI_CLC_PART);
     krsi_clc_begin(c, number, part);
-    add_vector(c, inst, place);
+    add_vector(c, inst, place_of(c, inst, part).text);
     krsi_clc_end(c);
 }
 
@@ -141,8 +159,8 @@ load_masked(krsi_clc *c, uint32_t number, int part)
     bool converts = krsi_clc_bytes(inst->type.dtype) != 4;
     char place[2 * KRSI_CLC_TEXT + 32];
     krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
-    snprintf(place, sizeof place, "(ANY(%s) ? %s + %d : 0L)", mask.text,
-             krsi_clc_value(c, inst->a, 0).text, part * KRSI_CLC_PART);
+    snprintf(place, sizeof place, "(ANY(%s) ? %s : 0L)", mask.text,
+             place_of(c, inst, part).text);
     krsi_clc_begin(c, number, part);
     if (converts)
         krsi_clc_expand(c, number, part, "$v($i, ");
@@ -156,12 +174,12 @@ void
 krsi_clc_load(krsi_clc *c, uint32_t number)
 {
     const krs_kinst *inst = &c->kernel->insts[number];
-    bool has_slack = c->kernel->buffers[inst->slot].space != KRS_K_SHARED;
+    bool may_read_behind = c->walk == KRSI_CLC_CALLED;
     bool is_vector = inst->op == KRS_K_LOAD && inst->type.lanes > 1;
     for (int p = 0; p < krsi_clc_parts(inst->type); p++) {
         if (is_vector && !inst->c) {
             load_vector(c, number, p);
-        } else if (is_vector && has_slack) {
+        } else if (is_vector && may_read_behind) {
             load_masked(c, number, p);
         } else if (inst->c && inst->op == KRS_K_GATHER &&
                    inst->type.lanes > 1) {
@@ -236,8 +254,8 @@ store_part(krsi_clc *c, const krs_kinst *inst, int part)
     char to[64];
     krsi_clc_name mask = krsi_clc_value(c, inst->c, part);
     bool scatters = inst->op == KRS_K_SCATTER;
-    snprintf(to, sizeof to, "b%u + %s + %d", inst->slot,
-             krsi_clc_value(c, inst->a, 0).text, part * KRSI_CLC_PART);
+    snprintf(to, sizeof to, "b%u + %s", inst->slot,
+             place_of(c, inst, part).text);
     if (!inst->c) {
         store_vector(c, inst, part, space_of(c, inst), to);
         return;
