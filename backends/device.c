@@ -32,9 +32,9 @@ krs_device_open_with(const char *name, const krs_device_options *options,
                      krs_device **out, krs_error *err)
 {
     krs_device_options none = {.struct_size = sizeof none};
+    KRS_TRY(krsi_need(out, "device_open", "out", err));
     *out = NULL;
-    if (!name)
-        return krs_fail(err, KRS_E_ARGUMENT, "device_open: the name is NULL");
+    KRS_TRY(krsi_need(name, "device_open", "the name", err));
     if (options && options->struct_size != sizeof *options)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "device_open: options of %zu bytes where %zu are "
@@ -53,6 +53,11 @@ krs_device_open_with(const char *name, const krs_device_options *options,
                         "device_open: memory is %d, which is not one of "
                         "krs_memory_use",
                         (int)options->memory);
+    if (options->allocator &&
+        (!options->allocator->allocate || !options->allocator->release))
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "device_open: the allocator lacks a function: it needs "
+                        "allocate and release");
     krs_device *device = calloc(1, sizeof *device);
     if (!device || !(device->name = strdup(name)) ||
         (options->stage && !(device->stage = strdup(options->stage)))) {
@@ -93,13 +98,15 @@ krs_device_close(krs_device *device)
 const char *
 krs_device_name(const krs_device *device)
 {
-    return device->name;
+    return device ? device->name : "";
 }
 
 krs_status
 krs_device_describe(const krs_device *device, krs_device_info *out,
                     krs_error *err)
 {
+    KRS_TRY(krsi_need(device, "device_describe", "the device", err));
+    KRS_TRY(krsi_need(out, "device_describe", "out", err));
     if (out->struct_size != sizeof *out)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "device_describe: info of %zu bytes where %zu are "

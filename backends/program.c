@@ -16,6 +16,7 @@ krs_status
 krsi_program_check_made(const krs_program *p, const char *function,
                         krs_error *err)
 {
+    KRS_TRY(krsi_need(p, function, "the program", err));
     if (!p->is_planned)
         return KRS_OK;
     return krs_fail(err, KRS_E_ARGUMENT,
@@ -30,6 +31,7 @@ krsi_program_find_input(krs_program *p, const char *function, const char *name,
 {
     char text[KRSI_TENSOR_TEXT];
     KRS_TRY(krsi_program_check_made(p, function, err));
+    KRS_TRY(krsi_need(name, function, "the name", err));
     krsi_input *in = krsi_program_input(p, name);
     if (!in)
         return krs_fail(err, KRS_E_NAME, "%s: the graph has no input '%s'",
@@ -52,6 +54,9 @@ krs_program_set_input(krs_program *p, const char *name, const void *data,
         krsi_program_find_input(p, "program_set_input", name, bytes, &in, err));
     if (in->id == 0)
         return KRS_OK;
+    if (bytes > 0 && !data)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "program_set_input: '%s': data is NULL", name);
     void *device = p->device->state;
     krsi_memory *memory = in->is_bound ? NULL : in->memory;
     krs_error reason;
@@ -71,6 +76,8 @@ krs_status
 krs_program_set_var(krs_program *p, const char *name, int64_t value,
                     krs_error *err)
 {
+    KRS_TRY(krsi_need(p, "program_set_var", "the program", err));
+    KRS_TRY(krsi_need(name, "program_set_var", "the name", err));
     int32_t number = krsi_var_by_name(p->graph, name);
     if (number < 0)
         return krs_fail(err, KRS_E_NAME,
@@ -162,6 +169,7 @@ static krs_status
 check_output(const krs_program *p, const char *function, size_t i,
              krs_error *err)
 {
+    KRS_TRY(krsi_need(p, function, "the program", err));
     if (i < p->outputs)
         return KRS_OK;
     return krs_fail(err, KRS_E_RANGE,
@@ -220,6 +228,8 @@ krs_program_read(const krs_program *p, size_t i, void *data, size_t bytes,
                         "program_read: output %zu has no value: no run has "
                         "succeeded since the program was made or last failed",
                         i);
+    if (bytes > 0)
+        KRS_TRY(krsi_need(data, "program_read", "data", err));
     return p->kind->read(p->device->state, output_memory(p, i), data, bytes,
                          err);
 }
@@ -227,7 +237,8 @@ krs_program_read(const krs_program *p, size_t i, void *data, size_t bytes,
 void
 krs_program_cancel(krs_program *p)
 {
-    atomic_store(&p->cancelled, 1);
+    if (p)
+        atomic_store(&p->cancelled, 1);
 }
 
 /* ---- looking inside ---- */
@@ -238,7 +249,10 @@ krs_program_print(const krs_program *p, const char *stage, char **out_text,
 {
     krs_print_options options = {
         .struct_size = sizeof options, .constant_limit = 8, .places = true};
+    KRS_TRY(krsi_need(out_text, "program_print", "out_text", err));
     *out_text = NULL;
+    KRS_TRY(krsi_need(p, "program_print", "the program", err));
+    KRS_TRY(krsi_need(stage, "program_print", "the stage", err));
     if (strcmp(stage, p->device->stage ? p->device->stage : "opt") != 0)
         return p->kind->print(p->prepared, stage, out_text, err);
     krs_node *outputs = calloc(p->outputs, sizeof *outputs);
@@ -255,13 +269,16 @@ krs_program_print(const krs_program *p, const char *stage, char **out_text,
 void
 krs_program_profile(krs_program *p, bool on)
 {
-    p->kind->profile(p->prepared, on);
+    if (p)
+        p->kind->profile(p->prepared, on);
 }
 
 krs_status
 krs_program_launch(const krs_program *p, size_t i, krs_launch_info *out,
                    krs_error *err)
 {
+    KRS_TRY(krsi_need(p, "program_launch", "the program", err));
+    KRS_TRY(krsi_need(out, "program_launch", "out", err));
     if (out->struct_size != sizeof *out)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "program_launch: info of %zu bytes where %zu are "
@@ -278,6 +295,8 @@ krs_program_launch(const krs_program *p, size_t i, krs_launch_info *out,
 krs_status
 krs_program_memory(const krs_program *p, krs_memory_info *out, krs_error *err)
 {
+    KRS_TRY(krsi_need(p, "program_memory", "the program", err));
+    KRS_TRY(krsi_need(out, "program_memory", "out", err));
     const krs_graph *g = p->graph;
     if (out->struct_size != sizeof *out)
         return krs_fail(err, KRS_E_ARGUMENT,
@@ -305,6 +324,7 @@ krs_status
 krs_program_require_in_place(const krs_program *p, krs_error *err)
 {
     krs_device_info info = {.struct_size = sizeof info};
+    KRS_TRY(krsi_need(p, "program_require_in_place", "the program", err));
     p->kind->describe(p->device->state, &info);
     for (size_t i = 0; i < p->updates && info.updates_in_place; i++) {
         const krs_graph *g = p->graph;

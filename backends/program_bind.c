@@ -14,6 +14,9 @@ krs_program_bind_input(krs_program *p, const char *name, const void *data,
                                     err));
     if (in->id == 0)
         return KRS_OK;
+    if (!data)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "program_bind_input: '%s': data is NULL", name);
     /* nothing ever writes to an input */
     krs_status status = p->kind->wrap(p->device->state, (void *)(uintptr_t)data,
                                       bytes, &memory, &reason);
@@ -34,6 +37,7 @@ krs_program_bind_output(krs_program *p, size_t i, void *data, size_t bytes,
     krs_error reason;
     KRS_TRY(krsi_program_check_made(p, "program_bind_output", err));
     KRS_TRY(krsi_program_check_output(p, "program_bind_output", i, bytes, err));
+    KRS_TRY(krsi_need(data, "program_bind_output", "data", err));
     const krsi_node *n = p->graph->node[p->output[i]];
     if (n->op == KRSI_UPDATE)
         return krs_fail(err, KRS_E_UNSUPPORTED,

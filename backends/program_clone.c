@@ -85,7 +85,9 @@ krs_status
 krs_program_clone(const krs_program *from, krs_store *store, krs_program **out,
                   krs_error *err)
 {
+    KRS_TRY(krsi_need(out, "program_clone", "out", err));
     *out = NULL;
+    KRS_TRY(krsi_need(store, "program_clone", "the store", err));
     KRS_TRY(krsi_program_check_made(from, "program_clone", err));
     if (krsi_store_device(store) != from->device)
         return krs_fail(err, KRS_E_ARGUMENT,

@@ -47,6 +47,7 @@ check_outputs(const krs_node *outputs, size_t count, krs_error *err)
     if (count == 0)
         return krs_fail(err, KRS_E_ARGUMENT,
                         "program_new: a program needs at least one output");
+    KRS_TRY(krsi_need(outputs, "program_new", "outputs", err));
     for (size_t i = 0; i < count; i++) {
         if (!outputs[i].graph)
             return krs_fail(err, KRS_E_ARGUMENT,
@@ -368,6 +369,9 @@ krs_status
 krs_program_new(krs_store *store, const krs_node *outputs, size_t count,
                 krs_program **out, krs_error *err)
 {
+    KRS_TRY(krsi_need(out, "program_new", "out", err));
+    *out = NULL;
+    KRS_TRY(krsi_need(store, "program_new", "the store", err));
     KRS_TRY(make_program(krsi_store_device(store), store, outputs, count, out,
                          err));
     (*out)->is_made = true;
@@ -379,6 +383,9 @@ krs_status
 krs_program_plan(krs_device *device, const krs_node *outputs, size_t count,
                  krs_program **out, krs_error *err)
 {
+    KRS_TRY(krsi_need(out, "program_plan", "out", err));
+    *out = NULL;
+    KRS_TRY(krsi_need(device, "program_plan", "the device", err));
     return make_program(device, NULL, outputs, count, out, err);
 }
 

@@ -39,6 +39,9 @@ krsi_shape_equal(krs_shape a, krs_shape b)
 krs_status
 krs_store_new(krs_device *device, krs_store **out, krs_error *err)
 {
+    KRS_TRY(krsi_need(out, "store_new", "out", err));
+    *out = NULL;
+    KRS_TRY(krsi_need(device, "store_new", "the device", err));
     *out = calloc(1, sizeof **out);
     if (!*out)
         return krs_fail(err, KRS_E_MEMORY, "store_new: no memory");
@@ -99,29 +102,30 @@ krsi_store_tensor(const krs_store *store, const char *name)
 }
 
 static krs_status
-check_type(const char *name, krs_dtype dtype, krs_shape shape,
-           size_t *out_bytes, krs_error *err)
+check_type(const char *function, const char *name, krs_dtype dtype,
+           krs_shape shape, size_t *out_bytes, krs_error *err)
 {
     int64_t elements;
+    if (!name || !*name)
+        return krs_fail(err, KRS_E_NAME, "%s: the name is empty", function);
     if ((size_t)dtype >= KRS_DTYPE_COUNT)
-        return krs_fail(err, KRS_E_DTYPE, "store_add: '%s': no type %d", name,
-                        (int)dtype);
+        return krs_fail(err, KRS_E_DTYPE, "%s: '%s': no type %d", function,
+                        name, (int)dtype);
     if (shape.rank < 0 || shape.rank > KRS_MAX_RANK)
-        return krs_fail(err, KRS_E_SHAPE,
-                        "store_add: '%s': rank %d is outside 0..%d", name,
-                        (int)shape.rank, KRS_MAX_RANK);
+        return krs_fail(err, KRS_E_SHAPE, "%s: '%s': rank %d is outside 0..%d",
+                        function, name, (int)shape.rank, KRS_MAX_RANK);
     char text[KRSI_TENSOR_TEXT];
     krsi_tensor_text(text, dtype, shape);
     if (!krs_shape_elements(shape, &elements))
         return krs_fail(err, KRS_E_SHAPE,
-                        "store_add: '%s': %s has a negative size or more "
+                        "%s: '%s': %s has a negative size or more "
                         "elements than fit in 63 bits",
-                        name, text);
+                        function, name, text);
     if (!krs_dtype_bytes(dtype, elements, out_bytes))
         return krs_fail(err, KRS_E_SHAPE,
-                        "store_add: '%s': %s is not a whole number of blocks, "
+                        "%s: '%s': %s is not a whole number of blocks, "
                         "or too large",
-                        name, text);
+                        function, name, text);
     return KRS_OK;
 }
 
@@ -150,8 +154,8 @@ make_tensor(const krs_device *device, const char *name, krsi_tensor of,
 {
     krsi_tensor *tensor = malloc(sizeof *tensor);
     krs_error reason;
-    krs_status status = krs_fail(&reason, KRS_E_MEMORY,
-                                 "no memory for %zu bytes", of.bytes);
+    krs_status status =
+        krs_fail(&reason, KRS_E_MEMORY, "no memory for %zu bytes", of.bytes);
     if (tensor) {
         *tensor = of;
         tensor->name = strdup(name);
@@ -179,7 +183,8 @@ krs_store_add(krs_store *store, const char *name, krs_dtype dtype,
     char have[KRSI_TENSOR_TEXT], want[KRSI_TENSOR_TEXT];
     krsi_tensor *tensor, of = {.dtype = dtype, .shape = shape};
     bool found;
-    KRS_TRY(check_type(name, dtype, shape, &of.bytes, err));
+    KRS_TRY(krsi_need(store, "store_add", "the store", err));
+    KRS_TRY(check_type("store_add", name, dtype, shape, &of.bytes, err));
     size_t at = position(store, name, &found);
     if (found) {
         const krsi_tensor *old = store->tensor[at];
@@ -201,7 +206,8 @@ krs_store_bind(krs_store *store, const char *name, krs_dtype dtype,
     char text[KRSI_TENSOR_TEXT];
     krsi_tensor *tensor, of = {.dtype = dtype, .shape = shape, .bound = data};
     bool found;
-    KRS_TRY(check_type(name, dtype, shape, &of.bytes, err));
+    KRS_TRY(krsi_need(store, "store_bind", "the store", err));
+    KRS_TRY(check_type("store_bind", name, dtype, shape, &of.bytes, err));
     if (!data)
         return krs_fail(err, KRS_E_ARGUMENT, "store_bind: '%s': data is NULL",
                         name);
@@ -222,7 +228,7 @@ krs_store_bind(krs_store *store, const char *name, krs_dtype dtype,
 size_t
 krs_store_count(const krs_store *store)
 {
-    return store->count;
+    return store ? store->count : 0;
 }
 
 static void
@@ -238,6 +244,7 @@ krs_status
 krs_store_entry(const krs_store *store, size_t i, const char **out_name,
                 krs_dtype *out_dtype, krs_shape *out_shape, krs_error *err)
 {
+    KRS_TRY(krsi_need(store, "store_entry", "the store", err));
     if (i >= store->count)
         return krs_fail(err, KRS_E_RANGE,
                         "store_entry: tensor %zu of a store that has %zu", i,
@@ -253,6 +260,8 @@ static krs_status
 look_up(const krs_store *store, const char *function, const char *name,
         krsi_tensor **out, krs_error *err)
 {
+    KRS_TRY(krsi_need(store, function, "the store", err));
+    KRS_TRY(krsi_need(name, function, "the name", err));
     *out = krsi_store_tensor(store, name);
     if (*out)
         return KRS_OK;
@@ -291,6 +300,8 @@ krs_store_write(krs_store *store, const char *name, const void *data,
     krsi_tensor *tensor;
     KRS_TRY(look_up(store, "store_write", name, &tensor, err));
     KRS_TRY(check_bytes(tensor, "store_write", bytes, err));
+    if (bytes > 0)
+        KRS_TRY(krsi_need(data, "store_write", "data", err));
     const krs_device *device = store->device;
     return device->kind->write(device->state, tensor->memory, data, bytes, err);
 }
@@ -302,6 +313,8 @@ krs_store_read(const krs_store *store, const char *name, void *data,
     krsi_tensor *tensor;
     KRS_TRY(look_up(store, "store_read", name, &tensor, err));
     KRS_TRY(check_bytes(tensor, "store_read", bytes, err));
+    if (bytes > 0)
+        KRS_TRY(krsi_need(data, "store_read", "data", err));
     const krs_device *device = store->device;
     return device->kind->read(device->state, tensor->memory, data, bytes, err);
 }

@@ -11,6 +11,7 @@
 #include <krs/nn.h>
 #include <krs/random.h>
 
+#include <float.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,9 @@ krs_status
 krs_nn_parameters(krs_graph *g, krs_node **out_parameters, size_t *out_count,
                   krs_error *err)
 {
+    if (out_parameters == NULL || out_count == NULL)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "parameters: out_parameters or out_count is NULL");
     KRS_TRY(krs_graph_check(g, err));
     size_t count = 0;
     uint32_t size = krs_graph_size(g);
@@ -88,6 +92,29 @@ krs_nn_trainable(krs_graph *g, krs_node **out_parameters, size_t *out_count,
     free(readers);
     *out_parameters = parameters;
     *out_count = kept;
+    return KRS_OK;
+}
+
+/* The rules, before anything is filled by them. */
+static krs_status
+check_rules(const krs_init_rule *rules, size_t count, krs_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const krs_init_rule *rule = &rules[i];
+        if (rule->pattern == NULL)
+            return krs_fail(err, KRS_E_ARGUMENT,
+                            "init: rule %zu has no pattern", i);
+        if ((unsigned)rule->init > KRS_INIT_NORMAL)
+            return krs_fail(err, KRS_E_ARGUMENT,
+                            "init: rule %zu (%s) says %d, which is not one of "
+                            "krs_init",
+                            i, rule->pattern, (int)rule->init);
+        if (rule->init == KRS_INIT_NORMAL &&
+            !(rule->value >= 0 && rule->value <= FLT_MAX))
+            return krs_fail(err, KRS_E_RANGE,
+                            "init: rule %zu (%s): a deviation of %g", i,
+                            rule->pattern, rule->value);
+    }
     return KRS_OK;
 }
 
@@ -153,8 +180,18 @@ krs_nn_init(krs_store *store, const krs_node *parameters, size_t count,
             const krs_init_rule *rules, size_t rule_count, uint64_t seed,
             krs_error *err)
 {
+    if (store == NULL || (count > 0 && parameters == NULL) ||
+        (rule_count > 0 && rules == NULL))
+        return krs_fail(
+            err, KRS_E_ARGUMENT,
+            "init: the store, the parameters or the rules are NULL");
+    KRS_TRY(check_rules(rules, rule_count, err));
     for (size_t i = 0; i < count; i++) {
         const char *name = krs_node_name(parameters[i]);
+        if (!is_parameter(parameters[i]))
+            return krs_fail(err, KRS_E_ARGUMENT,
+                            "init: parameter %zu%s%s is no float state", i,
+                            *name ? ", " : "", name);
         const krs_init_rule *rule = rule_for(name, rules, rule_count);
         if (rule == NULL)
             return krs_fail(err, KRS_E_NAME,

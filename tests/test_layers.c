@@ -6,6 +6,7 @@
 #include <krs/nn.h>
 #include <krs/ops.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,10 +203,45 @@ START_TEST(half_parameters_are_filled_with_rounded_values)
 }
 END_TEST
 
+START_TEST(rules_that_mean_nothing_are_refused_before_anything_is_filled)
+{
+    static const struct {
+        krs_init_rule rule;
+        krs_status status;
+    } bad[] = {
+        {{"*", (krs_init)9, 0},            KRS_E_ARGUMENT},
+        {{NULL, KRS_INIT_ONES, 0},         KRS_E_ARGUMENT},
+        {{"*", KRS_INIT_NORMAL, NAN},      KRS_E_RANGE   },
+        {{"*", KRS_INIT_NORMAL, -1},       KRS_E_RANGE   },
+        {{"*", KRS_INIT_NORMAL, INFINITY}, KRS_E_RANGE   },
+    };
+    const krs_init_rule ones = {"*", KRS_INIT_ONES, 0};
+    krs_error err;
+    krs_device *device;
+    krs_store *store;
+    g = krs_graph_new();
+    krs_node w = krs_state(g, "w", KRS_F32, KRS_SHAPE(2));
+    krs_node x = krs_input(g, "x", KRS_F32, KRS_SHAPE(2));
+    ck_assert_int_eq(krs_device_open("eval", &device, &err), KRS_OK);
+    ck_assert_int_eq(krs_store_new(device, &store, &err), KRS_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_int_eq(krs_nn_init(store, &w, 1, &bad[i].rule, 1, 3, &err),
+                         bad[i].status);
+    ck_assert_int_eq(krs_nn_init(store, &x, 1, &ones, 1, 3, &err),
+                     KRS_E_ARGUMENT);
+    ck_assert_str_eq(err.text, "init: parameter 0, x is no float state");
+    ck_assert_uint_eq(krs_store_count(store), 0);
+    krs_store_free(store);
+    krs_device_close(device);
+    krs_graph_free(g);
+}
+END_TEST
+
 SUITE(a_linear_layer_owns_its_weight_and_bias,
       a_linear_layer_without_bias_owns_a_weight_alone,
       norms_own_one_value_a_channel, an_embedding_owns_a_row_an_id,
       one_name_is_one_parameter, a_scalar_has_no_channels,
       poison_goes_through_and_declares_nothing,
       states_that_are_no_floats_are_no_parameters,
-      half_parameters_are_filled_with_rounded_values)
+      half_parameters_are_filled_with_rounded_values,
+      rules_that_mean_nothing_are_refused_before_anything_is_filled)

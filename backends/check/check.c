@@ -58,6 +58,7 @@ check_arguments(const krs_node *outputs, size_t count,
                         "check: struct_size is %zu of options and %zu of the "
                         "result; set them to sizeof the structs",
                         o->struct_size, result ? result->struct_size : 0);
+    KRS_TRY(krsi_need(outputs, "check", "outputs", err));
     KRS_TRY(krsi_trial_check_outputs(outputs, count, err));
     if (!(o->output_within >= 0 && o->output_within < INFINITY) ||
         !(o->gradient_within >= 0 && o->gradient_within < INFINITY))
@@ -507,6 +508,8 @@ krs_check(krs_device *device, krs_device *against, const krs_node *outputs,
                        .options = options ? options : &none,
                        .result = result ? result : &unused,
                        .odd = SIZE_MAX};
+    KRS_TRY(krsi_need(device, "check", "the device", err));
+    KRS_TRY(krsi_need(against, "check", "the device to compare with", err));
     KRS_TRY(check_arguments(outputs, count, c.options, result, err));
     *c.result = (krs_check_result){.struct_size = sizeof *c.result};
     krs_status status = check_all(&c, outputs, count, err);

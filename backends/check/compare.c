@@ -12,6 +12,8 @@
  *
  * Does not: average, sample, or stop early.
  */
+#include "../../graph/base/base.h"
+
 #include <krs/check.h>
 
 #include <math.h>
@@ -114,6 +116,11 @@ check_arguments(const krs_view *got, const krs_view *want, krs_tolerance t,
                         "compare: a tolerance must be finite and not "
                         "negative: rtol %g, atol %g",
                         t.rtol, t.atol);
+    KRS_TRY(krsi_need(got, "compare", "got", err));
+    KRS_TRY(krsi_need(want, "compare", "want", err));
+    if ((got->bytes > 0 && !got->data) || (want->bytes > 0 && !want->data))
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "compare: the data of a tensor is NULL");
     if (krs_dtype_class_of(want->dtype) == KRS_CLASS_BLOCK)
         return krs_fail(err, KRS_E_DTYPE,
                         "compare: %s is block-quantised; dequantise it first",

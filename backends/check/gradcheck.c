@@ -92,6 +92,8 @@ check_arguments(krs_node loss, const krs_node *parameters, size_t count,
                         "must be finite and not negative",
                         o->step, o->tolerance.atol, o->tolerance.rtol,
                         (long long)o->elements);
+    if (count > 0)
+        KRS_TRY(krsi_need(parameters, "gradcheck", "parameters", err));
     if (loss.graph)
         KRS_TRY(krs_graph_check(loss.graph, err));
     if (!krs_node_is_valid(loss) || count == 0)
@@ -475,6 +477,7 @@ krs_gradcheck(krs_device *device, krs_node loss, const krs_node *parameters,
               krs_error *err)
 {
     const krs_gradcheck_options none = {.struct_size = sizeof none};
+    KRS_TRY(krsi_need(device, "gradcheck", "the device", err));
     struct job j = {.count = count, .options = options ? options : &none};
     krs_status status = check_all(&j, device, loss, parameters, err);
     for (size_t i = 0; j.gradient && i < count; i++)

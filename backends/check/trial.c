@@ -355,6 +355,9 @@ krs_check_fill(krs_program *program, krs_store *store, const krs_node *outputs,
                size_t count, const krs_check_data *data, krs_error *err)
 {
     krsi_trial trial;
+    KRS_TRY(krsi_need(program, "check_fill", "the program", err));
+    KRS_TRY(krsi_need(store, "check_fill", "the store", err));
+    KRS_TRY(krsi_need(outputs, "check_fill", "outputs", err));
     KRS_TRY(krsi_trial_check_outputs(outputs, count, err));
     uint32_t *roots = calloc(count, sizeof *roots);
     if (!roots)

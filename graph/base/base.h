@@ -23,6 +23,11 @@ void *krsi_arena_array(krsi_arena *arena, size_t count, size_t size);
 char *krsi_arena_copy_string(krsi_arena *arena, const char *text);
 void krsi_arena_free(krsi_arena *arena);
 
+/* status.c -- ARGUMENT, "program_run: the program is NULL", if a pointer is that
+ * a function of the public headers cannot do without; else KRS_OK. */
+krs_status krsi_need(const void *pointer, const char *function,
+                     const char *what, krs_error *err);
+
 /* array.c -- make room for `need` elements of `size` bytes in *data, at
  * least doubling; false, with nothing changed, when memory is out. */
 bool krsi_reserve(void *data_pointer, size_t *capacity, size_t need,

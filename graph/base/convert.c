@@ -207,6 +207,10 @@ krs_convert(krs_dtype to, void *dst, krs_dtype from, const void *src,
     if (count > INT64_MAX || !krs_dtype_bytes(to, (int64_t)count, &bytes))
         return krs_fail(err, KRS_E_RANGE, "convert: %zu elements are too many",
                         count);
+    if (count > 0) {
+        KRS_TRY(krsi_need(dst, "convert", "dst", err));
+        KRS_TRY(krsi_need(src, "convert", "src", err));
+    }
     if (to == from)
         memmove(dst, src, bytes);
     else if (krs_dtype_is_float(from))

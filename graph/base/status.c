@@ -56,6 +56,15 @@ krs_fail(krs_error *err, krs_status status, const char *format, ...)
     return status;
 }
 
+krs_status
+krsi_need(const void *pointer, const char *function, const char *what,
+          krs_error *err)
+{
+    return pointer ? KRS_OK
+                   : krs_fail(err, KRS_E_ARGUMENT, "%s: %s is NULL", function,
+                              what);
+}
+
 const char *
 krs_version(void)
 {

@@ -119,7 +119,9 @@ typedef struct krs_init_rule {
  * random stream is a hash of the name), so that a layer more or less changes
  * nothing elsewhere.
  *
- * Errors     NAME if no rule matches; MEMORY; those of krs_store_add. */
+ * Errors     NAME if no rule matches; ARGUMENT (a parameter that is no float
+ *            state, a rule without a pattern or of no krs_init), RANGE (a
+ *            deviation below 0 or not finite); MEMORY; those of krs_store_add. */
 KRS_API krs_status krs_nn_init(krs_store *store, const krs_node *parameters,
                                size_t count, const krs_init_rule *rules,
                                size_t rule_count, uint64_t seed,

@@ -162,6 +162,16 @@ load_one(krs_store *store, const krs_weights *file, krs_node parameter,
     return status;
 }
 
+static krs_status
+check_list(const char *function, const krs_store *store,
+           const krs_node *parameters, size_t count, krs_error *err)
+{
+    if (store != NULL && (parameters != NULL || count == 0))
+        return KRS_OK;
+    return krs_fail(err, KRS_E_ARGUMENT, "%s: the %s NULL", function,
+                    store ? "parameters are" : "store is");
+}
+
 krs_status
 krs_nn_load_weights(krs_store *store, const krs_node *parameters, size_t count,
                     const krs_weights *file, krs_weights_form form,
@@ -178,6 +188,7 @@ krs_nn_load(krs_store *store, const krs_node *parameters, size_t count,
             const char *path, krs_error *err)
 {
     krs_weights *file;
+    KRS_TRY(check_list("load", store, parameters, count, err));
     KRS_TRY(krs_weights_open(path, &file, err));
     krs_status status =
         krs_nn_load_weights(store, parameters, count, file, KRS_WIDENED, err);
@@ -221,6 +232,7 @@ krs_nn_save(const krs_store *store, const krs_node *parameters, size_t count,
 {
     /* as the Hugging Face libraries expect it */
     const krs_weights_note note = {"format", "pt"};
+    KRS_TRY(check_list("save", store, parameters, count, err));
     krs_weight_source *sources = calloc(count + 1, sizeof *sources);
     int64_t(*shapes)[KRS_MAX_RANK] = calloc(count + 1, sizeof *shapes);
     krs_status status = KRS_OK;

@@ -342,10 +342,14 @@ krs_train_step_at(krs_place at, krs_node loss, const krs_node *parameters,
                   size_t count, const krs_optimizer *optimizer,
                   krs_node *outputs, size_t capacity, size_t *out_count)
 {
-    *out_count = 0;
     krs_graph *g = loss.graph;
-    if (!g)
-        return KRS_E_GRAPH;
+    if (!g || !optimizer || !outputs || !out_count || (count && !parameters)) {
+        krs_graph_fail(g, at, KRS_E_ARGUMENT,
+                       "train_step: parameters, optimizer, outputs or "
+                       "out_count is NULL");
+        return g ? KRS_E_ARGUMENT : KRS_E_GRAPH;
+    }
+    *out_count = 0;
     KRS_TRY(krs_graph_check(g, NULL));
     const char *fault = fault_of(optimizer);
     krs_status status = KRS_E_RANGE;
