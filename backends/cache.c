@@ -55,8 +55,9 @@ struct krsi_cache {
     uint64_t max_bytes;
     krsi_cache_warning *warning;
     void *context;
-    atomic_uint stored; /* for temporary names */
-    char *name;         /* of the folder, for texts */
+    atomic_uint stored;  /* for temporary names */
+    atomic_bool is_told; /* that nothing can be stored, until something was */
+    char *name;          /* of the folder, for texts */
 };
 
 void
@@ -398,10 +399,15 @@ krsi_cache_store(krsi_cache *cache, const krs_kernel *kernel,
     unlinkat(cache->folder, temporary, 0); /* of a dead process of our number */
     if (!write_entry(cache, temporary, &header, blob) ||
         renameat(cache->folder, temporary, cache->folder, name) != 0) {
-        krsi_cache_warn(cache, "the kernel %s cannot be stored: %s",
-                        kernel->name, strerror(errno));
+        const char *reason = strerror(errno);
+        if (!atomic_exchange(&cache->is_told, true))
+            krsi_cache_warn(cache,
+                            "the kernel %s cannot be stored: %s; of others "
+                            "that cannot be either nothing is said",
+                            kernel->name, reason);
         unlinkat(cache->folder, temporary, 0);
         return;
     }
+    atomic_store(&cache->is_told, false);
     trim(cache);
 }

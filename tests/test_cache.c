@@ -327,9 +327,12 @@ START_TEST(a_full_disk_is_a_warning_and_leaves_nothing)
     signal(SIGXFSZ, SIG_IGN);
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
     store(cache, kernel, "here", "code");
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     ck_assert_msg(strstr(warnings, "cannot be stored") != NULL, "'%s'",
                   warnings);
+    warnings[0] = 0; /* a model has hundreds of kernels */
+    store(cache, kernel, "there", "code");
+    ck_assert_str_eq(warnings, "");
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
     ck_assert_int_eq(count_files(), 0);
     expect_missing(cache, kernel, "here", NULL);
     krs_kernel_free(kernel);
