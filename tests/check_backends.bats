@@ -41,9 +41,9 @@ KRS
     run -0 "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" --backends interp,cpu \
         --grad --steps 2 --report page.html
     [ "${lines[0]}" = "interp against eval" ]
-    [[ "${lines[1]}" == "  outputs        2 passed, 0 failed; 2 elements"* ]]
-    [[ "${lines[2]}" == "  gradients      8 passed, 0 failed; "* ]]
-    [[ "${lines[3]}" == "  states         4 passed, 0 failed; "* ]]
+    [[ "${lines[1]}" == "  outputs        2 compared, not judged; 2 elements"* ]]
+    [[ "${lines[2]}" == "  gradients      8 compared, not judged; "* ]]
+    [[ "${lines[3]}" == "  states         4 compared, not judged; "* ]]
     [[ "$output" == *"cpu against eval"*"  passed"* ]]
     grep -q '<h1>cpu against eval: <span class="passed">passed</span></h1>' page.html
     [ "$(grep -c '<td class="l">node ' page.html)" -ge 40 ]
@@ -51,21 +51,23 @@ KRS
     ! grep -q 'class="bad"' page.html
     run -0 "$KERSEY" check llama-tiny --batch 1 --seq 4 --steps 2
     [[ "${lines[0]}" == "cpu against eval" ]]
-    [[ "$output" == *"  states         122 passed, 0 failed; "* ]]
+    [[ "$output" == *"  states         122 compared, not judged; "* ]]
 }
 
 @test "outputs and gradients are judged by their largest element where that is asked" {
     mlp="$TESTS_DIR/graphs/mlp.krs"
     run -0 --separate-stderr "$KERSEY" check "$mlp" --backends interp --grad \
         --steps 2 --within 1e-5 --grad-within 1e-5
+    [[ "${lines[1]}" == "  outputs        2 passed, 0 failed; 2 elements"* ]]
+    [[ "${lines[2]}" == "  gradients      8 passed, 0 failed; "* ]]
     run -3 --separate-stderr "$KERSEY" check "$mlp" --backends interp --grad \
         --steps 2 --grad-within 1e-12 --report page.html
     [[ "$stderr" == "kersey check: error: check: the gradient of "*", step "*": "* ]]
     grep -q '<span class="failed">failed</span></h1>' page.html
     grep -q '<details open><summary>What failed (' page.html
     grep -q '<tr class="bad"><td>1<td class="l">gradient ' page.html
-    run -1 --separate-stderr "$KERSEY" check "$mlp" --backends interp --within -1
-    [[ "$stderr" == *"output_within -1 "* ]]
+    run -2 --separate-stderr "$KERSEY" check "$mlp" --backends interp --within -1
+    [[ "$stderr" == *"--within wants a number from 0, not \"-1\"" ]]
 }
 
 @test "a wrong kernel is named, and its repro fails again" {
@@ -78,13 +80,13 @@ KRS
 %4 = tanh f32[6] %3
 return %4
 KRS
-    run -3 --separate-stderr "$KERSEY" check neg.krs --backends mutant --emit-repro .
+    run -3 --separate-stderr "$KERSEY" check neg.krs --backends mutant --emit-repro new
     [[ "$stderr" == *"check: on mutant neg: element 0 of f32[6] is "* ]]
     [[ "$stderr" == *"(text:3): kernel 0 (neg) for neg"* ]]
-    [[ "$output" == *"again: kersey check ./mutant.krs --backends mutant"* ]]
-    run -3 "$KERSEY" check mutant.krs --backends mutant
-    run -0 "$KERSEY" check mutant.krs --backends interp
-    run -0 "$KERSEY" check mutant.krs --backends interp --grad
+    [[ "$output" == *"again: kersey check new/mutant.krs --backends mutant"* ]]
+    run -3 "$KERSEY" check new/mutant.krs --backends mutant
+    run -0 "$KERSEY" check new/mutant.krs --backends interp
+    run -0 "$KERSEY" check new/mutant.krs --backends interp --grad
     run -3 "$KERSEY" check neg.krs --backends nobody,mutant
 }
 
@@ -92,6 +94,12 @@ KRS
     run -77 --separate-stderr "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" --backends interp,nobody
     run -2 --separate-stderr "$KERSEY" check llama-tiny --backend cpu --backends cpu
     [[ "$stderr" == *"--backend and --backends: one of them"* ]]
+    for none in "" , interp, ,interp interp,,cpu; do
+        run -2 --separate-stderr "$KERSEY" check llama-tiny --backends "$none"
+        [[ "$stderr" == *"--backends wants names as in cpu,vulkan, not \"$none\"" ]]
+    done
+    run -2 --separate-stderr "$KERSEY" check llama-tiny --emit-repro absent/new
+    [[ "$stderr" == *"--emit-repro absent/new: No such file or directory" ]]
     run -77 --separate-stderr "$KERSEY" check llama-tiny --grad --backend nobody
     run -1 --separate-stderr "$KERSEY" check absent.krs --grad --backend eval
     [[ "$stderr" == *"absent.krs: No such file"* ]]

@@ -26,6 +26,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct tally {
     size_t passed, failed;
@@ -245,6 +246,9 @@ check_device(const struct command_line *line, const struct subject *s,
         return code;
     }
     report_device(report, name, f->against);
+    report->is_judged[KRS_CHECK_OUTPUT] = f->within > 0;
+    report->is_judged[KRS_CHECK_GRADIENT] = f->grad_within > 0;
+    report->is_judged[KRS_CHECK_NODE] = true;
     krs_status status = krs_check(device, against, s->l.outputs, s->l.count,
                                   &options, &found, &err);
     report_found(report, status == KRS_OK ? "" : err.text);
@@ -283,6 +287,15 @@ check_devices(const struct command_line *line, const struct subject *s,
     return worst;
 }
 
+/* Is every part of a list "a,b" a name? */
+static bool
+is_list(const char *list)
+{
+    size_t length = strlen(list);
+    return length > 0 && list[0] != ',' && list[length - 1] != ',' &&
+           !strstr(list, ",,");
+}
+
 static int
 check_slopes(const struct command_line *line, const struct subject *s)
 {
@@ -309,6 +322,13 @@ command_check(const struct command_line *line)
     krs_error err;
     if (f->backends && f->given[FLAG_ID_backend])
         return complain_usage("--backend and --backends: one of them");
+    if (f->backends && !is_list(f->backends))
+        return complain_usage("--backends wants names as in cpu,vulkan, not "
+                              "\"%s\"",
+                              f->backends);
+    if (f->emit_repro && mkdir(f->emit_repro, 0777) != 0 && errno != EEXIST)
+        return complain_usage("--emit-repro %s: %s", f->emit_repro,
+                              strerror(errno));
     krs_status status = load_subject(line, &s, &err);
     int code =
         status != KRS_OK ? complain(&err)

@@ -176,23 +176,27 @@ put_row(FILE *out, const krs_check_row *row)
     put_number(out, "%.2e", row->difference.largest);
     put_number(out, "%.2e", row->difference.largest_relative);
     put_number(out, "%.2e", part_of_scale(&row->difference));
-    put_number(out, "%.3f", row->ratio);
+    put_number(out, "%.3g", row->ratio);
     fputs("</tr>\n", out);
 }
 
 static void
-put_sum(FILE *out, const struct report_sum *s)
+put_sum(FILE *out, const struct report_sum *s, bool is_judged)
 {
     if (s->rows == 0)
         return;
-    fprintf(out, "<tr%s><td class=\"l\">%s<td>%zu<td>%zu<td>%lld",
-            s->failed ? " class=\"bad\"" : "", s->name, s->rows - s->failed,
-            s->failed, (long long)s->elements);
+    fprintf(out, "<tr%s><td class=\"l\">%s", s->failed ? " class=\"bad\"" : "",
+            s->name);
+    if (is_judged)
+        fprintf(out, "<td>%zu<td>%zu", s->rows - s->failed, s->failed);
+    else
+        fprintf(out, "<td colspan=\"2\">%zu, not judged", s->rows);
+    fprintf(out, "<td>%lld", (long long)s->elements);
     put_histogram(out, s->ulps);
     put_number(out, "%.2e", s->largest);
     put_number(out, "%.2e", s->largest_relative);
     put_number(out, "%.2e", s->of_scale);
-    put_number(out, "%.3f", s->ratio);
+    put_number(out, "%.3g", s->ratio);
     fputs("</tr>\n", out);
 }
 
@@ -232,12 +236,12 @@ put_page(struct check_report *r, const char *sentence, bool is_good)
     snprintf(first, sizeof first, heads, "what");
     put_heads(r->html, first);
     for (int i = 0; i < REPORT_KINDS; i++)
-        put_sum(r->html, &r->kind[i]);
+        put_sum(r->html, &r->kind[i], r->is_judged[i]);
     fputs("</table>\n", r->html);
     snprintf(first, sizeof first, heads, "nodes by operation");
     put_heads(r->html, first);
     for (size_t i = 0; i < r->ops; i++)
-        put_sum(r->html, &r->op[i]);
+        put_sum(r->html, &r->op[i], true);
     fputs("</table>\n", r->html);
     put_rows(r->html, &r->rows[REPORT_TENSORS],
              "Every output, gradient and state", false);
@@ -293,12 +297,16 @@ report_row(void *user, const krs_check_row *row)
 }
 
 static void
-print_sum(const struct report_sum *s, const char *indent)
+print_sum(const struct report_sum *s, bool is_judged, const char *indent)
 {
     if (s->rows == 0)
         return;
-    printf("%s%-14s %zu passed, %zu failed; %lld elements", indent, s->name,
-           s->rows - s->failed, s->failed, (long long)s->elements);
+    printf("%s%-14s ", indent, s->name);
+    if (is_judged)
+        printf("%zu passed, %zu failed", s->rows - s->failed, s->failed);
+    else
+        printf("%zu compared, not judged", s->rows);
+    printf("; %lld elements", (long long)s->elements);
     for (int i = 0; i < KRS_ULP_BUCKETS; i++)
         if (s->ulps[i] > 0)
             printf(i ? ", %s: %lld" : ", %s bits: %lld", bucket_names[i],
@@ -307,7 +315,7 @@ print_sum(const struct report_sum *s, const char *indent)
         printf("; largest %.3g, relative %.3g, %.3g of the tensor's",
                s->largest, s->largest_relative, s->of_scale);
     if (s->ratio > 0)
-        printf("; %.3f of what is allowed", s->ratio);
+        printf("; %.3g of what is allowed", s->ratio);
     printf("\n");
 }
 
@@ -316,9 +324,9 @@ report_found(struct check_report *r, const char *sentence)
 {
     bool is_good = *sentence == 0;
     for (int i = 0; i < REPORT_KINDS; i++)
-        print_sum(&r->kind[i], "  ");
+        print_sum(&r->kind[i], r->is_judged[i], "  ");
     for (size_t i = 0; i < r->ops; i++)
-        print_sum(&r->op[i], "    ");
+        print_sum(&r->op[i], true, "    ");
     printf("  %s\n", is_good ? "passed" : sentence);
     if (r->html)
         put_page(r, sentence, is_good);

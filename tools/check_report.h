@@ -28,6 +28,7 @@ struct report_rows {
 
 struct check_report {
     struct report_sum kind[REPORT_KINDS], op[REPORT_OPS];
+    bool is_judged[REPORT_KINDS]; /* or shown alone; after report_device */
     size_t ops;
     FILE *html; /* NULL: none wanted */
     struct report_rows rows[REPORT_TABLES];
