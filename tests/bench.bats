@@ -164,8 +164,8 @@ refused() {
         train --preset llama-15n
     refused 2 "training steps are f32 only" train --dtype bf16
     refused 2 "expected f32, bf16 or f16" gemm --dtype i64
-    refused 2 "must be at least 1" gemm --m 0
-    refused 2 "must be at least 1" train --batch 0
+    refused 2 "--m wants a whole number from 1" gemm --m 0
+    refused 2 "--batch wants a whole number from 1" train --batch 0
     refused 2 "--steps 0" train --steps 0
     refused 2 "graph needs a FILE" graph
     refused 2 'gemm takes no "x.krs"' gemm x.krs
@@ -191,7 +191,7 @@ refused() {
 
 @test "attention refuses sizes and types that cannot be" {
     run -2 --separate-stderr "$KERSEY" bench attention --seq 0
-    [[ "$stderr" == *"--seq"*"at least 1"* ]]
+    [[ "$stderr" == *"--seq wants a whole number from 1"* ]]
     run -2 --separate-stderr "$KERSEY" bench attention --dtype i32
     [[ "$stderr" == *"--dtype i32"* ]]
     run -1 --separate-stderr "$KERSEY" bench attention --heads 3 --kv-heads 2

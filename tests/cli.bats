@@ -32,6 +32,25 @@ commands() {
     done
 }
 
+@test "a help has the lines of a terminal, and says of a flag what it means there" {
+    for command in $(commands); do
+        "$KERSEY" "$command" --help | sed 1,3d | awk 'length > 79 {print; bad = 1}
+            END {exit bad}'
+    done
+    help_of() {
+        "$KERSEY" "$1" --help | awk -v flag="--$2" '/^  [ -]/ && !/^        / {
+            on = $1 == flag || $2 == flag} on' | tr -s '\n ' ' '
+    }
+    [[ "$(help_of train out)" == *"--out PATH folder for metrics and checkpoints; else run " ]]
+    [[ "$(help_of plot out)" == *"--out PATH SVG file; "* ]]
+    [[ "$(help_of bench steps)" == *"--steps N steps that are timed; "* ]]
+    [[ "$(help_of train steps)" == *"--steps N steps in all; else 1000 " ]]
+    for name in cpu opencl vulkan interp eval; do
+        [[ "$(help_of train backend)" == *"$name"* ]]
+    done
+    ! "$KERSEY" completion fish | grep -F '|check:'
+}
+
 # COMMAND FLAG UNIT of every flag in the helps; UNIT is - for a switch
 flags() {
     for command in $(commands); do
@@ -192,6 +211,8 @@ flags() {
 }
 
 @test "ops lists every operation once, with its gradient" {
+    run -2 --separate-stderr "$KERSEY" ops --backend cpu
+    [[ "$stderr" == *"--backend is for --ulp" ]]
     run -0 --separate-stderr "$KERSEY" ops
     [ "$(grep -c '^matmul ' <<<"$output")" -eq 1 ]
     [[ "$(grep '^argmax ' <<<"$output")" =~ primitive\ +no ]]
@@ -364,6 +385,8 @@ $("$KERSEY" graph "$file" --format dot)" ]
     [[ "${lines[0]}" == *"training step of 8 x 64 tokens, 72576 parameters"* ]]
     [[ "${lines[-1]}" == "fullest is wave "*" of "*".c:"*")" ]]
     run -2 "$KERSEY" plan llama-tiny --batch 0
+    # as many rows as there may be take no longer to lay out
+    run -0 timeout 20 "$KERSEY" plan llama-tiny --batch 100000000000
     run -2 "$KERSEY" plan nothing
     run -1 "$KERSEY" plan llama-tiny --backend eval
 }

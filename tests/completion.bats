@@ -15,7 +15,7 @@ setup() {
 
 # the long flags of a command, sorted, one a line
 long_flags() {
-    "$KERSEY" "$1" --help | grep -o '^  [ -].. *--[a-z0-9-]*' | grep -o -e '--.*' | sort
+    "$KERSEY" "$1" --help | grep -o '^  [ -].[ ,] --[a-z0-9-]*' | grep -o -e '--.*' | sort
 }
 
 @test "bash offers commands, their flags, and files" {

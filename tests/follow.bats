@@ -84,7 +84,7 @@ C
     # 7. samples: the tests miss them too
     run ! cmake --build build --target test_table
     [[ "$output" == *sample_softsign* ]]
-    after tests/samples.c 'UNARY(sigmoid,' 'UNARY(softsign, real, -2, 2)'
+    after tests/samples_map.c 'UNARY(sigmoid,' 'UNARY(softsign, leaf_real, -2, 2)'
     # 8. bad input
     after tests/bad_graphs.def 'BAD(exp_of_integers' '    krs_exp(r->i),
     "net.layer3: exp: operand 0 is i64[3] where a float is needed "

@@ -133,7 +133,7 @@ num_key_value_heads 3" verify "$folder"
     # a search finds what the likeliest id each time does not
     model=bart
     [ "$(beams --beams 3)" != "$(beams -t 0)" ]
-    refused 2 "--beams 0: there are 1 to 1000" \
+    refused 2 "--beams wants a whole number from 1" \
         generate "$MODELS/bart" -p a --beams 0
 }
 
@@ -294,7 +294,7 @@ vocabulary" generate "$mha" -p "日" -n 1
     refused 1 "needs the bos token" generate "$mha" -p a --template llama3
     refused 1 "nowhere: there is no such file or folder" \
         generate "$mha" -p a --tokenizer nowhere
-    refused 1 "temperature -1" generate "$mha" -p a --temperature -1
+    refused 2 "--temperature wants a number from 0" generate "$mha" -p a --temperature -1
     refused 1 "top_p 1.5" generate "$mha" -p a --top-p 1.5
     refused 1 "nowhere" generate nowhere -p a
     refused 77 "nothing" generate "$mha" -p a --backend nothing

@@ -84,6 +84,13 @@ cases() {
     run -0 "$KERSEY" tokenize -t "$golden/spm_bpe/spm.model" "Hello world"
     run -0 "$KERSEY" tokenize -t "$golden/spm_bpe/spm.model" --decode "$output"
     [[ "$output" == *"Hello world" ]]
+    for none in -1 "1, x" 1.5 4294967296 99999999999999999999; do
+        run -1 --separate-stderr "$KERSEY" tokenize -t bytes --decode="$none"
+        [ -z "$output" ]
+        [[ "$stderr" == "kersey tokenize: error: --decode: \""*"\" is no id" ]]
+    done
+    run -0 "$KERSEY" tokenize -t bytes --decode "[72, 105]"
+    [ "$output" = Hi ]
     run -1 --separate-stderr "$KERSEY" tokenize -t bytes --decode "1 256"
     [[ "$stderr" == *"id 256, number 1 of 2, is no token; ids go up to 255"* ]]
 

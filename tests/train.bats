@@ -179,11 +179,12 @@ refused() {
     refused 2 "neither a preset nor a folder" --data text /nowhere/model
     refused 2 "there is no \"adamx\"; sgd, adam, adamw" $small --optimizer adamx
     refused 2 "there is no \"cosin\"; constant" $small --schedule cosin
-    refused 2 "--batch and --seq" --data text --batch 0
+    refused 2 "--batch wants a whole number from 1" --data text --batch 0
+    refused 2 "--lr wants a number from 0" --data text --lr -1
     refused 2 "--steps 3 leaves nothing" --data text --steps 3 --warmup 3
     refused 2 "--validation" --data text --validation 1
     refused 2 "--keep" --data text --keep 0
-    refused 2 "num_attention_heads" --data text --heads 0
+    refused 2 "--heads wants a whole number from 1" --data text --heads 0
     refused 2 "leave out" --data text --resume r llama-tiny
     [ ! -e run ]
 }

@@ -149,27 +149,30 @@ refuse_flag(const struct command *command, const char *word, krs_error *err)
 }
 
 static krs_status
-parse_count(const char *flag, const char *text, int64_t *out, krs_error *err)
+parse_count(const char *flag, const char *text, int64_t least, int64_t *out,
+            krs_error *err)
 {
     char *end;
     errno = 0;
     long long value = strtoll(text, &end, 10);
-    if (end == text || *end || errno || value < 0)
+    if (end == text || *end || errno || value < least)
         return krs_fail(err, KRS_E_ARGUMENT,
-                        "--%s wants a whole number from 0, not \"%s\"", flag,
-                        text);
+                        "--%s wants a whole number from %d, not \"%s\"", flag,
+                        (int)least, text);
     *out = value;
     return KRS_OK;
 }
 
 static krs_status
-parse_number(const char *flag, const char *text, double *out, krs_error *err)
+parse_number(const char *flag, const char *text, bool is_amount, double *out,
+             krs_error *err)
 {
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value))
-        return krs_fail(err, KRS_E_ARGUMENT, "--%s wants a number, not \"%s\"",
-                        flag, text);
+    if (end == text || *end || !isfinite(value) || (is_amount && value < 0))
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "--%s wants a number%s, not \"%s\"", flag,
+                        is_amount ? " from 0" : "", text);
     *out = value;
     return KRS_OK;
 }
@@ -184,8 +187,10 @@ set_flag(struct flags *flags, const struct flag_row *row, const char *value,
     switch (row->kind) {
     case FLAG_SWITCH: *(bool *)member = true; return KRS_OK;
     case FLAG_TEXT: *(const char **)member = value; return KRS_OK;
-    case FLAG_COUNT: return parse_count(name, value, member, err);
-    case FLAG_NUMBER: return parse_number(name, value, member, err);
+    case FLAG_COUNT: return parse_count(name, value, 0, member, err);
+    case FLAG_SIZE: return parse_count(name, value, 1, member, err);
+    case FLAG_NUMBER: return parse_number(name, value, false, member, err);
+    case FLAG_AMOUNT: return parse_number(name, value, true, member, err);
     }
     return KRS_E_INTERNAL;
 }

@@ -47,9 +47,8 @@ check_decode(const struct flags *f)
     krs_error err;
     if (krs_model_causal(&config, &model, &err) != KRS_OK)
         return complain_usage("--preset %s: %s", f->preset, err.text);
-    if (f->batch < 1 || f->seq < LEAST_SLOTS)
-        return complain_usage("--batch must be at least 1, --seq at least %d",
-                              LEAST_SLOTS);
+    if (f->seq < LEAST_SLOTS)
+        return complain_usage("decode wants --seq at least %d", LEAST_SLOTS);
     return EXIT_OK;
 }
 

@@ -23,12 +23,21 @@ enum exit_code {
     EXIT_INTERRUPTED = 130
 };
 
-enum flag_kind { FLAG_SWITCH, FLAG_TEXT, FLAG_COUNT, FLAG_NUMBER };
+enum flag_kind {
+    FLAG_SWITCH,
+    FLAG_TEXT,
+    FLAG_COUNT,
+    FLAG_SIZE,
+    FLAG_NUMBER,
+    FLAG_AMOUNT
+};
 
 typedef bool flag_type_SWITCH;
 typedef const char *flag_type_TEXT;
 typedef int64_t flag_type_COUNT;
+typedef int64_t flag_type_SIZE;
 typedef double flag_type_NUMBER;
+typedef double flag_type_AMOUNT;
 
 enum flag_id {
 #define FLAG(name, letter, KIND, unit, initial, help) FLAG_ID_##name,
@@ -106,6 +115,11 @@ extern const int command_count;
 
 void print_help(void);
 void print_command_help(const struct command *command);
+/* flag_help(command, id, text) -- what the flag means for that command, and
+ * what it is if it is not given; text. */
+enum { HELP_BYTES = 512 };
+const char *flag_help(const struct command *command, int id,
+                      char text[HELP_BYTES]);
 
 /* talk.c */
 

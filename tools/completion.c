@@ -76,6 +76,7 @@ print_zsh_flag(const struct command *command, int id)
 {
     const struct flag_row *row = &flag_rows[id];
     char name[FLAG_NAME], letter = flag_letter(command, id);
+    char help[HELP_BYTES];
     bool has_value = row->kind != FLAG_SWITCH;
     spell_flag(row->name, name);
     if (letter)
@@ -83,7 +84,7 @@ print_zsh_flag(const struct command *command, int id)
                letter, has_value ? "+" : "", name, has_value ? "=" : "");
     else
         printf(" \\\n        '--%s%s[", name, has_value ? "=" : "");
-    print_quoted(row->help, "[]:\\");
+    print_quoted(flag_help(command, id, help), "[]:\\");
     printf("]%s%s%s'", has_value ? ":" : "", has_value ? row->unit : "",
            row->kind == FLAG_TEXT ? ":_files" : "");
 }
@@ -137,7 +138,7 @@ print_zsh(void)
 static void
 print_fish_flags(const struct command *command)
 {
-    char name[FLAG_NAME];
+    char name[FLAG_NAME], help[HELP_BYTES];
     for (int i = 0; i < FLAG_ID_COUNT; i++) {
         const struct flag_row *row = &flag_rows[i];
         char letter = flag_letter(command, i);
@@ -149,7 +150,7 @@ print_fish_flags(const struct command *command)
         if (letter)
             printf(" -s %c", letter);
         printf(" -d '");
-        print_quoted(row->help, "\\");
+        print_quoted(flag_help(command, i, help), "\\");
         printf("'\n");
     }
 }

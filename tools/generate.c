@@ -413,7 +413,7 @@ command_generate(const struct command_line *line)
     krs_error err;
     if (line->flags.prompt == NULL || line->flags.prompt[0] == '\0')
         return complain_usage("a text to continue is needed: -p TEXT");
-    if (line->flags.beams < 1 || line->flags.beams > MOST_BEAMS)
+    if (line->flags.beams > MOST_BEAMS)
         return complain_usage("--beams %lld: there are 1 to %d",
                               (long long)line->flags.beams, MOST_BEAMS);
     int code = open_device(line, &device);

@@ -58,20 +58,66 @@ flag_text(const struct flag_row *row, char text[2 * FLAG_NAME])
     return text;
 }
 
+/* Its own help of the flag for the command, or NULL: what holds for all. */
+static const char *
+own_help(const struct command *command, int id)
+{
+    size_t name = strlen(command->name);
+    for (const char *at = flag_rows[id].help; (at = strchr(at, '|'));) {
+        at++;
+        if (strncmp(at, command->name, name) == 0 && at[name] == ':')
+            return at + name + strlen(": ");
+    }
+    return NULL;
+}
+
+const char *
+flag_help(const struct command *command, int id, char text[HELP_BYTES])
+{
+    const struct flag_row *row = &flag_rows[id];
+    const char *own = own_help(command, id), *help = own ? own : row->help;
+    int length = (int)strcspn(help, "|");
+    if (row->initial && !own)
+        snprintf(text, HELP_BYTES, "%.*s (default %s)", length, help,
+                 row->initial);
+    else
+        snprintf(text, HELP_BYTES, "%.*s", length, help);
+    return text;
+}
+
+/* Words in lines that end before the 80th column and begin at `indent`; the
+ * first line is there already. */
+static void
+print_words(const char *text, int indent)
+{
+    enum { COLUMNS = 79 };
+    int at = indent;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (at > indent && at + 1 + length > COLUMNS) {
+            printf("\n%*s", indent, "");
+            at = indent;
+        }
+        at += printf("%s%.*s", at > indent ? " " : "", length, text);
+        text += length;
+        text += strspn(text, " ");
+    }
+    printf("\n");
+}
+
 /* "  -b, --backend NAME   where programs run (default eval)" */
 static void
 print_flag(const struct command *command, int id, int width)
 {
     const struct flag_row *row = &flag_rows[id];
     char text[2 * FLAG_NAME], letter = flag_letter(command, id);
+    char help[HELP_BYTES];
     if (letter)
         printf("  -%c, ", letter);
     else
         printf("      ");
-    printf("%-*s  %s", width, flag_text(row, text), row->help);
-    if (row->initial)
-        printf(" (default %s)", row->initial);
-    printf("\n");
+    printf("%-*s  ", width, flag_text(row, text));
+    print_words(flag_help(command, id, help), width + 8);
 }
 
 void

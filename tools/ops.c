@@ -49,6 +49,9 @@ command_ops(const struct command_line *line)
     char operands[32];
     if (line->flags.ulp)
         return print_ulps(line);
+    for (int id = 0; id < FLAG_ID_COUNT; id++)
+        if (line->flags.given[id] && id != FLAG_ID_json)
+            return complain_usage("--%s is for --ulp", flag_rows[id].name);
     if (line->flags.json)
         return print_json();
     printf("%-18s %-4s %-9s %-8s %-6s  %-46s  %s\n", "name", "of", "kind",

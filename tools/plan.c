@@ -150,9 +150,7 @@ command_plan(const struct command_line *line)
     krs_device *device;
     krs_error err;
     struct estimate e = {.program = NULL};
-    int code = f->batch < 1 || f->seq < 1
-                   ? complain_usage("--batch and --seq must be at least 1")
-                   : choose_model(line->operands[0], f->seq, &config);
+    int code = choose_model(line->operands[0], f->seq, &config);
     if (code == EXIT_OK)
         code = open_device_cached(line, NULL, &device);
     if (code != EXIT_OK)

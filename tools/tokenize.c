@@ -119,7 +119,23 @@ encode_lines(const krs_tokenizer *t, const char *path,
     return status;
 }
 
-/* ids in decimal, anything between them */
+/* ids in decimal, with blanks, commas or brackets between them */
+static krs_status
+read_ids(const char *text, uint32_t *ids, size_t *count, krs_error *err)
+{
+    for (*count = 0; *(text += strspn(text, " \t\n,[]"));) {
+        char *end;
+        errno = 0;
+        unsigned long id = strtoul(text, &end, 10);
+        if (*text < '0' || *text > '9' || errno || id > UINT32_MAX)
+            return krs_fail(err, KRS_E_ARGUMENT, "--decode: \"%.20s\" is no id",
+                            text);
+        ids[(*count)++] = (uint32_t)id;
+        text = end;
+    }
+    return KRS_OK;
+}
+
 static krs_status
 decode_text(const krs_tokenizer *t, const char *text, krs_error *err)
 {
@@ -128,18 +144,9 @@ decode_text(const krs_tokenizer *t, const char *text, krs_error *err)
     char *out;
     if (!ids)
         return krs_fail(err, KRS_E_MEMORY, "no memory for the ids");
-    while (*text) {
-        char *end;
-        unsigned long id = strtoul(text, &end, 10);
-        if (*text < '0' || *text > '9') {
-            text++;
-            continue;
-        }
-        ids[count++] = id > UINT32_MAX ? UINT32_MAX : (uint32_t)id;
-        text = end;
-    }
-    krs_status status =
-        krs_tokenizer_decode(t, ids, count, false, &out, &bytes, err);
+    krs_status status = read_ids(text, ids, &count, err);
+    if (status == KRS_OK)
+        status = krs_tokenizer_decode(t, ids, count, false, &out, &bytes, err);
     free(ids);
     if (status != KRS_OK)
         return status;

@@ -240,10 +240,6 @@ choose_settings(struct training *t)
         return complain_usage("--steps %lld leaves nothing after --warmup %lld",
                               (long long)s->total_steps,
                               (long long)s->warmup_steps);
-    if (t->options.batch < 1 || t->options.time < 1)
-        return complain_usage("--batch and --seq must be at least 1");
-    if (f->keep < 1)
-        return complain_usage("--keep must be at least 1");
     if (!(f->validation >= 0 && f->validation < 1))
         return complain_usage("--validation must lie in [0, 1)");
     return choose_names(t, o);
