@@ -175,7 +175,7 @@ lower_cut(krsi_plan *plan, krsi_cut *cut, const krsi_facts *facts,
     size_t number = 0;
     l.lanes = (int)facts->lanes;
     l.vector_axis = -1;
-    l.kb = krsi_kb_new(krsi_ops[n->op].name);
+    l.kb = krsi_kb_new(krsi_cut_name(&plan->sched, cut));
     for (int a = 0; a < KRS_K_AXES; a++)
         l.grid[a] = (krsi_grid){KRS_INDEX(1), 1};
     families[cut->family](&l);
@@ -288,6 +288,9 @@ krsi_plan_schedule(krsi_plan *plan, const krs_graph *g, const krs_node *outputs,
         krsi_sched_make(&plan->sched, g, outputs, count, &planner, err);
     if (status == KRS_OK && facts->fuses)
         status = krsi_sched_fuse(&plan->sched, facts->bindings, err);
+    if (status == KRS_OK && facts->fuses && facts->items_are_lanes &&
+        !facts->group_items)
+        status = krsi_sched_pack(&plan->sched, err);
     if (status != KRS_OK)
         krsi_plan_free(plan);
     return status;

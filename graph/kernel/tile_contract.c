@@ -59,15 +59,6 @@ exchange_roles(krsi_product *p)
         exchange(&p->batch_a[i], &p->batch_b[i]);
 }
 
-static int
-product_of(const krsi_cut *cut)
-{
-    int e = 0;
-    while (e < cut->exprs - 1 && cut->expr[e].kind != KRSI_X_PRODUCT)
-        e++;
-    return e;
-}
-
 /* The load among those of an expression that templates read: one that is not
  * moved by an index, of a type that they take, and if possible contiguous
  * along k, else along the other axis. */
@@ -98,7 +89,7 @@ static krsi_product
 read_cut(const krsi_cut *cut)
 {
     int m = cut->rank - 3, n = cut->rank - 2, k = cut->rank - 1;
-    const krsi_expr *e = &cut->expr[product_of(cut)];
+    const krsi_expr *e = &cut->expr[krsi_cut_product(cut)];
     int la = main_load(cut, e->in[0], m), lb = main_load(cut, e->in[1], n);
     const int64_t *a = cut->load[la].view.stride;
     const int64_t *b = cut->load[lb].view.stride;
@@ -324,7 +315,7 @@ set_operand(const krsi_cut *cut, const krsi_product *p, krsi_tile_operand *x,
 {
     x->dtype = krsi_lower_load_type(cut, load);
     x->in_blocks = krsi_lower_stored(x->dtype) != x->dtype;
-    x->root = cut->expr[product_of(cut)].in[side];
+    x->root = cut->expr[krsi_cut_product(cut)].in[side];
     x->axis = axis;
     x->along_outer = outer == 1;
     x->along_inner = inner == 1;
@@ -407,7 +398,8 @@ krsi_lower_contract(krsi_lowering *l)
 {
     const krsi_cut *cut = l->cut;
     krsi_product p = read_cut(cut);
-    krsi_tile t = {.kb = l->kb, .lowering = l, .product = product_of(cut)};
+    krsi_tile t = {
+        .kb = l->kb, .lowering = l, .product = krsi_cut_product(cut)};
     t.finishes = cut->outs > 1 || cut->out[0].root != t.product;
     t.out_dtype = cut->expr[t.product].dtype;
     set_operand(cut, &p, &t.a, p.a, p.a_side, p.a_axis, p.batch_a, p.a_m,

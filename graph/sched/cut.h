@@ -176,6 +176,7 @@ typedef struct krsi_cut {
     bool reverse; /* prefix: from the end; and a product, not a sum */
     bool multiplies;
     bool after; /* must follow earlier cuts that write the value of out 0 */
+    bool packs; /* a map that copies an operand for a product (pack.c) */
     int wave;
     int loop; /* of the family loop: number in the schedule */
     int loads, exprs, outs;
@@ -184,6 +185,16 @@ typedef struct krsi_cut {
     krsi_out *out;
     const krsi_attention *attention; /* of that family */
 } krsi_cut;
+
+/* number of the expression that is the product of a contract */
+static inline int
+krsi_cut_product(const krsi_cut *cut)
+{
+    int e = 0;
+    while (e < cut->exprs - 1 && cut->expr[e].kind != KRSI_X_PRODUCT)
+        e++;
+    return e;
+}
 
 /* A runtime slice start that must fit: 0 <= start + i * step < size for all
  * i < length. Checked before each run. A live length that must not be 0, since
@@ -335,6 +346,17 @@ uint32_t krsi_cut_bindings(const krsi_cut *cut);
  * not before. Values that no cut stores any more become FUSED.
  * Errors: MEMORY. */
 krs_status krsi_sched_fuse(krsi_sched *s, uint32_t bindings, krs_error *err);
+
+/* pack.c -- operands that products read badly as they lie are copied first, for
+ * devices whose items are lanes of a processor. Errors: MEMORY. */
+krs_status krsi_sched_pack(krsi_sched *s, krs_error *err);
+
+/* what it is called: its node's operation, or what it does for one */
+static inline const char *
+krsi_cut_name(const krsi_sched *s, const krsi_cut *cut)
+{
+    return cut->packs ? "pack" : krsi_ops[s->graph->node[cut->node]->op].name;
+}
 
 /* cut_work.c -- what a cut does at its maximal sizes, for people */
 typedef struct krsi_work {

@@ -120,5 +120,5 @@ krsi_cut_names(const krsi_sched *s, const krsi_cut *cut, krsi_string *out)
                            krsi_ops[op].name);
     }
     if (out->text && !out->length)
-        krsi_string_add(out, krsi_ops[s->graph->node[cut->node]->op].name);
+        krsi_string_add(out, krsi_cut_name(s, cut));
 }

@@ -259,10 +259,9 @@ write_cut(writer *w, const krsi_cut *c)
         [KRSI_CUT_CONTRACT] = "contract", [KRSI_CUT_ATTENTION] = "attention",
         [KRSI_CUT_LOOP] = "loop",
     };
-    const krsi_node *n = w->s->graph->node[c->node];
     w->cut = c;
     krsi_string_format(&w->text, "\nwave %d: %%%u %s %s\n", c->wave, c->node,
-                       krsi_ops[n->op].name, family[c->family]);
+                       krsi_cut_name(w->s, c), family[c->family]);
     if (c->family == KRSI_CUT_LOOP) {
         write_loop(w, &w->s->loops[c->loop]);
         return;
