@@ -5,6 +5,7 @@
 #include "suite.h"
 
 #include <krs/check.h>
+#include <krs/dlpack.h>
 #include <krs/nn.h>
 #include <krs/ops.h>
 #include <krs/train.h>
@@ -17,6 +18,10 @@ typedef struct rig {
     krs_device *device;
     krs_store *store;
     krs_program *program, *made;
+    krs_trainer *trainer;
+    krs_checkpoint_info info;
+    DLManagedTensorVersioned *tensor;
+    krs_array array;
     krs_error err;
     char *text;
     float data[6];
@@ -152,6 +157,18 @@ end(rig *r)
     REFUSED(krs_nn_init(NULL, &r.w, 1, &r.rule, 1, 0, e),                     \
             "init: the store, the parameters or the rules are NULL")          \
     REFUSED(krs_nn_load(NULL, &r.w, 1, "none", e), "load: the store is NULL") \
+    REFUSED(krs_trainer_new(NULL, NULL, &r.trainer, e),                       \
+            "trainer: the store, options or out is NULL")                     \
+    REFUSED(krs_checkpoint_latest(NULL, &r.text, e),                          \
+            "checkpoint: the run or out_path is NULL")                        \
+    REFUSED(krs_checkpoint_read(NULL, &r.info, e),                            \
+            "checkpoint: the folder or out is NULL")                          \
+    REFUSED(krs_dlpack_export(NULL, NULL, NULL, &r.tensor, e),                \
+            "dlpack: export: the array or out is NULL")                       \
+    REFUSED(krs_dlpack_view(NULL, &r.array, e),                               \
+            "dlpack: view: the tensor or out is NULL")                        \
+    REFUSED(krs_dlpack_copy(NULL, &r.array, NULL, 0, e),                      \
+            "dlpack: copy: the tensor or out_array is NULL")                  \
     REFUSED(krs_nn_save(r.store, NULL, 1, "none", e),                         \
             "save: the parameters are NULL")
 

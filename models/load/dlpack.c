@@ -64,6 +64,9 @@ krs_dlpack_export(const krs_array *array, void (*release)(void *context),
     int64_t count;
     size_t bytes;
     int t = 0;
+    if (array == NULL || out == NULL)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "dlpack: export: the array or out is NULL");
     while (t < TYPES && types[t].dtype != array->dtype)
         t++;
     if (t == TYPES)
@@ -174,6 +177,9 @@ krs_dlpack_view(const DLManagedTensorVersioned *tensor, krs_array *out,
     int64_t count;
     size_t bytes;
     krs_array array;
+    if (tensor == NULL || out == NULL)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "dlpack: view: the tensor or out is NULL");
     KRS_TRY(describe(tensor, &array, &count, &bytes, err));
     if (!is_dense(&tensor->dl_tensor, count))
         return krs_fail(err, KRS_E_UNSUPPORTED,
@@ -211,6 +217,9 @@ krs_dlpack_copy(const DLManagedTensorVersioned *tensor, krs_array *out_array,
     int64_t count;
     size_t need;
     krs_array array;
+    if (tensor == NULL || out_array == NULL)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "dlpack: copy: the tensor or out_array is NULL");
     KRS_TRY(describe(tensor, &array, &count, &need, err));
     if (out && bytes != need)
         return krs_fail(err, KRS_E_ARGUMENT,

@@ -171,6 +171,9 @@ krs_status
 krs_checkpoint_latest(const char *run, char **out_path, krs_error *err)
 {
     survey found;
+    if (run == NULL || out_path == NULL)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "checkpoint: the run or out_path is NULL");
     *out_path = NULL;
     KRS_TRY(survey_run(run, &found, err));
     if (found.newest < 0)

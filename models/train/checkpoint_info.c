@@ -381,6 +381,9 @@ krs_checkpoint_read(const char *folder, krs_checkpoint_info *out,
 {
     char *path;
     krsi_json_file *file;
+    if (folder == NULL || out == NULL)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "checkpoint: the folder or out is NULL");
     *out = (krs_checkpoint_info){0};
     KRS_TRY(krsi_path(&path, err, "%s/%s", folder, KRSI_TRAINER_FILE));
     krs_status status = krsi_json_open(path, &file, err);

@@ -138,6 +138,9 @@ krs_status
 krs_trainer_new(krs_store *store, const krs_trainer_options *options,
                 krs_trainer **out, krs_error *err)
 {
+    if (out == NULL || store == NULL || options == NULL)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "trainer: the store, options or out is NULL");
     *out = NULL;
     KRS_TRY(check_options(options, err));
     krs_trainer *t = calloc(1, sizeof *t);
