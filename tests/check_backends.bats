@@ -54,6 +54,17 @@ KRS
     [[ "$output" == *"  states         122 compared, not judged; "* ]]
 }
 
+@test "a page that the disk has no room for is not left half written" {
+    run -1 --separate-stderr bash -c "trap '' XFSZ; ulimit -f 1
+        exec \"$KERSEY\" check \"$TESTS_DIR/graphs/mlp.krs\" --backends interp \
+            --report page.html"
+    [[ "$stderr" == *"kersey check: error: page.html: "* ]]
+    [ ! -e page.html ]
+    run -1 "$KERSEY" check "$TESTS_DIR/graphs/mlp.krs" --backends interp \
+        --report /dev/full
+    [ -e /dev/full ]
+}
+
 @test "outputs and gradients are judged by their largest element where that is asked" {
     mlp="$TESTS_DIR/graphs/mlp.krs"
     run -0 --separate-stderr "$KERSEY" check "$mlp" --backends interp --grad \

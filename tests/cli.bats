@@ -387,6 +387,8 @@ $("$KERSEY" graph "$file" --format dot)" ]
     run -2 "$KERSEY" plan llama-tiny --batch 0
     # as many rows as there may be take no longer to lay out
     run -0 timeout 20 "$KERSEY" plan llama-tiny --batch 100000000000
+    [ "$(grep ' bytes .* MB' <<<"$output" | sed 's/ MB.*//' |
+        awk '{print length}' | sort -u | wc -l)" -eq 1 ]
     run -2 "$KERSEY" plan nothing
     run -1 "$KERSEY" plan llama-tiny --backend eval
 }

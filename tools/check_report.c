@@ -17,6 +17,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const kind_names[REPORT_KINDS] = {
     [KRS_CHECK_OUTPUT] = "outputs",
@@ -98,10 +100,14 @@ report_end(struct check_report *r, const char *path, krs_error *err)
     bool bad = ferror(r->html) != 0 || r->lacks_memory;
     bad |= fclose(r->html) != 0;
     r->html = NULL;
-    return bad ? krs_fail(err, KRS_E_IO, "%s: %s", path,
-                          r->lacks_memory ? "no memory for its rows"
-                                          : strerror(errno))
-               : KRS_OK;
+    if (!bad)
+        return KRS_OK;
+    krs_fail(err, KRS_E_IO, "%s: %s", path,
+             r->lacks_memory ? "no memory for its rows" : strerror(errno));
+    struct stat info; /* half a page looks as if nothing failed */
+    if (lstat(path, &info) == 0 && S_ISREG(info.st_mode))
+        unlink(path);
+    return KRS_E_IO;
 }
 
 void

@@ -103,14 +103,16 @@ print_text(const struct command_line *line, const struct estimate *e,
            line->operands[0], f->forward ? "forward pass" : "training step",
            (long long)f->batch, (long long)f->seq, (long long)e->parameters,
            krs_device_name(device));
+    int width = snprintf(NULL, 0, "%llu", (unsigned long long)m->total_bytes);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        printf("%-12s %14llu bytes %10.2f MB%s%s\n", rows[i].name,
-               (unsigned long long)rows[i].bytes, (double)rows[i].bytes * 1e-6,
-               *rows[i].what ? "  " : "", rows[i].what);
+        printf("%-12s %*llu bytes %*.2f MB%s%s\n", rows[i].name, width,
+               (unsigned long long)rows[i].bytes, width,
+               (double)rows[i].bytes * 1e-6, *rows[i].what ? "  " : "",
+               rows[i].what);
     if (m->exchanged_bytes)
-        printf("%-12s %14llu bytes of the outputs: states that are not updated "
+        printf("%-12s %*llu bytes of the outputs: states that are not updated "
                "in place\n",
-               "exchanged", (unsigned long long)m->exchanged_bytes);
+               "exchanged", width, (unsigned long long)m->exchanged_bytes);
     printf("fullest is wave %d of %d: %s%s%s (%s:%d)\n", m->peak_wave, m->waves,
            m->peak_op, *m->peak_scope ? " in " : "", m->peak_scope,
            m->peak_file, m->peak_line);
