@@ -52,7 +52,7 @@ cmake_build() {
     [ -f "$lib/libkersey.so.$version" ]
     readelf -d "$lib/libkersey.so" >dynamic
     strip -o small "$lib/libkersey.so.$version"
-    [ "$(stat -c %s small)" -lt 2000000 ] # README.md says 1.3 MB
+    [ "$(stat -c %s small)" -lt 2000000 ] # README.md says 1.7 MB
     grep -q "SONAME.*\[libkersey.so.$abi\]" dynamic
     run ! grep 'NEEDED.*LLVM' dynamic
     run ! grep 'TEXTREL\|RUNPATH\|RPATH' dynamic

@@ -76,7 +76,9 @@ typedef struct krs_device_options {
                             them as they are defined, the oracle of the
                             optimiser; NULL: "opt", all of them */
     const krs_allocator *allocator; /* of memory for tensors; copied; NULL: the
-                                       system's. It outlives the device. */
+                                       system's. It outlives the device.
+                                       UNSUPPORTED where memory is the
+                                       driver's: opencl, vulkan */
     /* told when an entry of the cache is damaged or not to be trusted; NULL:
      * nobody is. context is passed on. By the thread that
      * makes a program. */
@@ -268,7 +270,7 @@ KRS_API krs_status krs_program_clone(const krs_program *program,
  *   kernel   the kernels, in the kernel language (not eval)
  *   launch   one line a launch: wave, kernel, operation, place (not eval)
  *   memory   one line a value: where it lies, and when it is in use (not eval)
- *   and what the backend compiles to: llvm, asm on cpu
+ *   and what the backend compiles to: llvm, asm on cpu; opencl; spirv on vulkan
  *
  * Free the text with free(). Errors: NAME for a stage that the device does
  * not have; MEMORY. */
