@@ -113,7 +113,12 @@ KRS
     [[ "$stderr" == *"--emit-repro absent/new: No such file or directory" ]]
     run -77 --separate-stderr "$KERSEY" check llama-tiny --grad --backend nobody
     run -1 --separate-stderr "$KERSEY" check absent.krs --grad --backend eval
-    [[ "$stderr" == *"absent.krs: No such file"* ]]
+    [[ "$stderr" == *"absent.krs: No such file, folder or preset" ]]
+    : > empty.krs
+    for command in check graph; do
+        run -1 --separate-stderr "$KERSEY" $command empty.krs
+        [[ "$stderr" == *"empty.krs: there is no graph in it" ]]
+    done
     printf '%%1 = iota i64[3] axis=0\nreturn %%1\n' > ints.krs
     run -1 --separate-stderr "$KERSEY" check ints.krs --grad --backend eval
     [[ "$stderr" == *"gradcheck: there are no parameters to check"* ]]

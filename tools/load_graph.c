@@ -80,6 +80,8 @@ load_text(const char *path, struct loaded_graph *out, krs_error *err)
     free(text);
     if (status != KRS_OK)
         return krs_fail(err, status, "%s: %s", path, why.text);
+    if (krs_graph_size(out->graph) == 0)
+        return krs_fail(err, KRS_E_FORMAT, "%s: there is no graph in it", path);
     if (out->count > MOST_GRAPH_OUTPUTS)
         return krs_fail(err, KRS_E_RANGE, "%s: %zu outputs, at most %d", path,
                         out->count, MOST_GRAPH_OUTPUTS);
@@ -141,8 +143,12 @@ load(const char *path, const struct graph_sizes *sizes,
     struct stat is;
     krs_model_config config;
     bool is_there = !strcmp(path, "-") || stat(path, &is) == 0;
+    bool is_absent = !is_there && errno == ENOENT;
     if (!is_there && find_preset(path, sizes->seq, &config))
         return load_model(&config, sizes, out, err);
+    if (is_absent)
+        return krs_fail(err, KRS_E_IO, "%s: No such file, folder or preset",
+                        path);
     if (!is_there || !strcmp(path, "-") || !S_ISDIR(is.st_mode))
         return load_text(path, out, err);
     KRS_TRY(read_folder_config(path, &config, err));
