@@ -512,6 +512,28 @@ START_TEST(blocks_keep_the_order)
 }
 END_TEST
 
+/* Rows of A that are read in place, converted, or turned, over several chunks;
+ * columns of whole tiles, and of vectors that are not whole. */
+START_TEST(few_rows_meet_blocks_over_chunks)
+{
+    static const krs_dtype types[] = {KRS_F32, KRS_F16};
+    for (int lane = 0; lane < WIDTHS; lane++)
+        for (int type = 0; type < BLOCK_TYPES; type++)
+            for (int i = 0; i < 8; i++)
+                check((product){.m = i + 1,
+                                .n = 64 + 9 * i,
+                                .k = i % 2 ? 1056 : 544,
+                                .ta = i % 4 > 1,
+                                .tb = true,
+                                .spare = i % 3,
+                                .type = types[i % 2],
+                                .out = KRS_F32,
+                                .right = block_types[type],
+                                .lanes = widths[lane],
+                                .workers = 2});
+}
+END_TEST
+
 /* [K,N] blocks along n, blocks on the left, and batches of blocks */
 START_TEST(blocks_on_either_side_keep_the_order)
 {
@@ -699,7 +721,8 @@ END_TEST
 SUITE(every_size_and_transposition_keeps_the_order,
       large_and_odd_sizes_keep_the_order, chunks_of_512_are_added_in_order,
       slabs_of_a_turned_left_operand_keep_the_order, half_types_keep_the_order,
-      blocks_keep_the_order, blocks_on_either_side_keep_the_order,
+      blocks_keep_the_order, few_rows_meet_blocks_over_chunks,
+      blocks_on_either_side_keep_the_order,
       blocks_that_no_row_begins_with_keep_the_order,
       strides_offsets_and_turned_results_are_followed, batches_keep_the_order,
       sizes_known_only_at_run_time_keep_the_order,

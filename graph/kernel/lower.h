@@ -207,13 +207,19 @@ krs_dtype krsi_lower_stored(krs_dtype dtype);
  * are elements in a row, within half a block. f32; masked lanes are zero. */
 krsi_kv krsi_lower_block(krsi_kb *kb, krs_dtype dtype, krsi_kmem at,
                          bool is_run);
-/* stored integers of a block, bytes or nibbles as bytes, u8, with its scale and
- * (q4_1) its minimum: f32 */
+/* What a block holds: bytes before its integers, whether these are nibbles, and
+ * bytes in all. */
+typedef struct krsi_block_layout {
+    int header;
+    bool nibbles;
+    int64_t block_bytes;
+} krsi_block_layout;
+krsi_block_layout krsi_lower_block_layout(krs_dtype dtype);
+/* f32 of integers of a block, i32, as they are stored (bytes with their sign)
+ * times a power of two `unit`, i32; of its scale over that, and (q4_1) its
+ * minimum */
 krsi_kv krsi_lower_dequantise(krsi_kb *kb, krs_dtype dtype, krsi_kv stored,
-                              krsi_kv scale, krsi_kv least);
-/* bytes before the integers of a block, what these are, bytes of a block */
-void krsi_lower_block_layout(krs_dtype dtype, int *header, bool *nibbles,
-                             int64_t *block_bytes);
+                              krsi_kv unit, krsi_kv scale, krsi_kv least);
 
 /* lower_expr.c */
 /* the type values of a dtype have in expressions: i8 and u8 count in i32,

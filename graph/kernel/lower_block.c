@@ -2,9 +2,10 @@
  *
  * In: the number of an element of a tensor of 32 elements a block, or of
  * several by lane. Out: their values, f32, with the bits of graph/base/block.c:
- * the same products and sums, each rounded once, in the same order. A kernel
- * binds such a tensor as its bytes, so that a backend sees integers that are
- * loaded, shifted and converted, and no format.
+ * a product and a sum. The product of an integer of a byte and an f16 has at
+ * most 19 bits and is exact, so `mad` gives these bits too, fused or not. A
+ * kernel binds such a tensor as its bytes, so that a backend sees integers that
+ * are loaded, shifted and converted, and no format.
  *
  * Lanes that are elements in a row within half a block share its scale: one
  * load of it, one of their bytes. All others are gathered byte by byte.
@@ -84,14 +85,16 @@ half_at(krsi_kb *kb, const krsi_kmem *at, krsi_kv byte, krsi_kv mask)
 }
 
 /* The integers of elements `inside` their block, whose bytes begin at `first`,
- * as bytes: of lanes that are a run the first is meant. */
+ * i32: of lanes that are a run the first is meant. */
 static krsi_kv
 integers_at(krsi_kb *kb, const struct format *f, const krsi_kmem *at,
             krsi_kv first, krsi_kv inside, int lanes)
 {
-    if (!f->nibbles)
-        return bytes_at(kb, at, krsi_kb_add(kb, first, inside), lanes,
-                        at->mask);
+    if (!f->nibbles) {
+        krsi_kv byte =
+            bytes_at(kb, at, krsi_kb_add(kb, first, inside), lanes, at->mask);
+        return krsi_kb_convert(kb, KRS_I32, krsi_kb_bitcast(kb, KRS_I8, byte));
+    }
     krsi_kv byte = krsi_kb_and(kb, inside, krsi_kb_i64(kb, HALF - 1));
     krsi_kv shift =
         krsi_kb_shr(/* 0, or 4 in the second half */
@@ -113,29 +116,26 @@ format_of(krs_dtype dtype)
     return &formats[format];
 }
 
-void
-krsi_lower_block_layout(krs_dtype dtype, int *header, bool *nibbles,
-                        int64_t *block_bytes)
+krsi_block_layout
+krsi_lower_block_layout(krs_dtype dtype)
 {
     size_t bytes = 0;
     krs_dtype_bytes(dtype, BLOCK, &bytes);
-    *header = format_of(dtype)->header;
-    *nibbles = format_of(dtype)->nibbles;
-    *block_bytes = (int64_t)bytes;
+    return (krsi_block_layout){format_of(dtype)->header,
+                               format_of(dtype)->nibbles, (int64_t)bytes};
 }
 
 krsi_kv
 krsi_lower_dequantise(krsi_kb *kb, krs_dtype dtype, krsi_kv stored,
-                      krsi_kv scale, krsi_kv least)
+                      krsi_kv unit, krsi_kv scale, krsi_kv least)
 {
     const struct format *f = format_of(dtype);
-    if (!f->nibbles)
-        stored = krsi_kb_bitcast(kb, KRS_I8, stored);
-    krsi_kv q = krsi_kb_convert(kb, KRS_I32, stored);
     if (f->centre)
-        q = krsi_kb_sub(kb, q, krsi_kb_i32(kb, f->centre));
-    krsi_kv x = krsi_kb_mul(kb, krsi_kb_convert(kb, KRS_F32, q), scale);
-    return f->header > 2 ? krsi_kb_add(kb, x, least) : x;
+        stored = krsi_kb_sub(kb, stored,
+                             krsi_kb_mul(kb, unit, krsi_kb_i32(kb, f->centre)));
+    krsi_kv q = krsi_kb_convert(kb, KRS_F32, stored);
+    return f->header > 2 ? krsi_kb_mad(kb, q, scale, least)
+                         : krsi_kb_mul(kb, q, scale);
 }
 
 krsi_kv
@@ -162,7 +162,8 @@ krsi_lower_block(krsi_kb *kb, krs_dtype dtype, krsi_kmem at, bool is_run)
         least = half_at(kb, &at, plus(kb, first, 2), mask);
     krsi_kv q =
         integers_at(kb, f, &at, plus(kb, first, f->header), inside, lanes);
-    krsi_kv x = krsi_lower_dequantise(kb, dtype, q, scale, least);
+    krsi_kv x =
+        krsi_lower_dequantise(kb, dtype, q, krsi_kb_i32(kb, 1), scale, least);
     return at.mask.ref ? krsi_kb_select(
                              kb, at.mask, x,
                              krsi_kb_broadcast(kb, lanes, krsi_kb_f32(kb, 0)))

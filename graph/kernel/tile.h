@@ -14,11 +14,12 @@
  *
  * Templates:
  *   blocked  B packed into panels as wide as the register tile
- *   direct   the same tiles, B read where it lies: small or narrow products;
- *            few rows of A times a B in blocks, turned in registers
+ *   direct   the same tiles, B read where it lies: small or narrow products
  *   stream   few rows of A: rows of B pass once, sums stay in scratch
  *   turned   few rows of A, columns of B contiguous: they pass once, turned
  *            in registers
+ *   quantised few rows of A, columns of B contiguous, in blocks: they pass once,
+ *            turned as bytes
  *   single   an item is one register tile, nothing is packed: for devices
  *            whose items are lanes of a processor
  *   group    the items of a group share words of A and B in shared memory: for
@@ -47,7 +48,8 @@ enum {
     KRSI_TILE_THIN = 8,     /* rows of A that are few */
     KRSI_TILE_ALIGNED = 16, /* bytes: four f32, where all strides are such */
     KRSI_TILE_VECTORS = 4,  /* most vectors of one of its rows */
-    KRSI_TILE_LINE = 16     /* words of a cache line */
+    KRSI_TILE_DWORDS = KRSI_BLOCK / 4, /* four words of a block each */
+    KRSI_TILE_LINE = 16                /* words of a cache line */
 };
 
 typedef enum krsi_tile_template {
@@ -55,6 +57,7 @@ typedef enum krsi_tile_template {
     KRSI_TILE_DIRECT,
     KRSI_TILE_STREAM,
     KRSI_TILE_TURNED,
+    KRSI_TILE_QUANTISED,
     KRSI_TILE_SINGLE,
     KRSI_TILE_GROUP
 } krsi_tile_template;
@@ -138,7 +141,11 @@ struct krsi_tile {
     bool finishes; /* outs are made of the product: those of the cut, by its
                       expressions; else C is stored as it is */
     krsi_kbuf a_pack, b_pack, sums;
-    krsi_kbuf square; /* small: a finished tile, [rows][its columns] */
+    krsi_kv
+        a_length; /* words of a row of A that is packed for all chunks; none: A
+ is packed for one */
+    krsi_kbuf dwords, scales; /* quantised: blocks of the tile's columns */
+    krsi_kbuf square;         /* small: a finished tile, [rows][its columns] */
     krsi_kv sum_stride;
     krsi_kv sum_start; /* of the rows from m0 on, in sums; none: 0 */
     bool adds;         /* there are always sums already, whatever the chunk */
@@ -177,6 +184,8 @@ void krsi_tile_declare_a(krsi_tile *t, const char *name);
 /* make the rows from `row` on ready for the chunk; those beyond m1 repeat the
  * last one */
 void krsi_tile_ready_a(krsi_tile *t, krsi_kv row);
+/* the same of rows that are packed already, or read in place */
+void krsi_tile_find_a(krsi_tile *t, krsi_kv row);
 /* with a slab: pack its rows, and make those of one of its tiles ready */
 void krsi_tile_pack_slab(krsi_tile *t, krsi_kv slab);
 void krsi_tile_ready_in_slab(krsi_tile *t, krsi_kv slab, krsi_kv row);
@@ -200,18 +209,30 @@ void krsi_tile_square(krsi_tile *t, const krsi_kv *from, krsi_kv n0,
                       krsi_kv word, bool whole, krsi_kv *x);
 
 /* tile_blocks.c -- B in blocks that begin where rows do (whole_blocks) */
-typedef struct krsi_tile_block {
-    int header;
-    bool nibbles;
-    int64_t block_bytes;
-    krsi_kv scale, least, bytes[2][KRSI_TILE_ROWS];
-} krsi_tile_block;
-/* the block at `word` of the chunk, a multiple of 32, of the columns from n0 on;
- * those beyond n1 are the last one. What lies `ahead` columns later is fetched. */
-void krsi_tile_read_block(krsi_tile *t, krsi_kv n0, krsi_kv word, int ahead,
-                          krsi_tile_block *out);
-/* word `word` of it, f32, lanes along the columns */
-krsi_kv krsi_tile_block_word(krsi_tile *t, const krsi_tile_block *b, int word);
+/* byte at which the block of column n begins that has `word` of the chunk; and
+ * that of the column so many further on */
+krsi_kv krsi_tile_block_at(krsi_tile *t, krsi_kv n, krsi_kv word);
+krsi_kv krsi_tile_next_block(krsi_tile *t, krsi_kv at, int columns);
+/* A block of each column of a vector: scales, minima, and integers, four bytes of
+ * a column a lane; of nibbles the low halves, then the high ones. */
+typedef struct krsi_tile_blocks {
+    krsi_block_layout layout;
+    krsi_kv at[KRS_K_MAX_LANES];
+    krsi_kv dword[KRSI_TILE_DWORDS], scale, least;
+} krsi_tile_blocks;
+/* the block at `at` and those of the columns after it; columns beyond that of the
+ * block at `last` repeat it (none: there are none) */
+void krsi_tile_read_blocks(krsi_tile *t, krsi_kv at, krsi_kv last,
+                           krsi_tile_blocks *b);
+/* byte `place` of a dword as f32; scale: over 256^place for nibbles, over 256^3
+ * for bytes */
+krsi_kv krsi_tile_block_word(krsi_tile *t, krsi_kv dword, int place,
+                             krsi_kv scale, krsi_kv least);
+/* the words of these blocks, f32, to b_pack from `to` on, a tile's width apart */
+void krsi_tile_unpack(krsi_tile *t, krsi_kv at, krsi_kv last, krsi_kv to);
+/* Fetch a part of `count` columns from n0 on: all of it in as many turns as a
+ * chunk has blocks, of which this is that of `word`. */
+void krsi_tile_fetch_blocks(krsi_tile *t, krsi_kv n0, krsi_kv word, int count);
 
 /* tile_expr.c -- expressions of the cut around the product */
 /* the element that was read at a point -> the element of the matrix, f32 */
@@ -252,13 +273,15 @@ void krsi_tile_choose(krsi_tile *t, const krsi_facts *facts, int64_t columns);
 /* how rows of A, whose type and strides are known, are read */
 void krsi_tile_choose_reading(krsi_tile *t);
 
-/* tile_blocked.c, tile_stream.c, tile_turned.c, tile_single.c, tile_group.c --
- * one item */
+/* tile_blocked.c, tile_stream.c, tile_turned.c, tile_quantised.c, tile_single.c,
+ * tile_group.c -- one item */
 void krsi_tile_blocked(krsi_tile *t);
 /* the tiles of the rows at `row`, for one chunk; A is ready, B is packed */
 void krsi_tile_strip(krsi_tile *t, krsi_kv row);
 void krsi_tile_stream(krsi_tile *t);
 void krsi_tile_turned(krsi_tile *t);
+void krsi_tile_quantised(krsi_tile *t);
+void krsi_tile_declare_quantised(krsi_tile *t);
 void krsi_tile_single(krsi_tile *t);
 void krsi_tile_group(krsi_tile *t);
 /* products of the words first .. end, at the rows from `row` and the columns

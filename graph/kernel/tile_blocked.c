@@ -139,28 +139,6 @@ multiply(krsi_tile *t, const place *p, krsi_kv low, krsi_kv high, square s)
     end_sums(t, p, carried, s);
 }
 
-/* The same of B in blocks, as they lie. */
-static void
-multiply_blocks(krsi_tile *t, const place *p, krsi_kv words, square s)
-{
-    krsi_kb *kb = t->kb;
-    krsi_tile_block b[KRSI_TILE_VECTORS];
-    square carried;
-    krsi_kv w =
-        krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, KRSI_BLOCK));
-    carry_sums(t, p, s, carried);
-    for (int v = 0; v < p->vectors; v++)
-        krsi_tile_read_block(t, column_of(t, p, v), w, p->vectors * t->lanes,
-                             &b[v]);
-    for (int i = 0; i < KRSI_BLOCK; i++) {
-        krsi_kv x[KRSI_TILE_VECTORS];
-        for (int v = 0; v < p->vectors; v++)
-            x[v] = krsi_tile_block_word(t, &b[v], i);
-        add_word(t, p, plus(t, w, i), x, s);
-    }
-    end_sums(t, p, carried, s);
-}
-
 /* The same, a cache line of A at a time, fetching that of the rows below. */
 static void
 multiply_ahead(krsi_tile *t, const place *p, krsi_kv words, square s)
@@ -389,13 +367,10 @@ compute(krsi_tile *t, place p)
     for (int r = 0; r < t->rows; r++)
         for (int v = 0; v < p.vectors; v++)
             s[r][v] = zero;
-    bool reads_blocks = t->template == KRSI_TILE_DIRECT && t->whole_blocks;
     if (t->template == KRSI_TILE_DIRECT) /* the mask, before the loop */
         krsi_kb_below(kb, column_of(t, &p, p.vectors - 1), t->n1, t->lanes);
-    if (reads_blocks)
-        multiply_blocks(t, &p, words, s);
-    else if (t->template == KRSI_TILE_DIRECT && p.vectors > 1 &&
-             t->reading == KRSI_TILE_IN_PLACE)
+    if (t->template == KRSI_TILE_DIRECT && p.vectors > 1 &&
+        t->reading == KRSI_TILE_IN_PLACE)
         multiply_ahead(t, &p, words, s);
     else
         multiply(t, &p, t->low.ref ? t->low : krsi_kb_i64(kb, 0), words, s);

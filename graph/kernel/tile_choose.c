@@ -16,7 +16,6 @@ enum {
     DIRECT_BYTES = 64 << 10, /* B that needs no packing */
     STREAM_COLUMNS = 64,     /* fewer: a tile reads B as well */
     STRIP = 2048,            /* columns of an item of stream, at most */
-    BLOCK_STRIP = 1 << 18,   /* words of B that chunks pass again, at most */
     BLOCK_SUMS = 8,          /* vectors of sums while blocks are multiplied */
     PACK_COST = 12,     /* rows of a product that cost as much as packing B */
     A_COST = 6,         /* columns that cost as much as reading A */
@@ -80,7 +79,7 @@ choose_template(const krsi_tile *t, const krsi_product *p)
         rows_of_b && t->b.dtype == KRS_F32 && krsi_operand_is_plain(&t->b);
     bool thin = p->max_m <= KRSI_TILE_THIN && p->max_n >= STREAM_COLUMNS;
     if (thin && t->whole_blocks)
-        return KRSI_TILE_DIRECT;
+        return KRSI_TILE_QUANTISED;
     if (thin && rows_of_b)
         return KRSI_TILE_STREAM;
     if (thin && t->b.along_inner && t->lanes > 1 && t->even &&
@@ -219,12 +218,6 @@ split_registers(const krsi_tile *t)
                : (krsi_tile_split){rows, columns};
 }
 
-static bool
-reads_blocks(const krsi_tile *t)
-{
-    return t->template == KRSI_TILE_DIRECT && t->whole_blocks;
-}
-
 /* Fewer rows for less than a tile; thin templates hold all of them. Of blocks
  * several vectors are made at once, so that no sum waits for the one before. */
 static void
@@ -233,11 +226,11 @@ fit_tile(krsi_tile *t, const krsi_product *p)
     for (int rows = 1; rows < t->rows; rows *= 2)
         if (p->max_m <= rows)
             t->rows = rows;
-    if (krsi_tile_is_thin(t) || reads_blocks(t)) {
+    if (krsi_tile_is_thin(t)) {
         t->rows = 1;
         while (t->rows < p->max_m)
             t->rows *= 2;
-        t->vectors = reads_blocks(t)
+        t->vectors = t->template == KRSI_TILE_QUANTISED
                          ? (int)least(KRSI_TILE_VECTORS, BLOCK_SUMS / t->rows)
                      : t->template == KRSI_TILE_TURNED ? 1
                      : t->rows == 1                    ? 4
@@ -257,13 +250,10 @@ static krsi_tile_split
 split_thin(const krsi_tile *t, const krsi_product *p, int64_t workers)
 {
     int64_t unit = (int64_t)t->vectors * t->lanes;
-    int64_t fewest = reads_blocks(t) ? unit : 4 * unit; /* columns of a strip */
-    int64_t most =
-        reads_blocks(t)
-            ? krsi_tile_most(BLOCK_STRIP / krsi_tile_most(p->max_k, 1), fewest)
-            : STRIP;
+    int64_t fewest = /* columns of a strip */
+        t->template == KRSI_TILE_QUANTISED ? unit : 4 * unit;
     int64_t strips =
-        krsi_tile_most(krsi_tile_parts(p->max_n, most),
+        krsi_tile_most(krsi_tile_parts(p->max_n, STRIP),
                        least(4 * workers, krsi_tile_parts(p->max_n, fewest)));
     int64_t columns =
         krsi_tile_parts(krsi_tile_most(p->max_n, 1), krsi_tile_most(strips, 1));
@@ -394,7 +384,7 @@ krsi_tile_decide(krsi_tile *t, krsi_product *p, const krsi_cut *cut,
     t->has_sums = t->template == KRSI_TILE_STREAM ||
                   (!krsi_tile_is_registers(t) && !(t->one_chunk || out_adds));
     return krsi_tile_is_registers(t) ? split_registers(t)
-           : krsi_tile_is_thin(t) || reads_blocks(t)
+           : krsi_tile_is_thin(t)
                ? split_thin(t, p, krsi_tile_most(facts->workers, 1))
                : split_tiles(t, p, facts);
 }

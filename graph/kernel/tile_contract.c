@@ -273,17 +273,22 @@ place_item(krsi_lowering *l, krsi_tile *t, const krsi_product *p,
 }
 
 static void
-declare_scratch(krsi_lowering *l, krsi_tile *t, krsi_tile_split s)
+declare_scratch(krsi_lowering *l, krsi_tile *t, const krsi_product *p,
+                krsi_tile_split s)
 {
-    enum { ALIGN = 64 };
+    enum { ALIGN = 64, LINE = KRSI_TILE_LINE };
     krsi_kb *kb = t->kb;
     int64_t width = (int64_t)t->vectors * t->lanes;
     krsi_kv panels = number(l, s.columns / width);
     t->sum_stride = number(l, s.columns);
+    if (t->template == KRSI_TILE_QUANTISED && !t->one_chunk)
+        t->a_length = number(l, krsi_tile_parts(p->max_k, LINE) * LINE + LINE);
     krsi_tile_declare_a(t, "a_pack");
     if (t->template == KRSI_TILE_BLOCKED)
         t->b_pack = krsi_kb_scratch(kb, "b_pack", t->pairs ? KRS_BF16 : KRS_F32,
                                     width * t->chunk * t->unit, panels, ALIGN);
+    if (t->template == KRSI_TILE_QUANTISED)
+        krsi_tile_declare_quantised(t);
     if (t->small)
         krsi_tile_declare_square(t, "square");
     if (t->template == KRSI_TILE_STREAM)
@@ -430,13 +435,14 @@ krsi_lower_contract(krsi_lowering *l)
     if (t.template == KRSI_TILE_GROUP)
         krsi_tile_declare_group(&t);
     else if (t.template != KRSI_TILE_SINGLE)
-        declare_scratch(l, &t, s);
+        declare_scratch(l, &t, &p, s);
     place_item(l, &t, &p, s);
     switch (t.template) {
     case KRSI_TILE_BLOCKED:
     case KRSI_TILE_DIRECT: krsi_tile_blocked(&t); break;
     case KRSI_TILE_STREAM: krsi_tile_stream(&t); break;
     case KRSI_TILE_TURNED: krsi_tile_turned(&t); break;
+    case KRSI_TILE_QUANTISED: krsi_tile_quantised(&t); break;
     case KRSI_TILE_SINGLE: krsi_tile_single(&t); break;
     case KRSI_TILE_GROUP: krsi_tile_group(&t); break;
     }

@@ -163,13 +163,35 @@ slab_row(const krsi_tile *t)
 void
 krsi_tile_declare_a(krsi_tile *t, const char *name)
 {
-    int words = t->reading == KRSI_TILE_ROWS_PACKED ? t->rows * row_stride(t)
-                : t->slab                           ? t->slab * slab_row(t)
-                                                    : t->chunk * t->wide;
+    bool by_rows = t->reading == KRSI_TILE_ROWS_PACKED;
+    int words = by_rows   ? t->rows * row_stride(t)
+                : t->slab ? t->slab * slab_row(t)
+                          : t->chunk * t->wide;
+    if (t->a_length.ref) /* of all words, in place of those of a chunk */
+        words = by_rows ? t->rows : t->wide;
     if (t->reading != KRSI_TILE_IN_PLACE)
         t->a_pack =
             krsi_kb_scratch(t->kb, name, t->pairs ? KRS_BF16 : KRS_F32,
-                            (int64_t)words * t->unit, KRSI_KV_NONE, ALIGN);
+                            (int64_t)words * t->unit, t->a_length, ALIGN);
+}
+
+/* From row to row of what is packed, in words. */
+static krsi_kv
+row_length(krsi_tile *t)
+{
+    return t->a_length.ref ? t->a_length : krsi_kb_i64(t->kb, row_stride(t));
+}
+
+/* Where word w of the chunk of row r of a tile is packed. */
+static krsi_kv
+packed(krsi_tile *t, krsi_kv r, krsi_kv w)
+{
+    krsi_kb *kb = t->kb;
+    if (t->a_length.ref)
+        w = krsi_kb_add(kb, t->first, w);
+    if (t->reading == KRSI_TILE_COLUMNS_PACKED)
+        return krsi_kb_add(kb, times(t, w, t->wide), r);
+    return krsi_kb_add(kb, krsi_kb_mul(kb, r, row_length(t)), w);
 }
 
 /* Address of row r of the tile at `row` in A, at the chunk's beginning. */
@@ -206,7 +228,7 @@ pack_rows(krsi_tile *t, krsi_kv row)
                               .along_k = true,
                               .lanes = t->lanes,
                               .mask = mask});
-        store_words(t, t->a_pack, plus(t, w, (int64_t)r * row_stride(t)), 0, v);
+        store_words(t, t->a_pack, packed(t, krsi_kb_i64(kb, r), w), 0, v);
     }
     krsi_kb_end(kb);
 }
@@ -222,7 +244,6 @@ pack_rows_in_turn(krsi_tile *t, krsi_kv row)
         krsi_kb_for(kb, zero, krsi_kb_i64(kb, t->rows), krsi_kb_i64(kb, 1));
     krsi_kv m = krsi_kb_min(kb, krsi_kb_add(kb, row, r), last);
     krsi_kv from = row_address(t, m, 0);
-    krsi_kv to = times(t, r, row_stride(t));
     krsi_kv w = krsi_kb_for(kb, zero, words, krsi_kb_i64(kb, t->lanes));
     krsi_kv k = k_of(t, w);
     krsi_kv mask = krsi_kb_below(kb, k, t->k, t->lanes * t->unit);
@@ -234,7 +255,7 @@ pack_rows_in_turn(krsi_tile *t, krsi_kv row)
                                   .along_k = true,
                                   .lanes = t->lanes,
                                   .mask = mask});
-    store_words(t, t->a_pack, krsi_kb_add(kb, to, w), 0, v);
+    store_words(t, t->a_pack, packed(t, r, w), 0, v);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
 }
@@ -247,7 +268,7 @@ pack_columns(krsi_tile *t, krsi_kv row)
     krsi_kb_below(kb, row, t->m1, t->wide); /* the mask, before the loop */
     krsi_kv w = krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, 1));
     krsi_kv v = krsi_tile_across(t, &t->a, row, t->m1, w, t->wide, false);
-    store_words(t, t->a_pack, times(t, w, t->wide), 0, v);
+    store_words(t, t->a_pack, packed(t, krsi_kb_i64(kb, 0), w), 0, v);
     krsi_kb_end(kb);
 }
 
@@ -271,26 +292,6 @@ krsi_tile_pack_slab(krsi_tile *t, krsi_kv slab)
                 v);
     krsi_kb_end(kb);
     krsi_kb_end(kb);
-}
-
-/* Row r of a tile that is packed by columns, or the last one there is. */
-static void
-find_column(krsi_tile *t, krsi_kv row, int r)
-{
-    krsi_kv last = plus(t, krsi_kb_sub(t->kb, t->m1, row), -1);
-    t->a_at[r] =
-        times(t, krsi_kb_min(t->kb, krsi_kb_i64(t->kb, r), last), t->unit);
-    t->a_step = t->wide * t->unit;
-}
-
-void
-krsi_tile_ready_in_slab(krsi_tile *t, krsi_kv slab, krsi_kv row)
-{
-    krsi_kv at = times(t, in_slab(t, slab, row), t->unit);
-    for (int r = 0; r < t->rows; r++) {
-        find_column(t, row, r);
-        t->a_at[r] = krsi_kb_add(t->kb, at, t->a_at[r]);
-    }
 }
 
 void
@@ -320,21 +321,44 @@ prefetch_rows(krsi_tile *t)
 }
 
 void
-krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
+krsi_tile_find_a(krsi_tile *t, krsi_kv row)
 {
     krsi_kb *kb = t->kb;
-    t->a_step = t->unit;
-    for (int r = 0; r < t->rows; r++)
+    krsi_kv zero = krsi_kb_i64(kb, 0);
+    t->a_step =
+        t->reading == KRSI_TILE_COLUMNS_PACKED ? t->wide * t->unit : t->unit;
+    krsi_kv last = plus(t, krsi_kb_sub(kb, t->m1, row), -1);
+    for (int r = 0; r < t->rows; r++) {
+        krsi_kv now = krsi_kb_i64(kb, r);
         switch (t->reading) {
         case KRSI_TILE_IN_PLACE:
             t->a_at[r] = row_address(t, row, r);
             t->a_next[r] = row_address(t, plus(t, row, t->rows), r);
             break;
         case KRSI_TILE_ROWS_PACKED:
-            t->a_at[r] = krsi_kb_i64(kb, (int64_t)r * row_stride(t) * t->unit);
+            t->a_at[r] = times(t, packed(t, now, zero), t->unit);
             break;
-        case KRSI_TILE_COLUMNS_PACKED: find_column(t, row, r); break;
+        case KRSI_TILE_COLUMNS_PACKED:
+            t->a_at[r] =
+                times(t, packed(t, krsi_kb_min(kb, now, last), zero), t->unit);
+            break;
         }
+    }
+}
+
+void
+krsi_tile_ready_in_slab(krsi_tile *t, krsi_kv slab, krsi_kv row)
+{
+    krsi_kv at = times(t, in_slab(t, slab, row), t->unit);
+    krsi_tile_find_a(t, row);
+    for (int r = 0; r < t->rows; r++)
+        t->a_at[r] = krsi_kb_add(t->kb, at, t->a_at[r]);
+}
+
+void
+krsi_tile_ready_a(krsi_tile *t, krsi_kv row)
+{
+    krsi_tile_find_a(t, row);
     if (t->reading == KRSI_TILE_IN_PLACE && t->template == KRSI_TILE_BLOCKED &&
         !t->small)
         prefetch_rows(t);
@@ -492,17 +516,15 @@ unpack_blocks(krsi_tile *t, krsi_kv panel, krsi_kv n0)
 {
     krsi_kb *kb = t->kb;
     int width = t->vectors * t->lanes;
-    krsi_tile_block b;
     krsi_kv words = krsi_kb_sub(kb, t->end, t->first);
     krsi_kv to =
         krsi_kb_add(kb, krsi_tile_panel(t, panel), krsi_kb_sub(kb, n0, panel));
     krsi_kv w =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), words, krsi_kb_i64(kb, KRSI_BLOCK));
-    krsi_tile_read_block(t, n0, w, t->lanes, &b);
-    for (int i = 0; i < KRSI_BLOCK; i++)
-        store_words(t, t->b_pack,
-                    krsi_kb_add(kb, to, times(t, plus(t, w, i), width)),
-                    (size_t)t->lanes * 4, krsi_tile_block_word(t, &b, i));
+    krsi_tile_fetch_blocks(t, plus(t, n0, t->lanes), w, t->lanes);
+    krsi_tile_unpack(t, krsi_tile_block_at(t, n0, w),
+                     krsi_tile_block_at(t, plus(t, t->n1, -1), w),
+                     krsi_kb_add(kb, to, times(t, w, width)));
     krsi_kb_end(kb);
 }
 

@@ -48,7 +48,8 @@ krsi_tile_is_registers(const krsi_tile *t)
 static inline bool
 krsi_tile_is_thin(const krsi_tile *t)
 {
-    return t->template == KRSI_TILE_STREAM || t->template == KRSI_TILE_TURNED;
+    return t->template == KRSI_TILE_STREAM || t->template == KRSI_TILE_TURNED ||
+           t->template == KRSI_TILE_QUANTISED;
 }
 
 /* tile_choose.c: template, tile and reading of A for a product whose operands
