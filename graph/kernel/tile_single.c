@@ -225,22 +225,23 @@ krsi_tile_single_row(krsi_tile *t, krsi_kv row, int step, int r,
 }
 
 /* A few rows at a time, in a loop: every access of memory is dear code, but for
- * groups, whose items have little of it. */
+ * groups, whose items have little of it. Fewer where much is made of the sums. */
 static void
 store_tile(krsi_tile *t, krsi_kv row, krsi_tile_registers s)
 {
     krsi_kb *kb = t->kb;
-    if (t->rows <= STRIP || t->template == KRSI_TILE_GROUP) {
+    int rows = t->finishes ? STRIP / 2 : STRIP;
+    if (t->rows <= rows || t->template == KRSI_TILE_GROUP) {
         for (int r = 0; r < t->rows; r++)
             store_row(t, plus(t, row, r), s[r]);
         return;
     }
     krsi_kv strip =
         krsi_kb_for(kb, krsi_kb_i64(kb, 0), krsi_kb_i64(kb, t->rows),
-                    krsi_kb_i64(kb, STRIP));
-    for (int r = 0; r < STRIP; r++) {
+                    krsi_kb_i64(kb, rows));
+    for (int r = 0; r < rows; r++) {
         krsi_kv sums[KRSI_TILE_VECTORS];
-        krsi_tile_single_row(t, strip, STRIP, r, s, sums);
+        krsi_tile_single_row(t, strip, rows, r, s, sums);
         store_row(t, plus(t, krsi_kb_add(kb, row, strip), r), sums);
     }
     krsi_kb_end(kb);
