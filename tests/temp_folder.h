@@ -2,6 +2,9 @@
  *
  *     write_file("a.txt", "text", 4);
  *     open(temp_path("a.txt"), ...);
+ *
+ * Asked for by main, before Check forks, it is one for all tests: a cache of
+ * kernels that several of them compile.
  */
 #ifndef TESTS_TEMP_FOLDER_H
 #define TESTS_TEMP_FOLDER_H
@@ -15,12 +18,15 @@
 #include <unistd.h>
 
 static char temp_folder_name[64];
+static pid_t temp_folder_owner;
 
 static inline void
 temp_folder_remove(void)
 {
     char path[512];
     struct dirent *entry;
+    if (temp_folder_owner != getpid())
+        return;
     DIR *dir = opendir(temp_folder_name);
     while (dir && (entry = readdir(dir))) {
         snprintf(path, sizeof path, "%s/%s", temp_folder_name, entry->d_name);
@@ -38,6 +44,7 @@ temp_folder(void)
     if (!temp_folder_name[0]) {
         strcpy(temp_folder_name, "/tmp/kersey-test-XXXXXX");
         ck_assert_ptr_nonnull(mkdtemp(temp_folder_name));
+        temp_folder_owner = getpid();
         atexit(temp_folder_remove);
     }
     return temp_folder_name;

@@ -41,7 +41,7 @@ typedef struct matrix {
     krs_dtype type;
     int64_t start, row, column, batch[MAX_BATCHES], count;
     unsigned char *data;
-    float *numbers; /* of blocks: their elements */
+    float *numbers; /* the elements, where the matrix is an operand */
 } matrix;
 
 static bool
@@ -80,8 +80,6 @@ get(const matrix *x, int64_t i)
 {
     float f;
     uint16_t half;
-    if (x->numbers)
-        return x->numbers[i];
     if (x->type == KRS_F32) {
         memcpy(&f, x->data + 4 * i, 4);
         return f;
@@ -119,8 +117,6 @@ fill_blocks(matrix *x, uint64_t state)
         if (i % block < header && i % block % 2)
             x->data[i] = (unsigned char)((x->data[i] & 0x87) | 0x28);
     }
-    x->numbers = malloc((size_t)x->count * sizeof *x->numbers + 1);
-    ck_assert_ptr_nonnull(x->numbers);
     krs_block_read(format, x->data, bytes / block, x->numbers);
 }
 
@@ -128,6 +124,8 @@ static void
 fill(matrix *x, uint64_t seed)
 {
     uint64_t state = seed * 2654435761U + 12345;
+    x->numbers = malloc((size_t)x->count * sizeof *x->numbers + 1);
+    ck_assert_ptr_nonnull(x->numbers);
     if (has_blocks(x)) {
         fill_blocks(x, state);
         return;
@@ -135,6 +133,7 @@ fill(matrix *x, uint64_t seed)
     for (int64_t i = 0; i < x->count; i++) {
         state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
         put(x, i, (float)((double)(state >> 33) * 0x1p-30 - 1));
+        x->numbers[i] = get(x, i);
     }
 }
 
@@ -148,31 +147,23 @@ position(const matrix *x, const int64_t *batch, int batches, int64_t row,
     return at;
 }
 
-/* s + a[m,k] b[k,n]; beyond the end both are zero. */
-static float
-add_product(const product *p, const matrix *a, const matrix *b,
-            const int64_t *batch, const int64_t at[3], int64_t end, float s)
-{
-    if (at[2] >= end)
-        return fmaf(0, 0, s);
-    return fmaf(get(a, position(a, batch, p->batches, at[0], at[2])),
-                get(b, position(b, batch, p->batches, at[2], at[1])), s);
-}
-
-/* The order of tile.h. */
+/* The order of tile.h: chunks of 512, pairs of bf16 with the odd one first, zero
+ * beyond the end. */
 static float
 element(const product *p, const matrix *a, const matrix *b,
         const int64_t *batch, int64_t m, int64_t n)
 {
+    const float *x = a->numbers + position(a, batch, p->batches, m, 0);
+    const float *y = b->numbers + position(b, batch, p->batches, 0, n);
     int unit = p->type == KRS_BF16 ? 2 : 1;
     float c = 0;
     for (int64_t first = 0; first < p->k; first += 512) {
         int64_t end = first + 512 < p->k ? first + 512 : p->k;
         float s = 0;
-        for (int64_t k = first; k < end; k += unit)
-            for (int i = unit - 1; i >= 0; i--) /* the odd one first */
-                s = add_product(p, a, b, batch, (int64_t[]){m, n, k + i}, end,
-                                s);
+        for (int64_t pair = first; pair < end; pair += unit)
+            for (int64_t k = pair + unit - 1; k >= pair; k--)
+                s = k < end ? fmaf(x[k * a->column], y[k * b->row], s)
+                            : fmaf(0, 0, s);
         c = first == 0 ? s : c + s;
     }
     return c;
