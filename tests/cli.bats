@@ -302,7 +302,7 @@ $("$KERSEY" graph "$file" --format dot)" ]
     [[ "$output" == *"cannot write to stdout"* ]]
     run -1 bash -c '"$KERSEY" --help >/dev/full'
     [[ "$output" == *"cannot write to stdout"* ]]
-    run -1 bash -c '"$KERSEY" doctor --json >/dev/full'
+    run -1 bash -c '"$KERSEY" ops --json >/dev/full'
 }
 
 @test "a closed stderr changes neither data nor exit code" {

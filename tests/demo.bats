@@ -8,21 +8,19 @@ setup() {
     cd "$TESTS_DIR/.."
 }
 
-@test "the demo trains, saves, generates, and says where the results are" {
-    run -0 tools/demo --steps 3 --out "$out" </dev/null
+# judging the model on the validation text takes longer than its steps: two runs
+@test "the demo trains, saves, generates, says where the results are, and continues" {
+    run -0 tools/demo --steps 2 --out "$out" </dev/null
     [[ "$output" == *"31102 verses"* ]]
-    [[ "$output" == *"step 3/3  loss "*"grad norm "*"tok/s  ETA"* ]]
+    [[ "$output" == *"step 2/2  loss "*"grad norm "*"tok/s  ETA"* ]]
     [[ "$output" == *"bits per byte"* ]]
-    [ "$(jq -s length "$out/metrics.jsonl")" -eq 3 ]
-    [ -s "$out/checkpoint-00000003/model.safetensors" ]
+    [ "$(jq -s length "$out/metrics.jsonl")" -eq 2 ]
+    [ -s "$out/checkpoint-00000002/model.safetensors" ]
     [ -s "$out/sample.txt" ]
     [[ "${lines[-1]}" == *"$out/metrics.jsonl"*"$out/sample.txt" ]]
-}
-
-@test "a second demo continues the first" {
-    tools/demo --steps 2 --out "$out" </dev/null
     run -0 tools/demo --steps 4 --out "$out" </dev/null
     [[ "$output" == *"continuing after step 2"* ]]
+    [ "$(jq -s length "$out/metrics.jsonl")" -eq 4 ]
     [ -d "$out/checkpoint-00000004" ]
 }
 

@@ -64,10 +64,10 @@ needs() {
     done
 }
 
-# 20 steps; prints the losses
+# eight steps, each from what the last one left; prints the losses
 losses() {
     rm -rf "$BATS_TEST_TMPDIR/run"
-    "$KERSEY" train llama-tiny --data "$TESTS_DIR/cli.bats" --steps 20 \
+    "$KERSEY" train llama-tiny --data "$TESTS_DIR/cli.bats" --steps 8 \
         --batch 2 --seq 32 --json --out "$BATS_TEST_TMPDIR/run" \
         --backend cpu "$@" 2>"$BATS_TEST_TMPDIR/talk" |
         jq -c '[.step, .loss, .grad_norm, .val_loss]'
@@ -76,7 +76,7 @@ losses() {
 @test "threads and cache change no bit of a training" {
     needs cpu
     cold=$(losses --threads 1)
-    [ "$(wc -l <<<"$cold")" -eq 20 ]
+    [ "$(wc -l <<<"$cold")" -eq 8 ]
     [ -n "$(ls "$XDG_CACHE_HOME/kersey")" ]
     [ "$(losses --threads 1)" = "$cold" ]
     [ "$(losses --threads 2)" = "$cold" ]
@@ -290,16 +290,15 @@ golden() {
 
 @test "ops --ulp measures every function within what is stated" {
     [ -z "${KERSEY_SLOW-}" ] || skip "numbers, not memory: in the release"
-    for backend in interp cpu; do
-        needs $backend
-        [ "$("$KERSEY" ops --ulp --json --backend $backend | jq \
-            'length == 12 and all(.measured_ulp > 0.5 and
-            .measured_ulp <= .stated_ulp)')" = true ]
-    done
+    # (on interp test_kernel_math.c does)
+    needs cpu
+    [ "$("$KERSEY" ops --ulp --json --backend cpu | jq \
+        'length == 12 and all(.measured_ulp > 0.5 and
+        .measured_ulp <= .stated_ulp)')" = true ]
     # doubles rounded once: half a unit, and what the measure itself is off
     [ "$("$KERSEY" ops --ulp --json --backend eval | jq \
         'all(.measured_ulp > 0.49 and .measured_ulp < 0.501)')" = true ]
-    run -0 --separate-stderr "$KERSEY" ops --ulp --backend eval
+    run -0 --separate-stderr "$KERSEY" ops --ulp --backend interp
     [ "${#lines[@]}" -eq 13 ]
     run -0 --separate-stderr "$KERSEY" ops --ulp --backend eval --only log2 \
         --samples 2097152
@@ -368,13 +367,15 @@ golden() {
 }
 
 @test "fusion says what became one kernel, and why the rest did not" {
-    run "$KERSEY" graph llama-tiny --grad --stage fusion
-    [ "$status" -eq 0 ]
-    [[ "$output" == *"mul (llama.c:"*"model.layers.0.input_layernorm) into "*": one kernel"* ]]
-    [[ "$output" == *": no: "* ]]
-    KRS_FUSE=off run "$KERSEY" graph llama-tiny --grad --stage fusion
-    [ "$status" -eq 0 ]
-    [ -z "$output" ]
+    said="$BATS_TEST_TMPDIR/said" # a long text
+    "$KERSEY" graph llama-tiny --grad --stage fusion \
+        --backend interp >"$said"
+    grep -q "mul (llama.c:.*model.layers.0.input_layernorm) into .*: one kernel" \
+        "$said"
+    grep -q ": no: " "$said"
+    KRS_FUSE=off "$KERSEY" graph llama-tiny --grad --stage fusion \
+        --backend interp >"$said"
+    [ ! -s "$said" ]
 }
 
 @test "--trace writes when each kernel ran" {

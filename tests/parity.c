@@ -36,6 +36,12 @@ parity_is_plain(void)
 }
 
 bool
+parity_is_slow(void)
+{
+    return getenv("KERSEY_SLOW") != NULL;
+}
+
+bool
 parity_try_open(const char *name, const char *cpu, krs_backend_effort effort,
                 uint32_t workers, parity_device *out, krs_error *err)
 {

@@ -29,6 +29,8 @@ bool parity_is_cpu(void);
  * the cases. "plain": by effort NONE. */
 bool parity_is_quick(void);
 bool parity_is_plain(void);
+/* KERSEY_SLOW, the sanitizers: fewer kernels of each kind, bits are the release's */
+bool parity_is_slow(void);
 
 /* false: this processor is below the level, there is no such backend, or it
  * has no levels and efforts: only cpu has */

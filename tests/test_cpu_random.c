@@ -502,7 +502,9 @@ check(const char *cpu, krs_backend_effort effort)
     char target[KRS_BACKEND_TARGET_TEXT] = "";
     krs_error err;
     uint32_t most = parity_is_cpu() ? TEAMS : 1;
-    kernel_count = parity_is_quick() ? FEW : KERNELS;
+    kernel_count = parity_is_quick()  ? FEW
+                   : parity_is_slow() ? KERNELS / 4
+                                      : KERNELS;
     for (uint32_t workers = most; workers > 0; workers--) {
         parity_device d;
         if (!parity_try_open(parity_backend, cpu, effort, workers, &d, &err)) {
