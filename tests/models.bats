@@ -30,7 +30,7 @@ changed() {
         (.name | IN("eval", "interp", "cpu"))).name')
     [[ "$backends" == eval* ]]
     first=
-    for backend in eval $backends; do
+    for backend in $backends; do
         run -0 --separate-stderr "$KERSEY" verify "$MODELS"/* \
             --backend "$backend"
         [ "$(tail -n 1 <<<"$output")" = "737 passed, 0 failed" ]
