@@ -1,43 +1,14 @@
-/* test_program.c -- devices, stores and programs through the public API.
+/* test_program.c -- programs: what they compute, refuse and leave when they fail or
+ * are cancelled, without memory too. Stores are in test_store.c.
  */
+#include "fault_memory.h"
+#include "program_rig.h"
+
 #include <krs/ops.h>
 #include <krs/program.h>
 
-#include "fault_memory.h"
-#include "suite.h"
-
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-
-static krs_error err;
-static krs_device *device;
-static krs_store *store;
-static krs_graph *g;
-
-static void
-begin(void)
-{
-    ck_assert_int_eq(krs_device_open("eval", &device, &err), KRS_OK);
-    ck_assert_int_eq(krs_store_new(device, &store, &err), KRS_OK);
-    g = krs_graph_new();
-}
-
-static void
-end(void)
-{
-    krs_graph_free(g);
-    krs_store_free(store);
-    krs_device_close(device);
-}
-
-#define OK(call) ck_assert_msg((call) == KRS_OK, "%s", err.text)
-#define REFUSED(call, code, sentence)               \
-    do {                                            \
-        ck_assert_int_eq(call, KRS_E_##code);       \
-        ck_assert_int_eq(err.status, KRS_E_##code); \
-        ck_assert_str_eq(err.text, sentence);       \
-    } while (0)
 
 static krs_program *
 program_of(const krs_node *outputs, size_t count)
@@ -54,128 +25,6 @@ read_float(const krs_program *p, size_t i)
     OK(krs_program_read(p, i, &value, sizeof value, &err));
     return value;
 }
-
-/* ---- devices and stores ---- */
-
-START_TEST(an_unknown_device_is_named_with_those_there_are)
-{
-    krs_device_options options = {.struct_size = sizeof options,
-                                  .modules = "/nowhere"};
-    REFUSED(krs_device_open_with("gpu", &options, &device, &err), DEVICE,
-            "device_open: no device 'gpu': backend gpu: libkersey-gpu.so is in "
-            "none of the folders /nowhere; built in are eval and interp");
-    ck_assert_ptr_null(device);
-    REFUSED(krs_device_open("../x", &device, &err), DEVICE,
-            "device_open: no device '../x': backend: '../x' is no name of a "
-            "backend; those are as cpu or vulkan:1; built in are eval and "
-            "interp");
-    char sizes[KRS_ERROR_TEXT];
-    snprintf(sizes, sizeof sizes,
-             "device_open: options of 3 bytes where %zu are known; set "
-             "struct_size to sizeof the struct",
-             sizeof options);
-    options.struct_size = 3;
-    REFUSED(krs_device_open_with("eval", &options, &device, &err), ARGUMENT,
-            sizes);
-    options.struct_size = sizeof options;
-    options.memory = (krs_memory_use)3;
-    REFUSED(krs_device_open_with("eval", &options, &device, &err), ARGUMENT,
-            "device_open: memory is 3, which is not one of krs_memory_use");
-    OK(krs_device_open("interp", &device, &err));
-    krs_device_close(device);
-    OK(krs_device_open("eval", &device, &err));
-    ck_assert_str_eq(krs_device_name(device), "eval");
-    krs_device_close(device);
-}
-END_TEST
-
-START_TEST(a_device_describes_itself)
-{
-    krs_device_info info = {.struct_size = sizeof info};
-    const char *const names[] = {"eval", "interp"};
-    for (int i = 0; i < 2; i++) {
-        OK(krs_device_open(names[i], &device, &err));
-        OK(krs_device_describe(device, &info, &err));
-        ck_assert_uint_eq(info.threads, 1);
-        ck_assert_int_eq(info.target[0] != 0, i);
-        info.struct_size = 1;
-        ck_assert_int_eq(krs_device_describe(device, &info, &err),
-                         KRS_E_ARGUMENT);
-        info.struct_size = sizeof info;
-        krs_device_close(device);
-    }
-}
-END_TEST
-
-START_TEST(a_store_keeps_tensors_in_order_of_their_names)
-{
-    begin();
-    const char *name;
-    krs_dtype dtype;
-    krs_shape shape;
-    OK(krs_store_add(store, "b", KRS_F32, KRS_SHAPE(2, 3), &err));
-    OK(krs_store_add(store, "c.x", KRS_I64, KRS_SCALAR, &err));
-    OK(krs_store_add(store, "a", KRS_BF16, KRS_SHAPE(0), &err));
-    OK(krs_store_add(store, "b", KRS_F32, KRS_SHAPE(2, 3), &err));
-    ck_assert_uint_eq(krs_store_count(store), 3);
-    static const char *const order[] = {"a", "b", "c.x"};
-    for (size_t i = 0; i < 3; i++) {
-        OK(krs_store_entry(store, i, &name, NULL, NULL, &err));
-        ck_assert_str_eq(name, order[i]);
-    }
-    OK(krs_store_entry(store, 1, NULL, &dtype, &shape, &err));
-    ck_assert(dtype == KRS_F32 && shape.rank == 2 && shape.dim[1] == 3);
-    float six[6] = {9, 9, 9, 9, 9, 9};
-    OK(krs_store_read(store, "b", six, sizeof six, &err));
-    for (int i = 0; i < 6; i++)
-        ck_assert_float_eq(six[i], 0);
-    six[5] = 7;
-    OK(krs_store_write(store, "b", six, sizeof six, &err));
-    six[5] = 0;
-    OK(krs_store_read(store, "b", six, sizeof six, &err));
-    ck_assert_float_eq(six[5], 7);
-    OK(krs_store_write(store, "a", NULL, 0, &err));
-    end();
-}
-END_TEST
-
-START_TEST(a_store_refuses_what_does_not_fit)
-{
-    begin();
-    float six[6] = {0};
-    krs_dtype dtype;
-    OK(krs_store_add(store, "w", KRS_F32, KRS_SHAPE(2, 3), &err));
-    REFUSED(krs_store_add(store, "w", KRS_F16, KRS_SHAPE(2, 3), &err), NAME,
-            "store_add: 'w' is there as f32[2,3], not f16[2,3]");
-    REFUSED(krs_store_add(store, "w", KRS_F32, KRS_SHAPE(3, 2), &err), NAME,
-            "store_add: 'w' is there as f32[2,3], not f32[3,2]");
-    REFUSED(krs_store_add(store, "x", KRS_F32, KRS_SHAPE(2, -3), &err), SHAPE,
-            "store_add: 'x': f32[2,-3] has a negative size or more elements "
-            "than fit in 63 bits");
-    REFUSED(krs_store_add(store, "x", KRS_F32,
-                          KRS_SHAPE(INT64_C(1) << 32, INT64_C(1) << 32), &err),
-            SHAPE,
-            "store_add: 'x': f32[4294967296,4294967296] has a negative size "
-            "or more elements than fit in 63 bits");
-    REFUSED(krs_store_add(store, "x", KRS_Q8_0, KRS_SHAPE(2, 17), &err), SHAPE,
-            "store_add: 'x': q8_0[2,17] is not a whole number of blocks, or "
-            "too large");
-    REFUSED(krs_store_add(store, "x", (krs_dtype)99, KRS_SCALAR, &err), DTYPE,
-            "store_add: 'x': no type 99");
-    REFUSED(krs_store_add(store, "x", KRS_F32, (krs_shape){9, {0}}, &err),
-            SHAPE, "store_add: 'x': rank 9 is outside 0..8");
-    REFUSED(krs_store_find(store, "x", &dtype, NULL, &err), NAME,
-            "store_find: no tensor 'x' among the 1 of the store");
-    REFUSED(krs_store_read(store, "w", six, 20, &err), RANGE,
-            "store_read: 'w' is f32[2,3], 24 bytes, not 20");
-    REFUSED(krs_store_write(store, "w", six, 28, &err), RANGE,
-            "store_write: 'w' is f32[2,3], 24 bytes, not 28");
-    REFUSED(krs_store_entry(store, 1, NULL, NULL, NULL, &err), RANGE,
-            "store_entry: tensor 1 of a store that has 1");
-    ck_assert_int_eq(krs_store_read(store, "w", six, 20, NULL), KRS_E_RANGE);
-    end();
-}
-END_TEST
 
 /* ---- programs ---- */
 
@@ -724,12 +573,7 @@ START_TEST(what_is_optimised_away_is_still_known)
 }
 END_TEST
 
-SUITE(an_unknown_device_is_named_with_those_there_are,
-      a_device_runs_graphs_optimised_or_as_they_are_defined,
-      what_is_optimised_away_is_still_known, a_device_describes_itself,
-      a_store_keeps_tensors_in_order_of_their_names,
-      a_store_refuses_what_does_not_fit, a_training_step_equals_plain_c,
-      updates_see_the_old_values_of_each_other,
+SUITE(a_training_step_equals_plain_c, updates_see_the_old_values_of_each_other,
       programs_share_the_tensors_of_a_store,
       every_type_goes_in_and_comes_out_in_its_own_bytes,
       a_program_refuses_outputs_it_cannot_compute,
@@ -739,4 +583,6 @@ SUITE(an_unknown_device_is_named_with_those_there_are,
       another_thread_may_cancel,
       an_observer_sees_every_program_made_run_and_freed,
       outputs_are_described_and_read_whole, every_allocation_may_fail,
-      a_second_run_asks_for_no_memory)
+      a_second_run_asks_for_no_memory,
+      a_device_runs_graphs_optimised_or_as_they_are_defined,
+      what_is_optimised_away_is_still_known)
