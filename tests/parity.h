@@ -72,12 +72,15 @@ uint64_t parity_random(uint64_t *state);
 int parity_main(int argc, char **argv, const char *file,
                 const TTest *const *tests, size_t count);
 
-#define PARITY_SUITE(...)                                 \
+/* PARITY_SUITE after a call that holds for all tests, before Check forks */
+#define PARITY_SUITE_AFTER(call, ...)                     \
     int main(int argc, char **argv)                       \
     {                                                     \
         const TTest *tests[] = {__VA_ARGS__};             \
+        call;                                             \
         return parity_main(argc, argv, __FILE__, tests,   \
                            sizeof tests / sizeof *tests); \
     }
+#define PARITY_SUITE(...) PARITY_SUITE_AFTER((void)0, __VA_ARGS__)
 
 #endif

@@ -609,18 +609,12 @@ START_TEST(a_training_step_has_two_cuts_of_attention)
 }
 END_TEST
 
-int
-main(int argc, char **argv)
-{
-    const TTest *tests[] = {
-        attention_and_its_gradients_are_as_good_as_the_definition,
-        any_split_into_items_gives_the_bits_of_the_interpreter,
-        second_gradients_are_as_good_as_those_of_the_definition,
-        keys_beyond_the_live_length_do_not_count,
-        no_live_key_is_refused_as_by_the_definition,
-        memory_of_forward_and_backward_is_linear_in_the_queries,
-        a_training_step_has_two_cuts_of_attention};
-    temp_folder(); /* of all tests: the second compiles what the first did */
-    return parity_main(argc, argv, __FILE__, tests,
-                       sizeof tests / sizeof *tests);
-}
+/* one cache: what the first test compiled, the second finds */
+PARITY_SUITE_AFTER(temp_folder(),
+                   attention_and_its_gradients_are_as_good_as_the_definition,
+                   any_split_into_items_gives_the_bits_of_the_interpreter,
+                   second_gradients_are_as_good_as_those_of_the_definition,
+                   keys_beyond_the_live_length_do_not_count,
+                   no_live_key_is_refused_as_by_the_definition,
+                   memory_of_forward_and_backward_is_linear_in_the_queries,
+                   a_training_step_has_two_cuts_of_attention)
