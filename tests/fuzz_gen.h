@@ -1,6 +1,6 @@
-/* fuzz_gen.h -- between the two halves of the generator of random graphs:
- * fuzz_graph.c finds operands and puts graphs together, fuzz_uses.c uses the
- * builders.
+/* fuzz_gen.h -- between the parts of the generator of random graphs: fuzz_graph.c
+ * finds operands and puts graphs together, fuzz_uses.c, fuzz_products.c and
+ * fuzz_idioms.c use the builders.
  */
 #ifndef TESTS_FUZZ_GEN_H
 #define TESTS_FUZZ_GEN_H
@@ -57,6 +57,18 @@ int fuzz_some_axis(fuzz_gen *g, krs_node x);
 
 /* A use of some builder; KRS_NONE if nothing came to mind, poison if the
  * builder refused. */
-krs_node fuzz_use(fuzz_gen *g);
+typedef krs_node fuzz_user(fuzz_gen *g);
+fuzz_user fuzz_use; /* any of them */
+
+/* ---- fuzz_products.c ---- */
+
+fuzz_user fuzz_use_conv, fuzz_use_matmul, fuzz_use_gather, fuzz_use_attention,
+    fuzz_use_random, fuzz_use_rope, fuzz_use_leaf;
+
+/* ---- fuzz_idioms.c ---- */
+
+fuzz_user fuzz_use_special_constant, fuzz_use_signs, fuzz_use_truths,
+    fuzz_use_pieces, fuzz_use_repeated, fuzz_use_checkpoint,
+    fuzz_use_linear_loss, fuzz_use_scan;
 
 #endif
