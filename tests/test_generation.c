@@ -92,6 +92,28 @@ START_TEST(the_cache_equals_recomputation_whatever_the_chunk)
 }
 END_TEST
 
+/* a decoder of the small model with the parameters of a seed */
+static krs_decoder *
+open_small(uint64_t seed, const krs_decoder_options *sizes)
+{
+    static krs_llama_config config;
+    krs_error err = {0};
+    krs_decoder *decoder;
+    config = small_config();
+    krs_causal_model model = krs_llama_model(&config);
+    open_store();
+    ok(krs_llama_init(store, &config, seed, &err), &err);
+    ok(krs_decoder_open(store, &model, sizes, &decoder, &err), &err);
+    return decoder;
+}
+
+static void
+close_small(krs_decoder *decoder)
+{
+    krs_decoder_close(decoder);
+    close_store();
+}
+
 /* The likeliest next id, each time from the whole text anew. */
 START_TEST(greedy_ids_with_the_cache_equal_those_without)
 {
@@ -99,12 +121,8 @@ START_TEST(greedy_ids_with_the_cache_equal_those_without)
     int64_t text[PROMPT + NEW] = {1, 14, 9, 26, 3}, ids[NEW], made;
     krs_error err = {0};
     krs_llama_config config = small_config();
-    krs_causal_model model = krs_llama_model(&config);
-    open_store();
-    ok(krs_llama_init(store, &config, 8, &err), &err);
     krs_decoder_options sizes = {.struct_size = sizeof sizes, .chunk = 4};
-    krs_decoder *decoder;
-    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_decoder *decoder = open_small(8, &sizes);
     krs_generate_options options = {.struct_size = sizeof options,
                                     .max_new_tokens = NEW};
     ok(krs_generate(decoder, text, PROMPT, NULL, &options, ids, &made, &err),
@@ -121,8 +139,7 @@ START_TEST(greedy_ids_with_the_cache_equal_those_without)
         text[t] = best;
         free(logits);
     }
-    krs_decoder_close(decoder);
-    close_store();
+    close_small(decoder);
 }
 END_TEST
 
@@ -256,13 +273,8 @@ START_TEST(generation_stops_where_it_is_told)
     const int64_t prompts[4] = {1, 5, 6, 9};
     int64_t free_run[2 * NEW], out[2 * NEW], made;
     krs_error err = {0};
-    krs_llama_config config = small_config();
-    krs_causal_model model = krs_llama_model(&config);
-    open_store();
-    ok(krs_llama_init(store, &config, 3, &err), &err);
     krs_decoder_options sizes = {.struct_size = sizeof sizes, .batch = 2};
-    krs_decoder *decoder;
-    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_decoder *decoder = open_small(3, &sizes);
     krs_generate_options options = {
         .struct_size = sizeof options, .max_new_tokens = NEW, .pad_id = -7};
     ok(krs_generate(decoder, prompts, 2, NULL, &options, free_run, &made, &err),
@@ -288,8 +300,7 @@ START_TEST(generation_stops_where_it_is_told)
     ck_assert_int_eq(counted.calls, 5);
     ck_assert_int_eq(made, 3); /* 2 + 2 + 1 ids */
     ck_assert_int_eq(out[NEW + 2], -7);
-    krs_decoder_close(decoder);
-    close_store();
+    close_small(decoder);
 }
 END_TEST
 
@@ -299,14 +310,9 @@ START_TEST(a_text_longer_than_the_cache_goes_on_from_its_end)
     const int64_t prompt[2] = {4, 4};
     int64_t out[NEW], again[NEW], made;
     krs_error err = {0};
-    krs_llama_config config = small_config();
-    krs_causal_model model = krs_llama_model(&config);
-    open_store();
-    ok(krs_llama_init(store, &config, 6, &err), &err);
     krs_decoder_options sizes = {.struct_size = sizeof sizes,
                                  .cache_length = CAPACITY};
-    krs_decoder *decoder;
-    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_decoder *decoder = open_small(6, &sizes);
     krs_generate_options options = {.struct_size = sizeof options,
                                     .max_new_tokens = NEW};
     ck_assert_int_eq(
@@ -324,8 +330,7 @@ START_TEST(a_text_longer_than_the_cache_goes_on_from_its_end)
                     &err),
        &err);
     ck_assert_mem_eq(out + 7, again, sizeof *again * (CAPACITY - KEEP + 1));
-    krs_decoder_close(decoder);
-    close_store();
+    close_small(decoder);
 }
 END_TEST
 
@@ -339,12 +344,7 @@ START_TEST(samples_depend_on_the_seed_alone)
     };
     int64_t one[NEW], same[NEW], other[NEW], made;
     krs_error err = {0};
-    krs_llama_config config = small_config();
-    krs_causal_model model = krs_llama_model(&config);
-    open_store();
-    ok(krs_llama_init(store, &config, 6, &err), &err);
-    krs_decoder *decoder;
-    ok(krs_decoder_open(store, &model, NULL, &decoder, &err), &err);
+    krs_decoder *decoder = open_small(6, NULL);
     krs_generate_options options = {.struct_size = sizeof options,
                                     .max_new_tokens = NEW,
                                     .sample = true,
@@ -360,8 +360,7 @@ START_TEST(samples_depend_on_the_seed_alone)
        &err);
     ck_assert_mem_eq(one, same, sizeof one);
     ck_assert_mem_ne(one, other, sizeof one);
-    krs_decoder_close(decoder);
-    close_store();
+    close_small(decoder);
 }
 END_TEST
 
@@ -373,13 +372,8 @@ START_TEST(each_draw_is_its_own)
     const krs_logits_rule rule = {KRS_LOGITS_TEMPERATURE, 1e6};
     int64_t out[2 * NEW], made;
     krs_error err = {0};
-    krs_llama_config config = small_config();
-    krs_causal_model model = krs_llama_model(&config);
-    open_store();
-    ok(krs_llama_init(store, &config, 6, &err), &err);
     krs_decoder_options sizes = {.struct_size = sizeof sizes, .batch = 2};
-    krs_decoder *decoder;
-    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_decoder *decoder = open_small(6, &sizes);
     krs_generate_options options = {.struct_size = sizeof options,
                                     .max_new_tokens = NEW,
                                     .sample = true,
@@ -396,8 +390,7 @@ START_TEST(each_draw_is_its_own)
         distinct += before == i;
     }
     ck_assert_int_ge(distinct, 6); /* fewer: one chance in a million */
-    krs_decoder_close(decoder);
-    close_store();
+    close_small(decoder);
 }
 END_TEST
 
@@ -410,14 +403,9 @@ START_TEST(padding_is_no_part_of_the_history)
     const krs_logits_rule rule = {KRS_LOGITS_NO_REPEAT_NGRAM, 1};
     int64_t out[2 * NEW], made;
     krs_error err = {0};
-    krs_llama_config config = small_config();
-    krs_causal_model model = krs_llama_model(&config);
-    open_store();
-    ok(krs_llama_init(store, &config, 6, &err), &err);
     krs_decoder_options sizes = {
         .struct_size = sizeof sizes, .batch = 2, .padded = true};
-    krs_decoder *decoder;
-    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_decoder *decoder = open_small(6, &sizes);
     krs_generate_options options = {.struct_size = sizeof options,
                                     .max_new_tokens = NEW,
                                     .keep = 7,
@@ -435,8 +423,7 @@ START_TEST(padding_is_no_part_of_the_history)
         krs_generate(decoder, prompts, 2, padding, &options, more, &made, &err),
         KRS_E_RANGE);
     ck_assert_ptr_nonnull(strstr(err.text, "leave no id to choose"));
-    krs_decoder_close(decoder);
-    close_store();
+    close_small(decoder);
 }
 END_TEST
 
@@ -444,14 +431,9 @@ START_TEST(a_decoder_refuses_what_it_has_no_room_for)
 {
     const int64_t ids[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9}, padding = 1;
     krs_error err = {0};
-    krs_llama_config config = small_config();
-    krs_causal_model model = krs_llama_model(&config);
-    open_store();
-    ok(krs_llama_init(store, &config, 6, &err), &err);
     krs_decoder_options sizes = {.struct_size = sizeof sizes,
                                  .cache_length = 4};
-    krs_decoder *decoder;
-    ok(krs_decoder_open(store, &model, &sizes, &decoder, &err), &err);
+    krs_decoder *decoder = open_small(6, &sizes);
     ck_assert_int_eq(krs_decoder_step(decoder, ids, &err), KRS_E_ARGUMENT);
     ck_assert_int_eq(krs_decoder_prompt(decoder, ids, 5, NULL, &err),
                      KRS_E_RANGE);
@@ -462,8 +444,7 @@ START_TEST(a_decoder_refuses_what_it_has_no_room_for)
     ok(krs_decoder_step(decoder, ids, &err), &err);
     ck_assert_int_eq(krs_decoder_step(decoder, ids, &err), KRS_E_RANGE);
     ck_assert_ptr_nonnull(strstr(err.text, "cache of 4"));
-    krs_decoder_close(decoder);
-    close_store();
+    close_small(decoder);
 }
 END_TEST
 
