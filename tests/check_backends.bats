@@ -99,6 +99,10 @@ KRS
     run -0 "$KERSEY" check new/mutant.krs --backends interp
     run -0 "$KERSEY" check new/mutant.krs --backends interp --grad
     run -3 "$KERSEY" check neg.krs --backends nobody,mutant
+    # a printed graph knows where its nodes were asked for
+    sed 's/^%3 .*/& # net.layer3 model.c:42/' neg.krs > from_c.krs
+    run -3 --separate-stderr "$KERSEY" check from_c.krs --backends mutant
+    [[ "$stderr" == *"mutant net.layer3: neg: element 0 "*" (model.c:42): kernel "* ]]
 }
 
 @test "what cannot be checked is refused" {

@@ -191,6 +191,43 @@ START_TEST(places_and_cut_constants_are_printed_on_demand)
 }
 END_TEST
 
+START_TEST(places_are_read_back)
+{
+    static const char text[] = "%1 = input f32[2] name=\"x\" # model.c:3\n"
+                               "%2 = exp f32[2] %1 # net.layers.3 model.c:14\n"
+                               "return %2\n";
+    static const char plain[] =
+        "%1 = input f32[2] name=\"x\" # see model.c, line 3: an input\n"
+        "%2 = exp f32[2] %1 # 10:\n"
+        "%3 = neg f32[2] %2 # model.c:99999999999\n"
+        "%4 = abs f32[2] %3 # :\n"
+        "return %4\n";
+    const krs_print_options options = {sizeof options, -1, true};
+    krs_error err;
+    char *printed;
+    size_t count;
+    krs_node out;
+    krs_graph *g = parse(text, &out, 1, &count);
+    ck_assert_int_eq(krs_graph_print(g, &out, 1, &options, &printed, &err),
+                     KRS_OK);
+    ck_assert_str_eq(printed, text);
+    ck_assert_str_eq(krs_node_name(krs_graph_node(g, 1)), "x");
+    free(printed);
+    krs_graph_free(g);
+    /* other comments are comments */
+    g = parse(plain, &out, 1, &count);
+    ck_assert_int_eq(krs_graph_print(g, &out, 1, &options, &printed, &err),
+                     KRS_OK);
+    for (int line = 1; line <= 4; line++) {
+        char place[20];
+        snprintf(place, sizeof place, " # text:%d\n", line);
+        ck_assert_msg(strstr(printed, place) != NULL, "%s", printed);
+    }
+    free(printed);
+    krs_graph_free(g);
+}
+END_TEST
+
 START_TEST(a_scalar_is_rounded_to_its_type_as_by_the_builder)
 {
     size_t count;
@@ -423,7 +460,7 @@ SUITE(text_becomes_the_graph_that_it_says,
       the_example_of_the_documentation_is_true,
       printing_what_was_read_is_a_fixed_point,
       a_part_has_dense_numbers_and_only_its_variables,
-      places_and_cut_constants_are_printed_on_demand,
+      places_and_cut_constants_are_printed_on_demand, places_are_read_back,
       a_scalar_is_rounded_to_its_type_as_by_the_builder,
       more_outputs_than_room_are_counted, wrong_arguments_are_refused,
       hostile_text_is_refused_with_place_reason_and_hint,

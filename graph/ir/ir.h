@@ -225,6 +225,10 @@ uint32_t krsi_find(const krs_graph *g, enum krsi_op op, const uint32_t *in,
 bool krsi_infer(krsi_make *make);
 /* what n->hash must be */
 uint64_t krsi_node_hash(const krsi_node *n);
+/* give a node that was just made its scope and first place; false when memory is
+ * out */
+bool krsi_node_is_from(krs_graph *g, uint32_t id, const char *scope,
+                       krs_place at);
 /* where a node was asked for: i-th place, false if there is none */
 bool krsi_node_place(const krs_graph *g, uint32_t id, int i, krs_place *out);
 /* "f32[2,3]" into the text, for messages; live axes as "<=3" */
@@ -522,8 +526,9 @@ void krsi_print_element(krsi_string *s, krs_dtype dtype, const void *data,
 
 typedef struct krsi_scan {
     const char *text, *at;
-    int line;         /* of at */
-    krs_graph *graph; /* whose variables runtime integers name */
+    int line;            /* of at */
+    const char *comment; /* the last one that was passed; NULL: none */
+    krs_graph *graph;    /* whose variables runtime integers name */
     krs_error *err;
     krsi_string word;    /* the last name read */
     unsigned char *data; /* of the last constant read; for free() */

@@ -208,6 +208,19 @@ add_place(krs_graph *g, krsi_node *n, krs_place at)
 }
 
 bool
+krsi_node_is_from(krs_graph *g, uint32_t id, const char *scope, krs_place at)
+{
+    krsi_node *n = g->node[id];
+    uint32_t path = krsi_intern(g, scope), file = krsi_intern(g, at.file);
+    if (path == UINT32_MAX || file == UINT32_MAX)
+        return false;
+    n->scope = path;
+    n->file = file;
+    n->line = (uint32_t)at.line;
+    return true;
+}
+
+bool
 krsi_node_place(const krs_graph *g, uint32_t id, int i, krs_place *out)
 {
     const krsi_node *n = krsi_get(krsi_handle(g, id));

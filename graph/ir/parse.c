@@ -9,7 +9,9 @@
  *     index      := ["-"] term {("+"|"-") term}
  *     term       := integer ["*" name] | name
  *
- * One statement a line, `#` starts a comment, `return` is the last one.
+ * One statement a line, `#` starts a comment, `return` is the last one. A
+ * comment "# scope file:line" behind a node, as print.c writes it on demand, is
+ * where the node is from, so that messages name the user's source.
  * Attributes come in the order of ops.def; one that the result type implies
  * may be missing, so may an empty list. Numbers of nodes rise, gaps are fine.
  *
@@ -148,6 +150,32 @@ add_node(parser *p, enum krsi_op op, const krsi_words *words)
                     words->count);
 }
 
+/* What "# scope file:line" says, if that is the comment that ends here. */
+static krs_status
+parse_place(parser *p, uint32_t id)
+{
+    const char *comment = p->s->comment, *end = p->s->at;
+    if (!comment || comment + strcspn(comment, "\n") != end)
+        return KRS_OK;
+    char *text = strndup(comment + 1, (size_t)(end - comment - 1));
+    if (!text)
+        return krsi_scan_memory(p->s);
+    char *last = NULL, *file, *scope = strtok_r(text, " \r", &last);
+    file = scope ? strtok_r(NULL, " \r", &last) : NULL;
+    bool is_place = scope && !strtok_r(NULL, " \r", &last);
+    char *colon = strrchr(file ? file : is_place ? scope : "", ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    krs_status status = KRS_OK;
+    if (is_place && digits > 0 && digits < 10 && !colon[1 + digits]) {
+        krs_place at = {file ? file : scope, (int)strtol(colon + 1, NULL, 10)};
+        *colon = 0;
+        if (!krsi_node_is_from(p->s->graph, id, file ? scope : "", at))
+            status = krsi_scan_memory(p->s);
+    }
+    free(text);
+    return status;
+}
+
 static krs_status
 parse_node(parser *p)
 {
@@ -204,13 +232,14 @@ parse_node(parser *p)
     if (!krsi_reserve(&p->node, &p->node_capacity, p->nodes + 1,
                       sizeof *p->node))
         return krsi_scan_memory(p->s);
+    size_t before = p->s->graph->nodes;
     krs_node node = add_node(p, op, &words);
     const krsi_node *n = krsi_get(node);
     if (!n)
         return krsi_scan_refused(p->s, op_at);
     KRS_TRY(check_type(p, type_at, n, &type));
     p->node[p->nodes++] = (numbered){(uint32_t)number, node.id};
-    return KRS_OK;
+    return node.id > before ? parse_place(p, node.id) : KRS_OK;
 }
 
 static krs_status

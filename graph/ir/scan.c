@@ -61,8 +61,10 @@ krsi_scan_blanks(krsi_scan *s)
 {
     while (*s->at == ' ' || *s->at == '\t' || *s->at == '\r')
         s->at++;
-    if (*s->at == '#')
+    if (*s->at == '#') {
+        s->comment = s->at;
         s->at += strcspn(s->at, "\n");
+    }
 }
 
 bool

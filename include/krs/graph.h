@@ -261,7 +261,8 @@ typedef struct krs_print_options {
     size_t struct_size;     /* sizeof (krs_print_options) */
     int64_t constant_limit; /* elements of a constant to print; the rest is
                                "..." and does not parse; -1: all */
-    bool places;            /* append "# scope file:line" */
+    bool places;            /* append "# scope file:line", which
+                               krs_graph_parse reads back */
 } krs_print_options;
 
 /* krs_graph_print(g, outputs, count, options, &text, err) -- the part of g that
