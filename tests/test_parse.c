@@ -219,7 +219,7 @@ START_TEST(places_are_read_back)
     ck_assert_int_eq(krs_graph_print(g, &out, 1, &options, &printed, &err),
                      KRS_OK);
     for (int line = 1; line <= 4; line++) {
-        char place[20];
+        char place[32];
         snprintf(place, sizeof place, " # text:%d\n", line);
         ck_assert_msg(strstr(printed, place) != NULL, "%s", printed);
     }
