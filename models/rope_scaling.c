@@ -105,6 +105,8 @@ check_yarn(const krs_rope_scaling *rope, krs_error *err)
 krs_status
 krs_rope_check(const krs_rope_scaling *rope, krs_error *err)
 {
+    if (!rope)
+        return krs_fail(err, KRS_E_ARGUMENT, "rope_scaling: it is NULL");
     KRS_TRY(above("rope_theta", rope->rope_theta, 1.0, err));
     switch (rope->type) {
     case KRS_ROPE_TYPE_DEFAULT: return KRS_OK;
@@ -197,6 +199,10 @@ krs_rope_frequencies(const krs_rope_scaling *rope, int64_t head_dim,
                      krs_error *err)
 {
     KRS_TRY(krs_rope_check(rope, err));
+    if (!frequencies || !out_attention_factor)
+        return krs_fail(err, KRS_E_ARGUMENT,
+                        "rope_frequencies: the frequencies or "
+                        "out_attention_factor is NULL");
     if (head_dim < 2 || head_dim % 2 != 0)
         return krs_fail(err, KRS_E_RANGE,
                         "head_dim: %lld is not a positive even number, which "

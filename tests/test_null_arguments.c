@@ -8,7 +8,9 @@
 #include <krs/dlpack.h>
 #include <krs/nn.h>
 #include <krs/ops.h>
+#include <krs/rope.h>
 #include <krs/train.h>
+#include <krs/weights.h>
 
 #include <string.h>
 
@@ -27,6 +29,9 @@ typedef struct rig {
     float data[6];
     krs_view view;
     krs_init_rule rule;
+    krs_weight_stats stats;
+    krs_rope_scaling rope;
+    double factor;
     krs_node out[8];
     size_t count;
 } rig;
@@ -35,7 +40,9 @@ static void
 begin(rig *r)
 {
     *r = (rig){
-        .g = krs_graph_new(), .rule = {"*", KRS_INIT_ONES, 0}
+        .g = krs_graph_new(),
+        .rope = krs_rope_defaults(),
+        .rule = {"*", KRS_INIT_ONES, 0}
     };
     r->x = krs_input(r->g, "x", KRS_F32, KRS_SHAPE(2, 3));
     r->w = krs_state(r->g, "w", KRS_F32, KRS_SHAPE(3));
@@ -170,7 +177,15 @@ end(rig *r)
     REFUSED(krs_dlpack_copy(NULL, &r.array, NULL, 0, e),                      \
             "dlpack: copy: the tensor or out_array is NULL")                  \
     REFUSED(krs_nn_save(r.store, NULL, 1, "none", e),                         \
-            "save: the parameters are NULL")
+            "save: the parameters are NULL")                                  \
+    REFUSED(krs_weights_read(NULL, 0, KRS_F32, r.data, 4, e),                 \
+            "weights: read: NULL is no model")                                \
+    REFUSED(krs_weights_stats(NULL, 0, &r.stats, e),                          \
+            ": stats: tensor 0 of 0 does not exist")                          \
+    REFUSED(krs_rope_check(NULL, e), "rope_scaling: it is NULL")              \
+    REFUSED(krs_rope_frequencies(&r.rope, 4, NULL, &r.factor, e),             \
+            "rope_frequencies: the frequencies or out_attention_factor is "   \
+            "NULL")
 
 START_TEST(each_pointer_that_is_needed_is_asked_for_by_name)
 {
@@ -220,6 +235,12 @@ START_TEST(what_has_no_status_does_nothing)
     krs_graph_free(NULL);
     ck_assert_uint_eq(krs_store_count(NULL), 0);
     ck_assert_str_eq(krs_device_name(NULL), "");
+    ck_assert_uint_eq(krs_weights_count(NULL), 0);
+    ck_assert_ptr_null(krs_weights_at(NULL, 0));
+    ck_assert_int_eq(krs_weights_find(NULL, "w"), -1);
+    ck_assert_str_eq(krs_weights_path(NULL), "");
+    ck_assert_ptr_null(krs_weights_note_at(NULL, 0));
+    ck_assert_ptr_null(krs_weights_note_find(NULL, "key"));
 }
 END_TEST
 

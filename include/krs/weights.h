@@ -108,7 +108,8 @@ KRS_API krs_status krs_weights_open(const char *path, krs_weights **out,
                                     krs_error *err);
 KRS_API void krs_weights_close(krs_weights *w); /* NULL is fine */
 
-/* Tensors are numbered in the order of their names (bytewise). */
+/* Tensors are numbered in the order of their names (bytewise). NULL is a model
+ * without tensors and notes. */
 KRS_API size_t krs_weights_count(const krs_weights *w);
 /* NULL past the end */
 KRS_API const krs_weight *krs_weights_at(const krs_weights *w, size_t i);

@@ -411,19 +411,19 @@ krs_weights_close(krs_weights *w)
 size_t
 krs_weights_count(const krs_weights *w)
 {
-    return w->count;
+    return w ? w->count : 0;
 }
 
 const krs_weight *
 krs_weights_at(const krs_weights *w, size_t i)
 {
-    return i < w->count ? &w->entries[i].weight : NULL;
+    return i < krs_weights_count(w) ? &w->entries[i].weight : NULL;
 }
 
 const char *
 krs_weights_path(const krs_weights *w)
 {
-    return w->path;
+    return w ? w->path : "";
 }
 
 static int
@@ -435,7 +435,7 @@ name_of_entry(const void *name, const void *entry)
 int64_t
 krs_weights_find(const krs_weights *w, const char *name)
 {
-    if (w->count == 0)
+    if (!name || krs_weights_count(w) == 0)
         return -1;
     const krsi_entry *found =
         bsearch(name, w->entries, w->count, sizeof *w->entries, name_of_entry);
@@ -445,13 +445,13 @@ krs_weights_find(const krs_weights *w, const char *name)
 const krs_weights_note *
 krs_weights_note_at(const krs_weights *w, size_t i)
 {
-    return i < w->note_count ? &w->notes[i] : NULL;
+    return w && i < w->note_count ? &w->notes[i] : NULL;
 }
 
 const char *
 krs_weights_note_find(const krs_weights *w, const char *key)
 {
-    for (size_t i = 0; i < w->note_count; i++)
+    for (size_t i = 0; w && key && i < w->note_count; i++)
         if (strcmp(w->notes[i].key, key) == 0)
             return w->notes[i].value;
     return NULL;

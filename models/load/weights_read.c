@@ -252,6 +252,8 @@ krs_weights_read_part(const krs_weights *w, size_t i, int64_t first,
                       int64_t count, krs_dtype dtype, void *out, size_t bytes,
                       krs_error *err)
 {
+    if (!w)
+        return krs_fail(err, KRS_E_ARGUMENT, "weights: read: NULL is no model");
     KRS_TRY(check_read(w, i, first, count, dtype, out, bytes, err));
     if (count == 0)
         return KRS_OK;
@@ -304,6 +306,7 @@ krs_status
 krs_weights_read(const krs_weights *w, size_t i, krs_dtype dtype, void *out,
                  size_t bytes, krs_error *err)
 {
-    int64_t count = i < w->count ? w->entries[i].weight.count : 0;
+    const krs_weight *weight = krs_weights_at(w, i);
+    int64_t count = weight ? weight->count : 0;
     return krs_weights_read_part(w, i, 0, count, dtype, out, bytes, err);
 }
