@@ -3,9 +3,10 @@
  *
  * The judge is the device eval, in f64. The error of the kernels is compared
  * with that of the definition on f32 kernels, which the kernel interpreter runs
- * (a processor would give the same bits, and compile them first): they may be off by twice as much
- * and a few roundings of the largest element, no more, because no chain of
- * sums is longer (lower_attention.h) and every further factor rounds once.
+ * (a processor would give the same bits, and compile them first): they may be
+ * off by twice as much and a few roundings of the largest element, no more,
+ * because no chain of sums is longer (lower_attention.h) and every further
+ * factor rounds once.
  * Bits: the processor gives those of the kernel interpreter, for any number of
  * threads. NaNs must stand where the definition has them.
  */
