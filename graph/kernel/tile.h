@@ -141,9 +141,8 @@ struct krsi_tile {
     bool finishes; /* outs are made of the product: those of the cut, by its
                       expressions; else C is stored as it is */
     krsi_kbuf a_pack, b_pack, sums;
-    krsi_kv
-        a_length; /* words of a row of A that is packed for all chunks; none: A
- is packed for one */
+    krsi_kv a_length; /* words of a row of A, packed for all chunks; none: for
+                         one chunk */
     krsi_kbuf dwords, scales; /* quantised: blocks of the tile's columns */
     krsi_kbuf square;         /* small: a finished tile, [rows][its columns] */
     krsi_kv sum_stride;

@@ -43,13 +43,13 @@ join(krsi_tile *t, krsi_kv *x, int count)
     return x[0];
 }
 
-/* Bytes from column to column. */
+/* Bytes of so many elements of B, which are whole blocks. */
 static krsi_kv
-apart(krsi_tile *t)
+bytes_of(krsi_tile *t, krsi_kv elements)
 {
     krsi_kb *kb = t->kb;
     return krsi_kb_mul(
-        kb, krsi_kb_shr(kb, t->b.outer, krsi_kb_i64(kb, 5)),
+        kb, krsi_kb_shr(kb, elements, krsi_kb_i64(kb, 5)),
         krsi_kb_i64(kb, krsi_lower_block_layout(t->b.dtype).block_bytes));
 }
 
@@ -59,16 +59,15 @@ krsi_tile_block_at(krsi_tile *t, krsi_kv n, krsi_kv word)
     krsi_kb *kb = t->kb;
     krsi_kv k = krsi_kb_add(kb, t->first, word);
     krsi_kv at = krsi_kb_add(kb, t->b.offset, krsi_kb_mul(kb, n, t->b.outer));
-    return krsi_kb_mul(
-        kb, krsi_kb_shr(kb, krsi_kb_add(kb, at, k), krsi_kb_i64(kb, 5)),
-        krsi_kb_i64(kb, krsi_lower_block_layout(t->b.dtype).block_bytes));
+    return bytes_of(t, krsi_kb_add(kb, at, k));
 }
 
 krsi_kv
 krsi_tile_next_block(krsi_tile *t, krsi_kv at, int columns)
 {
-    return krsi_kb_add(
-        t->kb, at, krsi_kb_mul(t->kb, apart(t), krsi_kb_i64(t->kb, columns)));
+    return krsi_kb_add(t->kb, at,
+                       krsi_kb_mul(t->kb, bytes_of(t, t->b.outer),
+                                   krsi_kb_i64(t->kb, columns)));
 }
 
 /* Scales and minima, which each block begins with. */

@@ -324,30 +324,32 @@ split_tiles(const krsi_tile *t, const krsi_product *p, const krsi_facts *facts)
     return found;
 }
 
-/* Are all places multiples of four elements, but for the last ones? */
-static bool
-is_in_fours(const krsi_view *view, const krsi_product *p, const int64_t *batch,
-            int64_t stride)
+bool
+krsi_product_in_multiples(const krsi_product *p, const krsi_view *view,
+                          const int64_t *batch, int64_t stride, int64_t of)
 {
-    bool fours = krsi_index_is_multiple(view->offset, 4) && stride % 4 == 0;
+    bool all = krsi_index_is_multiple(view->offset, of) && stride % of == 0;
     for (int i = 0; i < p->batches; i++)
-        fours &= batch[i] % 4 == 0;
-    return fours;
+        all &= batch[i] % of == 0;
+    return all;
 }
 
 /* Which of A, B and C are read and stored four f32 at a time. */
 static void
 find_fours(krsi_tile *t, const krsi_cut *cut, const krsi_product *p)
 {
-    t->a.aligned = t->a.dtype == KRS_F32 && (p->a_k == 1 || p->a_m == 1) &&
-                   is_in_fours(&cut->load[p->a].view, p, p->batch_a,
-                               p->a_k == 1 ? p->a_m : p->a_k) &&
-                   (p->a_k == 1 || t->rows % 4 == 0);
-    t->b.aligned = t->b.dtype == KRS_F32 && (p->b_k == 1 || p->b_n == 1) &&
-                   is_in_fours(&cut->load[p->b].view, p, p->batch_b,
-                               p->b_k == 1 ? p->b_n : p->b_k);
-    t->out_aligned = t->out_dtype == KRS_F32 && !t->finishes && p->c_n == 1 &&
-                     is_in_fours(&cut->out[0].view, p, p->batch_c, p->c_m);
+    t->a.aligned =
+        t->a.dtype == KRS_F32 && (p->a_k == 1 || p->a_m == 1) &&
+        krsi_product_in_multiples(p, &cut->load[p->a].view, p->batch_a,
+                                  p->a_k == 1 ? p->a_m : p->a_k, 4) &&
+        (p->a_k == 1 || t->rows % 4 == 0);
+    t->b.aligned =
+        t->b.dtype == KRS_F32 && (p->b_k == 1 || p->b_n == 1) &&
+        krsi_product_in_multiples(p, &cut->load[p->b].view, p->batch_b,
+                                  p->b_k == 1 ? p->b_n : p->b_k, 4);
+    t->out_aligned =
+        t->out_dtype == KRS_F32 && !t->finishes && p->c_n == 1 &&
+        krsi_product_in_multiples(p, &cut->out[0].view, p->batch_c, p->c_m, 4);
 }
 
 krsi_tile_split

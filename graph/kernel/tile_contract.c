@@ -299,18 +299,6 @@ declare_scratch(krsi_lowering *l, krsi_tile *t, const krsi_product *p,
                                   number(l, s.rows * s.columns), ALIGN);
 }
 
-/* Does every row along the contiguous axis begin with a block? */
-static bool
-is_in_blocks(const krsi_view *view, const krsi_product *p, const int64_t *batch,
-             int64_t stride)
-{
-    bool blocks = krsi_index_is_multiple(view->offset, KRSI_BLOCK) &&
-                  stride % KRSI_BLOCK == 0;
-    for (int i = 0; i < p->batches; i++)
-        blocks &= batch[i] % KRSI_BLOCK == 0;
-    return blocks;
-}
-
 /* Roles, types and expressions of A and B. A cast of blocks is how they are
  * read; those that do not begin where rows do are read one by one. */
 static void
@@ -331,8 +319,9 @@ set_operand(const krsi_cut *cut, const krsi_product *p, krsi_tile_operand *x,
     if (x->in_blocks && root->kind == KRSI_X_OP && root->op == KRSI_CAST &&
         root->in[0] == x->element)
         x->root = x->element;
-    if (x->in_blocks && !is_in_blocks(&cut->load[load].view, p, batch,
-                                      x->along_inner ? outer : inner))
+    if (x->in_blocks &&
+        !krsi_product_in_multiples(p, &cut->load[load].view, batch,
+                                   x->along_inner ? outer : inner, KRSI_BLOCK))
         x->along_outer = x->along_inner = false;
 }
 

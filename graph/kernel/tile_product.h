@@ -57,6 +57,11 @@ krsi_tile_is_thin(const krsi_tile *t)
  * grid axis then. */
 krsi_tile_split krsi_tile_decide(krsi_tile *t, krsi_product *p,
                                  const krsi_cut *cut, const krsi_facts *facts);
+/* do all rows of a matrix along its contiguous axis begin at multiples of `of`
+ * elements? stride: from row to row */
+bool krsi_product_in_multiples(const krsi_product *p, const krsi_view *view,
+                               const int64_t *batch, int64_t stride,
+                               int64_t of);
 /* batch axes that are loops of an item */
 int krsi_product_loops(const krsi_product *p);
 
